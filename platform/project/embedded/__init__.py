@@ -1,0 +1,1 @@
+"""Servers that come as wheels, started when their URL is unset."""

@@ -1,0 +1,57 @@
+"""Profile, state folders, secret key, apps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from project import env, secret_key
+
+ROOT = Path(__file__).resolve().parents[3]
+
+MICRO_PROFILE = env.text("MICRO_PROFILE", "local")
+MICRO_HOME = env.path("MICRO_HOME", "~/.micro/server")
+DEBUG = env.flag("MICRO_DEBUG", default=False)
+SECRET_KEY = secret_key.load(MICRO_HOME)
+
+
+def _run_dir() -> Path:
+    """The short folder for sockets: a socket path over 107 bytes fails, and MICRO_HOME may be long."""
+    name = "micro-" + hashlib.sha256(str(MICRO_HOME).encode()).hexdigest()[:8]
+    if "MICRO_RUN" in os.environ:
+        return Path(os.environ["MICRO_RUN"])
+    if "XDG_RUNTIME_DIR" in os.environ:
+        return Path(os.environ["XDG_RUNTIME_DIR"]) / name
+    return Path("/run") / name if os.geteuid() == 0 else Path(f"/tmp/{name}-{os.geteuid()}")  # noqa: S108 - 0700, checked at start
+
+
+MICRO_RUN = _run_dir()
+
+SHARED_APPS = [
+    "django_tenants",
+    "tenants",
+    "primitives.registry",
+    "runtime",
+    "gateway",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.admin",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "project",
+]
+TENANT_APPS = ["primitives.auth"]
+INSTALLED_APPS = SHARED_APPS + TENANT_APPS
+
+TENANT_MODEL = "tenants.Namespace"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+AUTH_USER_MODEL = "tenants.User"
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]

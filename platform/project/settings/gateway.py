@@ -1,0 +1,11 @@
+"""Envoy's addresses and the names that hosts are made of."""
+
+from __future__ import annotations
+
+from project import env
+
+MICRO_BASE_DOMAIN = env.text("MICRO_BASE_DOMAIN", "localhost")
+MICRO_API_ADDRESS = env.address("MICRO_API_ADDRESS", "127.0.0.1:8080")
+MICRO_PROXY_ADDRESS = env.address("MICRO_PROXY_ADDRESS", "127.0.0.1:8081")
+MICRO_NETWORK_ADDRESS = env.address("MICRO_NETWORK_ADDRESS", "127.0.0.1:8443")
+MICRO_RESERVED_NAMES = env.words("MICRO_RESERVED_NAMES")

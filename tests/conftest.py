@@ -1,0 +1,54 @@
+"""What every test may lean on: an embedded Postgres of its own, and the state folder of a server that does not run."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import django
+import psycopg
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "platform")]
+
+
+def _postgres() -> str:
+    """A throw-away Postgres for this test run; its URL."""
+    from project.embedded import postgres
+
+    folder = Path(tempfile.mkdtemp(prefix="micro-pg-", dir="/tmp"))
+    folder.chmod(0o755)
+    postgres.initialise(folder / "data")
+    server = postgres.start(folder / "data", folder / "s")
+
+    def stop() -> None:
+        server.send_signal(signal.SIGINT)
+        server.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(stop)
+    url = f"postgresql://micro@/postgres?host={folder / 's'}"
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            psycopg.connect(url).close()
+            return url.replace("/postgres?", "/micro?")
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+# Nothing of the developer's own environment or state reaches a test. Django is set up only here, because its
+# settings read the lines above it.
+for name in [name for name in os.environ if name.startswith("MICRO_")]:
+    del os.environ[name]
+os.environ["MICRO_HOME"] = tempfile.mkdtemp(prefix="micro-home-", dir="/tmp")
+os.environ["DATABASE_URL"] = _postgres()
+os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+django.setup()
