@@ -12,7 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 
 UNPRIVILEGED = ("postgres", "nobody")
-SETTINGS = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_connections": "120", "shared_buffers": "64MB"}
+SETTINGS = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_connections": "120",
+    "shared_buffers": "64MB",
+}
 
 
 def binary(name: str) -> Path:
@@ -36,14 +42,36 @@ def initialise(data: Path) -> None:
     owner = account()
     if owner:
         os.chown(data, owner.pw_uid, owner.pw_gid)
-    command = [binary("initdb"), "-D", data, "-U", "micro", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions"]
+    command = [
+        binary("initdb"),
+        "-D",
+        data,
+        "-U",
+        "micro",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+        "--no-instructions",
+    ]
     subprocess.run(command, check=True, capture_output=True, cwd="/", **_as(owner))
 
 
 def command(data: Path, socket_dir: Path) -> list[str]:
     """The argument list of `postgres` in the foreground, listening on a Unix socket in `socket_dir` only."""
-    options = {**SETTINGS, "listen_addresses": "", "unix_socket_directories": str(socket_dir), "unix_socket_permissions": "0700"}
-    return [str(binary("postgres")), "-D", str(data), *(arg for key, value in options.items() for arg in ("-c", f"{key}={value}"))]
+    options = {
+        **SETTINGS,
+        "listen_addresses": "",
+        "unix_socket_directories": str(socket_dir),
+        "unix_socket_permissions": "0700",
+    }
+    return [
+        str(binary("postgres")),
+        "-D",
+        str(data),
+        *(arg for key, value in options.items() for arg in ("-c", f"{key}={value}")),
+    ]
 
 
 def start(data: Path, socket_dir: Path) -> subprocess.Popen[bytes]:
@@ -52,7 +80,9 @@ def start(data: Path, socket_dir: Path) -> subprocess.Popen[bytes]:
     socket_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if owner:
         os.chown(socket_dir, owner.pw_uid, owner.pw_gid)
-    return subprocess.Popen(command(data, socket_dir), start_new_session=True, cwd="/", stderr=subprocess.DEVNULL, **_as(owner))
+    return subprocess.Popen(
+        command(data, socket_dir), start_new_session=True, cwd="/", stderr=subprocess.DEVNULL, **_as(owner)
+    )
 
 
 def _as(owner: pwd.struct_passwd | None) -> dict[str, object]:

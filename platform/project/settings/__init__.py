@@ -6,5 +6,6 @@ from .base import *  # noqa: F403
 from .database import *  # noqa: F403
 from .gateway import *  # noqa: F403
 from .jobs import *  # noqa: F403
+from .logging import *  # noqa: F403
 from .runtime import *  # noqa: F403
 from .web import *  # noqa: F403

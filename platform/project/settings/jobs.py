@@ -13,6 +13,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "deploys"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: the rows say what is due, beat only knocks
+CELERY_BEAT_SCHEDULE = {"sweep": {"task": "runtime.sweep", "schedule": 5.0, "options": {"expires": 5}}}
 
 NATS_URL = env.text("NATS_URL", "nats://localhost:4222")
