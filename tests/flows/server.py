@@ -1,0 +1,161 @@
+"""A real `micro server` of the tests' own: own state, own ports, own client home, started and stopped like a user's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parents[2]
+MICRO = Path(sys.executable).with_name("micro")
+PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "CI")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+@dataclass
+class Server:
+    """One server: `home` is its MICRO_HOME, `client_home` the HOME of its user."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.home = self.folder / "state"
+        self.client_home = self.folder / "user"
+        self.client_home.mkdir(parents=True, exist_ok=True)
+        self.log = self.folder / "server.log"
+        self.api_port, self.proxy_port, self.network_port, self.web_port, self.git_port = free_ports(5)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of the server's own process."""
+        return {
+            **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            "HOME": str(self.client_home),
+            "MICRO_HOME": str(self.home),
+            "MICRO_API_ADDRESS": f"127.0.0.1:{self.api_port}",
+            "MICRO_PROXY_ADDRESS": f"127.0.0.1:{self.proxy_port}",
+            "MICRO_NETWORK_ADDRESS": f"127.0.0.1:{self.network_port}",
+            "MICRO_WEB_ADDRESS": f"127.0.0.1:{self.web_port}",
+            "MICRO_GIT_ALLOW_HOSTS": f"127.0.0.1:{self.git_port}",
+            **self.environment,
+        }
+
+    @property
+    def client_env(self) -> dict[str, str]:
+        """The environment of a user's shell that talks to this server."""
+        passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        return {**passed, "HOME": str(self.client_home), "MICRO_PROXY": f"127.0.0.1:{self.proxy_port}"}
+
+    def start(self, timeout_s: float = 60) -> None:
+        """Start it and wait until it says that it is ready."""
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [MICRO, "server"], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
+            )
+        deadline = time.monotonic() + timeout_s
+        while not self.is_ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"The server ended with {self.process.returncode}:\n{self.log.read_text()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"The server is not ready after {timeout_s} s:\n{self.log.read_text()}")
+            time.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        """Whether web and gateway answer."""
+        try:
+            web = httpx.get(f"http://127.0.0.1:{self.web_port}/healthz", timeout=2)
+            api = httpx.get(f"http://127.0.0.1:{self.api_port}/", timeout=2)
+        except httpx.HTTPError:
+            return False
+        return web.status_code == api.status_code == 200
+
+    def stop(self) -> float:
+        """Stop it as Ctrl-C does; the seconds it took."""
+        assert self.process
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        return time.monotonic() - started
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that belongs to this server, its replicas included, wherever it hangs in the tree."""
+        return [process for process in psutil.process_iter() if self._owns(process)]
+
+    def _owns(self, process: psutil.Process) -> bool:
+        try:
+            environment = process.environ()
+            line = " ".join(process.cmdline())
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            return False
+        return environment.get("MICRO_HOME") == str(self.home) or str(self.home) in line
+
+    def named(self, part: str) -> list[psutil.Process]:
+        """This server's processes whose command line holds `part`."""
+        return [process for process in self.processes() if part in " ".join(process.cmdline())]
+
+    def micro(self, *args: str | Path, check: bool = True, timeout_s: float = 180, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the command line as this server's user; with `check`, a status other than 0 fails the test with what it printed."""
+        done = subprocess.run(
+            [MICRO, *map(str, args)], cwd=cwd or ROOT, env=self.client_env, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL
+        )
+        if check:
+            assert done.returncode == 0, f"micro {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        return done
+
+    def login(self) -> None:
+        """Log in as the local profile's admin."""
+        self.micro("login", "--username", "admin", "--password", "micro")
+
+    def status(self, name: str) -> str:
+        """The status word of a service; blank when there is no such service."""
+        for line in self.micro("status", name).stdout.splitlines()[1:]:
+            fields = line.split("\t")
+            if fields[0] == name:
+                return fields[3]
+        return ""
+
+    def get(self, path: str, *, host: str = "", **options: object) -> httpx.Response:
+        """An HTTP request through the API gateway, by path or on a service's own host."""
+        headers = {"Host": f"{host}:{self.api_port}"} if host else {}
+        return httpx.get(f"http://127.0.0.1:{self.api_port}{path}", headers=headers, timeout=20, **options)  # type: ignore[arg-type]
+
+
+@contextmanager
+def running_server(folder: Path, **environment: str) -> Iterator[Server]:
+    """A started server, logged in to; stopped at the end whatever happens."""
+    server = Server(folder, environment)
+    server.start()
+    try:
+        server.login()
+        yield server
+    finally:
+        if server.process and server.process.poll() is None:
+            server.stop()
+
+
+def eventually(claim: object, within_s: float, what: str) -> None:
+    """Fail unless `claim()` becomes true in time."""
+    deadline = time.monotonic() + within_s
+    while not claim():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"Not within {within_s} s: {what}"
+        time.sleep(0.05)

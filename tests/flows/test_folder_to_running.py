@@ -1,0 +1,96 @@
+"""A folder becomes a running service that answers over HTTP and gRPC."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from server import Server, eventually
+
+
+@pytest.fixture(scope="module", autouse=True)
+def helloworld(server: Server):
+    server.micro("run", "examples/helloworld")
+    yield
+    server.micro("kill", "helloworld")
+
+
+def test_run_says_nothing_on_stdout_and_status_says_running(server):
+    assert server.micro("run", "examples/helloworld").stdout == ""
+    assert server.status("helloworld") == "running"
+
+
+def test_the_service_is_a_command_of_the_command_line(server):
+    assert json.loads(server.micro("helloworld", "--name=Joe").stdout) == {"msg": "Hello Joe"}
+    assert json.loads(server.micro("helloworld", "call", "--name", "Joe").stdout) == {"msg": "Hello Joe"}
+    assert "--name string" in (server.micro("helloworld", "call", "--help", check=False).stdout + server.micro("helloworld", "call", "--help", check=False).stderr)
+
+
+def test_micro_call_takes_json(server):
+    answer = server.micro("call", "helloworld", "Helloworld.Call", '{"name": "Joe"}')
+    assert json.loads(answer.stdout) == {"msg": "Hello Joe"}
+
+
+@pytest.mark.parametrize("path", ["/helloworld?name=Joe", "/helloworld/call?name=Joe", "/helloworld/Helloworld/Call?name=Joe"])
+def test_the_gateway_answers_get_with_a_query(server, path):
+    answer = server.get(path)
+    assert (answer.status_code, answer.json()) == (200, {"msg": "Hello Joe"})
+
+
+def test_the_service_is_listed_once(server):
+    assert server.micro("services").stdout.split().count("helloworld") == 1
+
+
+def stub_call(server: Server, path: str, metadata: tuple[tuple[str, str], ...] = ()) -> str:
+    """Call with stock grpcio alone: descriptors by reflection from the replica, then the path as a generated stub has it."""
+    [replica] = [c for p in server.named("main.py") for c in p.net_connections() if c.status == "LISTEN"][:1]
+    with grpc.insecure_channel(f"127.0.0.1:{replica.laddr.port}") as direct:
+        pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(direct))
+        method = pool.FindServiceByName("helloworld.Helloworld").FindMethodByName("Call")
+        request = message_factory.GetMessageClass(method.input_type)
+        response = message_factory.GetMessageClass(method.output_type)
+    with grpc.insecure_channel(f"127.0.0.1:{server.proxy_port}") as channel:
+        call = channel.unary_unary(path, request_serializer=request.SerializeToString, response_deserializer=response.FromString)
+        return call(request(name="Joe"), metadata=metadata, timeout=10).msg
+
+
+@pytest.mark.parametrize("path", ["/helloworld.Helloworld/Call", "/Helloworld/Call"])
+def test_a_stock_grpc_stub_is_answered_by_the_identity_proxy(server, path):
+    if path == "/Helloworld/Call":
+        with pytest.raises(grpc.RpcError) as failure:
+            stub_call(server, path)
+        assert "route not found" in failure.value.details()
+    else:
+        assert stub_call(server, path) == "Hello Joe"
+
+
+def test_the_run_log_and_the_build_log_can_be_read(server):
+    server.micro("helloworld", "--name=Joe")
+    assert "python" in server.micro("logs", "--build", "helloworld").stdout.lower()
+    assert server.micro("logs", "helloworld").returncode == 0
+
+
+def test_an_unknown_service_and_an_unknown_method_are_named(server):
+    unknown = server.micro("call", "nosuch", "Nosuch.Call", "{}", check=False)
+    assert unknown.returncode in {4, 5}
+    assert '"nosuch" not found' in unknown.stderr
+    method = server.micro("call", "helloworld", "Helloworld.Nosuch", "{}", check=False)
+    assert method.returncode == 5
+    assert "not found" in method.stderr
+    malformed = server.micro("call", "helloworld", "nosuch", "{}", check=False)
+    assert malformed.returncode == 3
+    assert server.get("/nosuch").status_code == 404
+
+
+def test_a_plain_http_service_answers_on_its_own_host_and_under_its_name(server):
+    server.micro("run", "examples/web")
+    own = server.get("/", host="web--micro.localhost")
+    below = server.get("/web/")
+    assert own.status_code == below.status_code == 200
+    assert own.text == below.text
+    server.micro("kill", "web")
+    eventually(lambda: server.get("/web/").status_code == 404, 5, "the killed service is gone from the gateway")

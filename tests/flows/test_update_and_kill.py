@@ -1,0 +1,53 @@
+"""An update under load fails no request; a kill is complete."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from load import Load
+from server import ROOT, Server, eventually
+
+
+@pytest.fixture
+def greeter(server: Server, tmp_path: Path):
+    """A running copy of the example, in a folder that a test may edit."""
+    folder = tmp_path / "greeter"
+    shutil.copytree(ROOT / "examples" / "helloworld", folder)
+    main = folder / "main.py"
+    main.write_text(main.read_text().replace('Service("helloworld")', 'Service("greeter")').replace("class Helloworld", "class Greeter").replace("Helloworld()", "Greeter()"))
+    server.micro("run", folder)
+    yield folder
+    server.micro("kill", "greeter", check=False)
+
+
+def test_an_update_under_load_brings_the_new_version_and_fails_no_request(server, greeter):
+    url = f"http://127.0.0.1:{server.api_port}/greeter?name=Joe"
+    main = greeter / "main.py"
+    with Load(url, rate=50) as load:
+        eventually(lambda: len(load.answers) == 1 and load.answers.total() > 50, 10, "the old version answers")
+        main.write_text(main.read_text().replace("Hello ", "Good day "))
+        server.micro("update", greeter)
+        assert server.get("/greeter?name=Joe").json() == {"msg": "Good day Joe"}
+        before = load.answers.total()
+        eventually(lambda: load.answers.total() > before + 400, 20, "the load goes on over the drain")
+    assert load.failures == []
+    assert len(load.answers) == 2
+    assert len(server.named(str(server.home / "builds"))) <= 2 or len([p for p in server.named("main.py") if "greeter" in " ".join(p.cmdline())]) <= 1
+
+
+def test_a_killed_service_is_gone_from_everywhere_within_five_seconds(server, greeter):
+    replicas = [process for process in server.processes() if process.environ().get("MICRO_SERVICE_NAME") == "greeter"]
+    assert replicas
+    assert server.micro("kill", "greeter").stdout == ""
+    eventually(lambda: server.status("greeter") == "", 5, "gone from status")
+    eventually(lambda: "greeter" not in server.micro("services").stdout.split(), 5, "gone from services")
+    eventually(lambda: server.get("/greeter?name=Joe").status_code == 404, 5, "gone from the gateway")
+    eventually(lambda: not any(process.is_running() for process in replicas), 15, "its processes are gone")
+
+
+def test_killing_a_service_that_is_not_there_says_so(server):
+    done = server.micro("kill", "nosuch", check=False)
+    assert done.returncode == 127
+    assert "not found" in done.stderr.lower()
