@@ -6,6 +6,8 @@ from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin, UserM
 from django.db import models
 from django_tenants.models import DomainMixin, TenantMixin
 
+from .scoping import NamespacedManager
+
 
 class Environment(models.Model):
     """A tier of one server, made by the operator: its name and the domain under which its namespaces get hosts."""
@@ -18,20 +20,20 @@ class Environment(models.Model):
         return self.name
 
 
-class Namespace(TenantMixin):
+class Namespace(TenantMixin):  # type: ignore[misc]
     """A tenant. `slug` is its name everywhere outside the database; its schema is named by id, never by text."""
 
     slug = models.CharField(max_length=40, unique=True)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="namespaces")
     created_at = models.DateTimeField(auto_now_add=True)
 
-    auto_create_schema = True
+    auto_create_schema = False  # operations.create_namespace makes it: no work in save()
 
     def __str__(self) -> str:
         return self.slug
 
 
-class Domain(DomainMixin):
+class Domain(DomainMixin):  # type: ignore[misc]
     """A host of a namespace's own."""
 
 
@@ -65,8 +67,23 @@ class Membership(models.Model):
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = NamespacedManager()
+
     class Meta:
         constraints = [models.UniqueConstraint(name="a_user_is_a_member_once", fields=["user", "namespace"])]
 
     def __str__(self) -> str:
         return f"{self.user} in {self.namespace}"
+
+
+class SigningKey(models.Model):
+    """A key pair that signs the tokens of all namespaces; the private half is encrypted with a key made from SECRET_KEY."""
+
+    kid = models.CharField(primary_key=True, max_length=64)
+    private_key = models.BinaryField()
+    public_key = models.TextField(help_text="PEM")
+    created_at = models.DateTimeField(auto_now_add=True)
+    retired_at = models.DateTimeField(null=True, help_text="From then on it verifies, but signs no more.")
+
+    def __str__(self) -> str:
+        return self.kid

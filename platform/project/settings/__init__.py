@@ -8,4 +8,6 @@ from .gateway import *  # noqa: F403
 from .jobs import *  # noqa: F403
 from .logging import *  # noqa: F403
 from .runtime import *  # noqa: F403
+from .sidecar import *  # noqa: F403
+from .tenants import *  # noqa: F403
 from .web import *  # noqa: F403

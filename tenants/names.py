@@ -1,0 +1,61 @@
+"""The grammar of names that become parts of hosts, paths and subjects, and the names nobody may take."""
+
+from __future__ import annotations
+
+import re
+
+from django.conf import settings
+
+from micro.errors import InvalidArgument
+
+RESERVED_NAMESPACES = frozenset({"micro", "www", "api", "proxy", "app", "admin"})
+PLATFORM_SERVICES = frozenset(
+    [
+        "api",
+        "auth",
+        "broker",
+        "client",
+        "config",
+        "debug",
+        "events",
+        "network",
+        "proxy",
+        "registry",
+        "router",
+        "runtime",
+        "server",
+        "store",
+    ]
+)
+LABEL_LENGTH = 63  # of one part of a host name
+NAMESPACE_LENGTH = 40
+
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_SERVICE = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+
+
+def validate_namespace(slug: str) -> None:
+    """Raises InvalidArgument unless `slug` may name a new namespace."""
+    if not _LABEL.fullmatch(slug) or "--" in slug or len(slug) > NAMESPACE_LENGTH:
+        raise InvalidArgument(
+            f"The namespace {slug!r} must be 1 to {NAMESPACE_LENGTH} lower-case letters, digits and single hyphens, "
+            "with a letter or digit at both ends."
+        )
+    if slug in RESERVED_NAMESPACES or slug in settings.MICRO_RESERVED_NAMES:
+        raise InvalidArgument(f"The namespace {slug!r} is reserved.")
+
+
+def validate_service(name: str, *, namespace: str = "") -> None:
+    """Raises InvalidArgument unless `name` may name a service of `namespace`; one with dots gets only a path, no host."""
+    if not _SERVICE.fullmatch(name) or "--" in name or ".." in name or len(name) > LABEL_LENGTH:
+        raise InvalidArgument(
+            f"The service name {name!r} must be 1 to {LABEL_LENGTH} lower-case letters, digits, dots "
+            "and single hyphens, with a letter or digit at both ends."
+        )
+    if name in PLATFORM_SERVICES or name.startswith("grpc."):
+        raise InvalidArgument(f"The service name {name!r} is the platform's own.")
+    if namespace and "." not in name and len(name) + len("--") + len(namespace) > LABEL_LENGTH:
+        raise InvalidArgument(
+            f"The service name {name!r} is too long: with its namespace {namespace!r} "
+            f"it must fit into {LABEL_LENGTH} characters."
+        )

@@ -1,0 +1,75 @@
+"""Making namespaces and what they belong to."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from micro.errors import AlreadyExists
+
+from . import names, provisioning
+from .models import Environment, Membership, Namespace, User
+
+PLATFORM_NAMESPACE = "micro"
+ENVIRONMENTS = ("local", "dev", "platform")
+_CREATION_LOCK = 7_214_001  # pg_advisory_xact_lock: one namespace is born at a time
+
+
+def create_namespace(*, slug: str, environment: Environment | None = None, owner: User | None = None) -> Namespace:
+    """Make the namespace `slug` with its schema and everything that other rooms provision; `owner` becomes its admin.
+
+    Raises InvalidArgument for a name that is malformed or reserved, AlreadyExists for one that is taken.
+    """
+    names.validate_namespace(slug)
+    return _create(slug=slug, environment=environment, owner=owner)
+
+
+@transaction.atomic
+def bootstrap(*, admin_password: str) -> None:
+    """Make what every server has: its environments, the namespace `micro`, and there the admin `admin`.
+
+    Does nothing where they exist; in particular it never resets a password.
+    """
+    _lock_creation()
+    for name in ENVIRONMENTS:
+        Environment.objects.get_or_create(name=name, defaults={"base_domain": settings.MICRO_BASE_DOMAIN})
+    admin = User.objects.filter(username="admin").first()
+    if admin is None:
+        admin = User.objects.create_superuser("admin", password=admin_password)
+    namespace = Namespace.objects.filter(slug=PLATFORM_NAMESPACE).first()
+    if namespace is None:
+        _create(slug=PLATFORM_NAMESPACE, owner=admin)
+
+
+@transaction.atomic
+def _create(*, slug: str, environment: Environment | None = None, owner: User | None = None) -> Namespace:
+    _lock_creation()
+    if Namespace.objects.filter(slug=slug).exists():
+        raise AlreadyExists(f"Namespace {slug!r} already exists.")
+    pk = _next_id()
+    namespace = Namespace(pk=pk, slug=slug, schema_name=f"ns_{pk}", environment=environment or _own_environment())
+    namespace.save(force_insert=True)
+    namespace.create_schema(verbosity=0)
+    if owner is not None:
+        Membership.objects.create(user=owner, namespace=namespace, role=Membership.Role.ADMIN)
+    provisioning.provision(namespace)
+    return namespace
+
+
+def _own_environment() -> Environment:
+    """The environment that is named like this server's profile."""
+    return Environment.objects.get_or_create(
+        name=settings.MICRO_PROFILE, defaults={"base_domain": settings.MICRO_BASE_DOMAIN}
+    )[0]
+
+
+def _lock_creation() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
+
+
+def _next_id() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence('tenants_namespace', 'id'))")
+        (pk,) = cursor.fetchone()
+    return int(pk)
