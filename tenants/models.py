@@ -9,7 +9,7 @@ from django_tenants.models import DomainMixin, TenantMixin
 from .scoping import NamespacedManager
 
 
-class Environment(models.Model):
+class Environment(models.Model):  # type: ignore[django-manager-missing]
     """A tier of one server, made by the operator: its name and the domain under which its namespaces get hosts."""
 
     name = models.SlugField(primary_key=True)
@@ -77,7 +77,7 @@ class Membership(models.Model):
 
 
 class SigningKey(models.Model):
-    """A key pair that signs the tokens of all namespaces; the private half is encrypted with a key made from SECRET_KEY."""
+    """A key pair that signs the tokens of all namespaces; the private half is encrypted by SECRET_KEY."""
 
     kid = models.CharField(primary_key=True, max_length=64)
     private_key = models.BinaryField()

@@ -10,22 +10,7 @@ from micro.errors import InvalidArgument
 
 RESERVED_NAMESPACES = frozenset({"micro", "www", "api", "proxy", "app", "admin"})
 PLATFORM_SERVICES = frozenset(
-    [
-        "api",
-        "auth",
-        "broker",
-        "client",
-        "config",
-        "debug",
-        "events",
-        "network",
-        "proxy",
-        "registry",
-        "router",
-        "runtime",
-        "server",
-        "store",
-    ]
+    "api auth broker client config debug events network proxy registry router runtime server store".split()  # noqa: SIM905
 )
 LABEL_LENGTH = 63  # of one part of a host name
 NAMESPACE_LENGTH = 40
@@ -46,7 +31,7 @@ def validate_namespace(slug: str) -> None:
 
 
 def validate_service(name: str, *, namespace: str = "") -> None:
-    """Raises InvalidArgument unless `name` may name a service of `namespace`; one with dots gets only a path, no host."""
+    """Raises InvalidArgument unless `name` may name a service; one with dots gets a path only, no host."""
     if not _SERVICE.fullmatch(name) or "--" in name or ".." in name or len(name) > LABEL_LENGTH:
         raise InvalidArgument(
             f"The service name {name!r} must be 1 to {LABEL_LENGTH} lower-case letters, digits, dots "

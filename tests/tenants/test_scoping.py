@@ -45,12 +45,10 @@ def two_memberships(db):
 
 
 @pytest.mark.parametrize("evaluate", EVALUATIONS.values(), ids=EVALUATIONS)
-@pytest.mark.parametrize(
-    "start", [lambda: Membership.objects.all(), lambda: Membership.objects.filter(role="admin")], ids=["all", "filter"]
-)
+@pytest.mark.parametrize("start", ["all", "filter"])
 def test_no_evaluation_reaches_the_database_without_a_namespace(two_memberships, start, evaluate):
     with pytest.raises(Unscoped):
-        evaluate(start())
+        evaluate(getattr(Membership.objects, start)())
 
 
 def test_a_scoped_queryset_holds_the_rows_of_its_namespace_only(two_memberships):

@@ -1,0 +1,51 @@
+"""Where an exception becomes a gRPC status: Micro's JSON as the message, `errors.Error` as its first detail."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from typing import NamedTuple
+
+import grpc
+import psycopg
+import psycopg_pool
+from django.db import InterfaceError, OperationalError
+from google.rpc.status_pb2 import Status
+
+from micro.errors import DeadlineExceeded, Error, Internal, Unavailable
+from micro.proto.errors_pb2 import Error as ErrorMessage
+
+log = logging.getLogger(__name__)
+
+AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout)
+
+
+class Failure(NamedTuple):
+    """What a call ends with when it fails."""
+
+    code: grpc.StatusCode
+    message: str
+    trailers: tuple[tuple[str, bytes], ...]
+
+
+def failure(exception: Exception, *, id: str) -> Failure:
+    """The wire form of `exception`; `id` names the method. Our own faults are logged here, once, by incident."""
+    error = _as_error(exception, id)
+    error.id = error.id or id
+    status = Status(code=error.status.value[0], message=error.as_json())
+    status.details.add().Pack(ErrorMessage(**json.loads(status.message)))
+    return Failure(error.status, status.message, (("grpc-status-details-bin", status.SerializeToString()),))
+
+
+def _as_error(exception: Exception, id: str) -> Error:
+    if isinstance(exception, Error):
+        return exception
+    if isinstance(exception, TimeoutError):
+        return DeadlineExceeded("The call took longer than its timeout.")
+    if isinstance(exception, AWAY):
+        log.warning("%s: the database is away: %s", id, str(exception).strip())
+        return Unavailable("The database is away; try again.")
+    incident = secrets.token_hex(4)
+    log.error("%s failed, incident %s", id, incident, exc_info=exception)
+    return Internal(f"The server failed; its log has the reason under incident {incident}.")
