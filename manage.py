@@ -15,11 +15,11 @@ def main() -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     try:
-        if sys.argv[1:] == ["server"]:
-            # It only supervises: without Django's apps it starts sooner and stays small. Its help is the command's.
-            from project.server.start import main as run_server
+        if sys.argv[1:2] == ["server"]:
+            # It only supervises: without Django's apps it starts sooner and stays small.
+            from project.server.start import command_line
 
-            sys.exit(run_server())
+            sys.exit(command_line(sys.argv[2:]))
         from django.core.management import execute_from_command_line
     except ModuleNotFoundError as error:
         sys.exit(f"{error.name} is missing: run `make install`.")

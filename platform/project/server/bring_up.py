@@ -14,7 +14,7 @@ from project.embedded import postgres
 from . import probes
 from .errors import CannotRun, from_os_error, lines, reason
 from .plan import Plan
-from .programs import PREPARATION, Program
+from .programs import FIRST_RUN, PREPARATION, Program
 from .progress import Progress, welcome
 from .supervision import Supervision, remote
 from .supervisor_config import PLATFORM, SERVERS
@@ -37,9 +37,12 @@ class BringUp:
         progress: Progress,
         servers: Sequence[Program],
         platform: Sequence[Program],
+        *,
+        shows_example: bool,
     ) -> None:
         self._plan, self._supervision, self._progress = plan, supervision, progress
         self._servers, self._platform = servers, platform
+        self._shows_example = shows_example
         self._supervisor: Any = remote(plan)
 
     def run(self) -> None:
@@ -73,6 +76,22 @@ class BringUp:
         self._until(self._all_run, what="every process")
         self._supervision.is_starting = False
         print(f"\n{welcome(self._plan, self._progress.elapsed_s)}", flush=True)  # noqa: T201 - talks to the operator
+        if self._shows_example:
+            self._show_example()
+
+    def _show_example(self) -> None:
+        """Pass on what the first run prints, until it ends. When it fails, the server is none the worse."""
+        name, log = f"{PLATFORM}:{FIRST_RUN}", self._plan.log(FIRST_RUN)
+        log.touch()
+        with log.open() as output:
+            self._start(name)
+
+            def ended() -> bool:
+                over: bool = self._supervisor.getProcessInfo(name)["statename"] == "EXITED"
+                print(output.read(), end="", flush=True)  # noqa: T201 - talks to the operator
+                return over
+
+            self._until(ended, what=f"examples ({log})")
 
     def _start_postgres(self) -> None:
         data = postgres.cluster(self._plan.home)
@@ -119,7 +138,7 @@ class BringUp:
         info = self._supervisor.getProcessInfo(f"{SERVERS}:{PREPARATION}")
         if info["statename"] not in {"EXITED", "FATAL", "BACKOFF"}:
             return False
-        if info["exitstatus"] == 0 and info["statename"] == "EXITED":
+        if info["statename"] == "EXITED" and info["exitstatus"] == 0:
             return True
         said = reason(self._plan.log(PREPARATION)).removeprefix("CommandError: ")
         raise CannotRun(

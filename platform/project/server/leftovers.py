@@ -20,10 +20,18 @@ MARK = "MICRO_SUPERVISED_HOME"  # set for supervised processes only, to their se
 GRACE_S = 4.0
 
 
+LOCK = "server.lock"
+
+
+def is_new(home: Path) -> bool:
+    """Whether no server has ever run on this state folder."""
+    return not (home / LOCK).exists()
+
+
 @contextmanager
 def only_server(home: Path) -> Iterator[None]:
     """Hold the state folder for this server alone. The kernel lets go of it when we die, however we die."""
-    handle = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import Error as DatabaseError
 from django.db import ProgrammingError, connection
 from django.db.migrations.loader import MigrationLoader
+from django_tenants.utils import get_public_schema_name, schema_context
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -37,8 +38,8 @@ def prepare() -> str:
         pending = _pending_migrations()
         if pending:
             call_command("migrate_schemas", verbosity=0, interactive=False)
-            connection.set_schema_to_public()
-        _make_first_admin()
+        with schema_context(get_public_schema_name()):  # migrating leaves the connection in the last one it touched
+            _make_first_admin()
     except DatabaseError as error:
         raise CannotRun(
             f"The database is damaged, or not micro's ({_first_line(error)}): restore a backup, or empty it."

@@ -15,6 +15,7 @@ from .plan import Plan, text
 
 WORKER_THREADS = 4
 PREPARATION = "prepare"
+FIRST_RUN = "first-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,12 @@ class Program:
 def preparation(plan: Plan) -> Program:
     """Waits for the database and brings its tables up to date."""
     return Program(name=PREPARATION, command=manage(plan.root, "prepare"), runs_once=True)
+
+
+def first_run(folder: str) -> Program:
+    """Runs the service in `folder` as a user would, and shows its answer."""
+    command = (sys.executable, "-m", "project.server.first_run", folder)
+    return Program(name=FIRST_RUN, command=command, runs_once=True)
 
 
 def servers(plan: Plan, nats_port: int) -> list[Program]:

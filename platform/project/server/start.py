@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 
 import psutil
 
 from project.embedded import kept_secret, nats, postgres, valkey, write_private
+from project.settings.base import LOCAL
 
 from . import checks, leftovers, programs, supervisor_config
 from .bring_up import BringUp
@@ -22,10 +25,27 @@ from .supervision import Supervision
 STOP_REPLICAS_WITHIN_S = 6.0
 
 
-def main() -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `manage.py server`."""
+    parser.add_argument(
+        "--example",
+        default="",
+        metavar="FOLDER",
+        help="when the state is empty, also run the service in FOLDER and call it",
+    )
+
+
+def command_line(arguments: Sequence[str]) -> int:
+    """`manage.py server` without Django; the exit status."""
+    parser = argparse.ArgumentParser("manage.py server", description="Start every process of the platform.")
+    add_arguments(parser)
+    return main(example=parser.parse_args(arguments).example)
+
+
+def main(*, example: str = "") -> int:
     """Run a server until it is told to stop; the exit status. A failure is one sentence on stderr."""
     try:
-        run(from_settings())
+        run(from_settings(), example=example)
     except CannotRun as error:
         return _complain(error)
     except OSError as error:
@@ -35,28 +55,33 @@ def main() -> int:
     return 0
 
 
-def run(plan: Plan) -> None:
-    """Start everything, supervise it, stop everything. Raises CannotRun; nothing runs any more then."""
+def run(plan: Plan, *, example: str = "") -> None:
+    """Start everything, supervise it, stop everything. Raises CannotRun; nothing runs any more then.
+
+    On an empty state the service in the folder `example` is then run too, as a user would.
+    """
     progress = Progress()
     checks.check_folders(plan)
+    first = example if plan.profile == LOCAL and leftovers.is_new(plan.home) else ""
     with leftovers.only_server(plan.home):
         if ended := leftovers.clean_up(plan):
             progress.say(f"ended {ended} processes that a killed server had left")
         checks.check(plan)
         progress.say(f"disk, parts and addresses are fine; profile {plan.profile}, state in {plan.home}")
-        _supervise(plan, progress)
+        _supervise(plan, progress, example=first)
 
 
-def _supervise(plan: Plan, progress: Progress) -> None:
+def _supervise(plan: Plan, progress: Progress, *, example: str) -> None:
     nats_port = _free_port()
     os.environ.update(_environment(plan, _configure_servers(plan, nats_port)))
     servers, platform = programs.servers(plan, nats_port), programs.platform(plan)
+    before, after = [programs.preparation(plan)], [programs.first_run(example)] if example else []
     config = plan.run / "supervisor.conf"
-    write_private(config, supervisor_config.render(plan, [*servers, programs.preparation(plan)], platform))
+    write_private(config, supervisor_config.render(plan, [*servers, *before], [*platform, *after]))
 
     replicas = Replicas(plan)
     supervision = Supervision(plan, config, progress.say, replicas.stop_after)
-    bring_up = BringUp(plan, supervision, progress, servers, platform)
+    bring_up = BringUp(plan, supervision, progress, servers, platform, shows_example=bool(example))
     threading.Thread(target=bring_up.run, name="bring-up", daemon=True).start()
     supervision.supervise()
 
@@ -73,20 +98,19 @@ class Replicas:
     def __init__(self, plan: Plan) -> None:
         self._command = [*programs.manage(plan.root, "runner", "--stop-all")]
         self._log = plan.log("runner")
-        self._stopping: psutil.Process | None = None
+        self._stopping: list[psutil.Process] = []
 
     def stop_after(self, program: str) -> None:
         """Begin to stop them once the runner cannot start them again, while the servers still stop."""
         if program == "runner" and not self._stopping:
             with self._log.open("ab") as log:
-                self._stopping = psutil.Process(
-                    subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log).pid
-                )
+                started = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._stopping.append(psutil.Process(started.pid))
 
     def stop(self) -> None:
         """Return when they have stopped."""
         self.stop_after("runner")
-        for late in psutil.wait_procs([self._stopping], timeout=STOP_REPLICAS_WITHIN_S)[1]:
+        for late in psutil.wait_procs(self._stopping, timeout=STOP_REPLICAS_WITHIN_S)[1]:
             late.kill()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
 from project.server import start
 
@@ -16,6 +16,10 @@ class Command(BaseCommand):
     help = __doc__
     requires_system_checks = []
 
-    def handle(self, *_arguments: Any, **_options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The options."""
+        start.add_arguments(parser)
+
+    def handle(self, *_arguments: Any, **options: Any) -> None:
         """Run until told to stop."""
-        sys.exit(start.main())
+        sys.exit(start.main(example=options["example"]))
