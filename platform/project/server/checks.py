@@ -31,13 +31,19 @@ def check(plan: Plan) -> None:
 
 def check_folders(plan: Plan) -> None:
     """Make the state folder and the folder of the sockets, both ours alone."""
+    for name, folder in (("MICRO_HOME", plan.home), ("MICRO_RUN", plan.run)):
+        if " ;" in str(folder) or not str(folder).isprintable():
+            raise CannotRun(
+                f"{name} {str(folder)!r} has characters that supervisor cannot take: choose a plainer path."
+            )
     longest = len(os.fsencode(plan.run / LONGEST_SOCKET_NAME))
     if longest > LONGEST_SOCKET_PATH:
         raise CannotRun(
             f"MICRO_RUN {plan.run} is too long for sockets ({longest} characters with the longest socket's name, "
             f"{LONGEST_SOCKET_PATH} at most): set MICRO_RUN to a short folder such as /tmp/micro."
         )
-    plan.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    plan.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    plan.logs.mkdir(exist_ok=True, mode=0o700)
     # Postgres has its own account below root and must pass through; what lies in the folder is closed to others.
     plan.run.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
     for folder in (plan.home, plan.run):

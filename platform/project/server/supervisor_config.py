@@ -60,7 +60,7 @@ def _program(plan: Plan, program: Program, group: str) -> str:
         f"stopasgroup={'false' if program.name == 'postgres' else 'true'}",  # its children take SIGINT as "cancel"
         "killasgroup=true",
         "redirect_stderr=true",
-        f"stdout_logfile={_quoted(str(plan.log(program.name)))}",
+        f"stdout_logfile={_quoted(_quoted(str(plan.log(program.name))))}",  # this one option it expands twice
         "stdout_logfile_maxbytes=10MB",
         "stdout_logfile_backups=2",
     ]
