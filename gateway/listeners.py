@@ -44,7 +44,7 @@ UNTRUSTED_HEADERS = (
     "x-script-name",
 )
 PLATFORM_PACKAGES = (
-    "auth", "broker", "config", "debug", "events", "network", "registry", "router", "runtime", "store",
+    "api", "auth", "broker", "client", "config", "debug", "events", "network", "registry", "router", "runtime", "store",
 )  # fmt: skip
 PathAction = hcm_pb2.HttpConnectionManager.PathWithEscapedSlashesAction
 ERRORS = [status for status in HTTPStatus if status >= 400]
@@ -82,7 +82,7 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
         early_header_mutation_extensions=[_untrusting()],
         upgrade_configs=[hcm_pb2.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         use_remote_address=wrappers_pb2.BoolValue(value=True),
-        internal_address_config=hcm_pb2.HttpConnectionManager.InternalAddressConfig(),
+        internal_address_config=_nobody(),
         server_header_transformation=hcm_pb2.HttpConnectionManager.APPEND_IF_ABSENT,
         server_name="micro",
         generate_request_id=wrappers_pb2.BoolValue(value=False),
@@ -106,6 +106,12 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
         request_headers_timeout=duration_pb2.Duration(seconds=10),
         stream_idle_timeout=duration_pb2.Duration(seconds=300),
     )
+
+
+def _nobody() -> hcm_pb2.HttpConnectionManager.InternalAddressConfig:
+    """No address is inside: nobody may send x-envoy-* headers, on loopback neither."""
+    unused = address_pb2.CidrRange(address_prefix="255.255.255.255", prefix_len=_number(32))
+    return hcm_pb2.HttpConnectionManager.InternalAddressConfig(cidr_ranges=[unused])
 
 
 def _scoped_routes() -> hcm_pb2.ScopedRoutes:

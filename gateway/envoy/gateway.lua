@@ -495,7 +495,7 @@ function envoy_on_response(handle)
         chunk:setBytes(message(chunk:getBytes(0, chunk:length())))
       end
     end
-  elseif status and status ~= "0" and not string.match(content_type, "^application/grpc") then
+  elseif status and status ~= "0" and headers:get(":status") ~= "200" then  -- the transcoder has set it: not for a gRPC client
     answer_error(handle, headers, status)
   end
 end
