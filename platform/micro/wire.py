@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import json
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -25,7 +25,7 @@ MAX_DETAIL_CHARACTERS = 3000  # an error travels in HTTP/2 headers, twice, and t
 STATUS_KEY = "grpc-status-details-bin"
 ERROR_TYPE = "type.googleapis.com/errors.Error"
 
-Metadata = Sequence[tuple[str, str | bytes]]
+Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class Unreachable(errors.Unavailable):
@@ -85,7 +85,7 @@ class Connection:
             try:
                 yield from replies
             finally:
-                replies.cancel()
+                replies.cancel()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         if "_channel" in self.__dict__:
@@ -102,7 +102,9 @@ class Connection:
         text = error.details() or ""
         if error.code() is grpc.StatusCode.UNAVAILABLE and _was_not_reached(text):
             return Unreachable(self.address)
-        return from_status(error.code(), text, error.trailing_metadata() or ())
+        return from_status(
+            error.code(), text, tuple((item.key, item.value) for item in error.trailing_metadata() or ())
+        )
 
 
 def _was_not_reached(text: str) -> bool:
