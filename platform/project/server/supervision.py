@@ -17,6 +17,8 @@ from supervisor.options import ServerOptions
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import SupervisorTransport
 
+from project.embedded import postgres
+
 from .errors import CannotRun, reason
 from .plan import Plan
 
@@ -86,9 +88,16 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
         why = reason(log, self._log_began.get(name, 0)) or process.spawnerr or "it wrote nothing"
         if self._failures[name] >= (FAILURES_WHILE_STARTING if self.is_starting else FAILURES):
             times = self._failures[name]
-            self.fail(CannotRun(f"{name} failed {times} times ({why}): see {log}."))
+            self.fail(CannotRun(f"{name} failed {times} times ({why}): {self._way_out(name)}."))
         else:
             self._say(f"{name} ended unexpectedly and is started again ({why}; see {log})")
+
+    def _way_out(self, name: str) -> str:
+        if name == "postgres":
+            return (
+                f"see {self._plan.log(name)}, restore {postgres.cluster(self._plan.home)} from a backup, or remove it"
+            )
+        return f"see {self._plan.log(name)}"
 
 
 def remote(plan: Plan) -> Any:
