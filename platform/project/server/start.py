@@ -87,6 +87,7 @@ def _supervise(plan: Plan, progress: Progress, *, example: str) -> None:
 
     replicas.stop()
     leftovers.clean_up(plan)
+    leftovers.remove_run_folder(plan)
     if supervision.failure:
         raise supervision.failure
     progress.say("stopped")
