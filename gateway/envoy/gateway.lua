@@ -309,6 +309,9 @@ local function send_frames(handle, headers, service, parts, request)
   local query = string.match(headers:get(":path"), "%?(.*)$")
   local length = tonumber(headers:get("content-length") or "")
   local without_body = headers:get(":method") == "GET"
+  if length and length > settings.largest then
+    refuse(handle, request, 413, "The body is larger than " .. settings.largest .. " bytes.")
+  end
   handle:streamInfo():dynamicMetadata():set("micro", "frames", true)
   headers:replace(":path", path)
   headers:replace(":method", "POST")
@@ -334,6 +337,25 @@ local function send_frames(handle, headers, service, parts, request)
       message = "{}"
     end
     body:setBytes(frame_header(#message) .. message)
+  end
+end
+
+-- Holds a JSON body to the size of the largest message: the transcoder keeps what it has read of a message, without limit.
+-- What comes without a length is cut off there; then it is no JSON, and the transcoder says so.
+local function limit_body(handle, headers, request)
+  local length = tonumber(headers:get("content-length") or "")
+  if length then
+    if length > settings.largest then
+      refuse(handle, request, 413, "The body is larger than " .. settings.largest .. " bytes.")
+    end
+    return
+  end
+  local taken = 0
+  for chunk in handle:bodyChunks() do
+    taken = taken + chunk:length()
+    if taken > settings.largest then
+      chunk:setBytes("")
+    end
   end
 end
 
@@ -386,6 +408,9 @@ function envoy_on_request(handle)
   if not path or string.sub(path, 1, 1) ~= "/" then
     refuse(handle, request, 400, "The path does not begin with a slash.")
   end
+  if not string.match(headers:get(":authority") or "", "^[%w._:%[%]-]*$") then
+    refuse(handle, request, 400, "The host is not one host.")
+  end
   local claims, failure = verified(handle)
   local namespace, service = namespace_of(handle, headers, request, claims)
   request.by_host = service ~= nil
@@ -430,8 +455,12 @@ function envoy_on_request(handle)
     handle:streamInfo():dynamicMetadata():set("micro", "host", headers:get(":authority"))
   end
   choose_scope(handle, headers, platform and ":" .. platform or namespace .. ":" .. target)
-  if found:get("frames") and not platform and not request.grpc then
-    send_frames(handle, headers, target, parts, request)
+  if protocol == "grpc" and not request.grpc then
+    if found:get("frames") and not platform then
+      send_frames(handle, headers, target, parts, request)
+    else
+      limit_body(handle, headers, request)
+    end
   end
 end
 

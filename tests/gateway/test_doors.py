@@ -121,9 +121,23 @@ def test_large_json_bodies_pass_both_ways(gateway: Gateway):
     assert len(bare.json()["msg"]) > len(name)
 
 
-def test_a_json_body_over_the_limit_is_413(gateway: Gateway):
-    answer = gateway.post("/helloworld/call", headers=FOO, json={"name": "x" * (17 * 1024 * 1024)})
+@pytest.mark.parametrize("service", ["helloworld", "bare"])
+def test_a_json_body_over_the_limit_is_refused_before_the_service_sees_it(gateway: Gateway, hello: Grpc, service: str):
+    calls = len(hello.seen)
+    answer = gateway.post(f"/{service}/helloworld/call", headers=FOO, json={"name": "x" * (17 * 1024 * 1024)})
     assert answer.status_code == 413
+    assert len(hello.seen) == calls
+
+
+def test_an_endless_json_body_is_cut_off_at_the_limit(gateway: Gateway):
+    def endless():
+        yield b'{"name": "'
+        for _ in range(20):
+            yield b"x" * 1024 * 1024
+        yield b'"}'
+
+    assert gateway.post("/helloworld/call", headers=FOO, content=endless()).status_code == 400
+    assert gateway.post("/bare/helloworld/call", headers=FOO, content=endless()).status_code == 413
 
 
 # --- plain HTTP ----------------------------------------------------------------------------------------------------
