@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 from xmlrpc.client import ServerProxy
 
 from supervisor import events
-from supervisor.medusa.asyncore_25 import ExitNow
+from supervisor.medusa.asyncore_25 import ExitNow, dispatcher
 from supervisor.options import ServerOptions
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import SupervisorTransport
@@ -26,6 +27,31 @@ FAILURES_WHILE_STARTING = 3  # something is wrong from the outset; no use in try
 FAILURES = 10
 HEALTHY_AFTER_S = 60.0
 FAILED = (events.ProcessStateExitedEvent, events.ProcessStateBackoffEvent)
+
+
+class _Alarm(dispatcher):  # type: ignore[misc]  # supervisor has no types
+    """Wakes supervisor's loop when a signal comes: it sleeps for a second at a time, and Python resumes that sleep."""
+
+    def __init__(self) -> None:
+        ours, python_writes = socket.socketpair()
+        python_writes.setblocking(False)
+        self._keep_open = python_writes
+        super().__init__(ours)
+        signal.set_wakeup_fd(python_writes.fileno(), warn_on_full_buffer=False)
+
+    def writable(self) -> bool:
+        """Never: it only listens."""
+        return False
+
+    def handle_read(self) -> None:
+        """Forget which signals came; supervisor's own handlers know."""
+        self.recv(4096)
+
+    def silence(self) -> None:
+        """Let signals be again."""
+        signal.set_wakeup_fd(-1)
+        self._keep_open.close()
+        self.close()
 
 
 class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
@@ -66,7 +92,11 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
     def runforever(self) -> None:
         """Subscribe (the caller has just cleared all subscriptions), then run supervisor's own loop."""
         events.subscribe(events.ProcessStateEvent, self._on_state)
-        super().runforever()
+        alarm = _Alarm()
+        try:
+            super().runforever()
+        finally:
+            alarm.silence()
 
     def _on_state(self, event: Any) -> None:
         name = event.process.config.name
