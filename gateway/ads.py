@@ -48,7 +48,10 @@ class Session:
     def receive(self, request: discovery_pb2.DeltaDiscoveryRequest) -> None:
         """Take in a request: a subscription, an acknowledgement or a refusal."""
         if request.node.id:
-            self.envoy_id, self.pid = request.node.id, int(request.node.metadata["pid"] if "pid" in request.node.metadata else 0)
+            self.envoy_id, self.pid = (
+                request.node.id,
+                int(request.node.metadata["pid"] if "pid" in request.node.metadata else 0),
+            )
         subscription = self.types.get(request.type_url)
         if subscription is None:
             return
@@ -158,7 +161,9 @@ class Session:
         subscription = self.types[type_url]
         resources = self.resources[type_url]
         known = {name for name, version in subscription.sent.items() if version is not None}
-        unheard = set() if type_url in WILDCARDS else {name for name in subscription.names if name not in subscription.sent}
+        unheard = (
+            set() if type_url in WILDCARDS else {name for name in subscription.names if name not in subscription.sent}
+        )
         gone = sorted(name for name in known | unheard if name not in resources)
         if gone:
             yield self._response(type_url, removals=gone)

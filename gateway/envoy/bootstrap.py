@@ -58,11 +58,19 @@ def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str
     }
 
 
-def command(document: dict[str, Any], *, concurrency: int) -> list[str]:
-    """The argument list of Envoy with this bootstrap."""
+def write(document: dict[str, Any], path: Path) -> Path:
+    """Write the bootstrap document for its owner's eyes; its path."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_text(json.dumps(document, indent=2))
+    path.chmod(0o600)
+    return path
+
+
+def command(file: Path, *, concurrency: int) -> list[str]:
+    """The argument list of Envoy with the bootstrap in `file`."""
     return [
         str(binary()),
-        *("--config-yaml", json.dumps(document)),
+        *("--config-path", str(file)),
         *("--concurrency", str(concurrency)),
         *("--log-level", "warning"),
         *("--log-format", "%Y-%m-%d %H:%M:%S.%e %l envoy: %v"),

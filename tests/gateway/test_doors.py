@@ -104,7 +104,9 @@ def test_a_service_without_descriptors_is_called_in_json_frames(gateway: Gateway
 @pytest.mark.parametrize("service", ["helloworld", "bare"])
 def test_a_server_stream_comes_as_json_lines_while_it_runs(gateway: Gateway, service: str):
     arrivals = []
-    with httpx.stream("GET", f"{gateway.api}/{service}/helloworld/count?name=Joe", headers=FOO, trust_env=False) as answer:
+    with httpx.stream(
+        "GET", f"{gateway.api}/{service}/helloworld/count?name=Joe", headers=FOO, trust_env=False
+    ) as answer:
         for line in answer.iter_lines():
             if line:
                 arrivals.append((time.monotonic(), json.loads(line)["msg"]))

@@ -53,7 +53,9 @@ def test_no_forged_header_chooses_another_service(gateway: Gateway, hello: Grpc)
     assert not [name for name in hello.seen[-1] if name.startswith("x-micro")]
 
 
-@pytest.mark.parametrize("name", ["micro_namespace", "x_micro_scope", "x-micro_scope", "authorization_", "X_Forwarded_For"])
+@pytest.mark.parametrize(
+    "name", ["micro_namespace", "x_micro_scope", "x-micro_scope", "authorization_", "X_Forwarded_For"]
+)
 def test_a_header_with_underscores_is_refused(gateway: Gateway, name: str):
     assert gateway.get("/web/get", headers=FOO | {name: "x"}).status_code == 400
 
@@ -70,7 +72,9 @@ def raw(gateway: Gateway, request: bytes, *, door: str = "api") -> bytes:
         return answer
 
 
-def get(gateway: Gateway, target: str | bytes, *, door: str = "api", host: str = "x", more: str = "") -> tuple[int, bytes]:
+def get(
+    gateway: Gateway, target: str | bytes, *, door: str = "api", host: str = "x", more: str = ""
+) -> tuple[int, bytes]:
     line = target if isinstance(target, bytes) else target.encode("latin-1")
     head = f" HTTP/1.1\r\nHost: {host}\r\nMicro-Namespace: foo\r\n{more}Connection: close\r\n\r\n".encode()
     answer = raw(gateway, b"GET " + line + head, door=door)

@@ -88,7 +88,9 @@ def test_a_bad_token_is_unauthenticated_and_reaches_nobody(gateway: Gateway, hel
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_token_is_401_for_json_and_for_the_platforms_services(gateway: Gateway, hello: Grpc, sidecar: Grpc, kind: str):
+def test_a_bad_token_is_401_for_json_and_for_the_platforms_services(
+    gateway: Gateway, hello: Grpc, sidecar: Grpc, kind: str
+):
     calls = len(hello.seen), len(sidecar.seen)
     headers = {"micro-namespace": "foo", "authorization": f"Bearer {BAD[kind]()}".strip()}
     for path in ("/helloworld/call", "/bare/helloworld/call", "/auth/inspect"):
@@ -123,9 +125,7 @@ def test_no_token_is_allowed_and_names_nobody(gateway: Gateway, hello: Grpc):
 
 @pytest.mark.parametrize("header", ["Basic am9lOnNlY3JldA==", "Bearer", "bearer-ish", "Token x"])
 def test_another_scheme_is_refused_in_micros_words(gateway: Gateway, header: str):
-    error = error_of(
-        lambda: gateway.call("/helloworld.Helloworld/Call", micro_namespace="foo", authorization=header)
-    )
+    error = error_of(lambda: gateway.call("/helloworld.Helloworld/Call", micro_namespace="foo", authorization=header))
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
     assert "expected Bearer schema" in error.details()
 
