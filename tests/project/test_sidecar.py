@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import grpc
 import grpc.aio
 import pytest
+from django.core.management import call_command
 from django.db import connections
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health_pb2
@@ -16,14 +17,14 @@ from grpc_reflection.v1alpha import reflection_pb2
 from micro.proto import auth_pb2, debug_pb2, registry_pb2
 from primitives.auth import operations as accounts
 from primitives.auth import tokens
-from primitives.registry import operations, records
+from primitives.registry import models, operations, records
 from project.sidecar import Sidecar
 from tenants.models import Namespace, User
 from tenants.operations import bootstrap, create_namespace
 from transport.database import dsn
 from transport.methods import MethodWithoutScope
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db  # so that there is a database; what the sidecar sees is committed by `populated`
 
 DESCRIPTORS = FileDescriptorSet()
 registry_pb2.DESCRIPTOR.CopyToProto(DESCRIPTORS.file.add())
@@ -48,10 +49,19 @@ def populate() -> None:
         create_namespace(slug=slug, owner=User.objects.create_user(owner, password=f"{owner}-secret"))
 
 
+@pytest.fixture(scope="module")
+def populated(django_db_setup, django_db_blocker) -> Iterator[None]:
+    """Committed once for all tests here, because making namespaces takes a while."""
+    with django_db_blocker.unblock():
+        populate()
+        yield
+        call_command("flush", interactive=False, verbosity=0)
+
+
 @pytest.fixture
-async def channel(tmp_path_factory) -> AsyncIterator[grpc.aio.Channel]:
-    """A stock grpcio channel to a running sidecar."""
-    await in_thread(populate)
+async def channel(populated, tmp_path_factory) -> AsyncIterator[grpc.aio.Channel]:
+    """A stock grpcio channel to a running sidecar with an empty registry."""
+    await in_thread(lambda: models.Node.objects.across_namespaces().delete())
     socket = tmp_path_factory.mktemp("s") / "s.sock"
     stop = asyncio.Event()
     serving = asyncio.create_task(Sidecar(index=0, database=dsn()).serve(socket, stop=stop))
@@ -160,8 +170,8 @@ async def test_nobody_gives_a_scope_that_is_not_theirs(channel):
             channel, "/auth.Auth/Generate", auth_pb2.GenerateRequest(**request), auth_pb2.GenerateResponse, token
         )
 
-    bot = (await generate(admin, id="bot", scopes=["basic"])).account
-    token = await log_in(channel, "bot", bot.secret, "shop")
+    bot = (await generate(admin, id="helper", scopes=["basic"])).account
+    token = await log_in(channel, "helper", bot.secret, "shop")
     await generate(token, id="lesser", scopes=["basic"])
     for scope in ("admin", "service", "other"):
         assert (await refusal(generate(token, id="x", scopes=[scope])))[0] == 403
@@ -383,6 +393,7 @@ async def test_health_debug_and_reflection_answer(channel):
         assert {"auth.Auth", "registry.Registry", "debug.Debug", "grpc.health.v1.Health"} <= names
 
 
+@pytest.mark.usefixtures("populated")
 async def test_a_table_with_a_method_without_a_scope_keeps_the_sidecar_from_starting(monkeypatch, tmp_path):
     from dataclasses import replace
 
