@@ -12,13 +12,16 @@ from typing import Any
 import grpc.aio
 from django.utils.timezone import now
 from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from primitives.auth import rpc as auth
 from primitives.auth.tokens import Verifier
 from primitives.registry import operations
 from primitives.registry.listings import Listings
 from primitives.registry.rpc import Bell, Registry
+from runtime import rpc as runtime
 from transport import debug
 from transport.database import Reader, dsn
 from transport.failures import AWAY
@@ -58,7 +61,7 @@ class Sidecar:
 
     def _tables(self) -> dict[str, Methods]:
         self._statistics = Statistics()
-        tables = {"auth": auth.METHODS, "debug": debug.methods(self._statistics)}
+        tables = {"auth": auth.METHODS, "runtime": runtime.METHODS, "debug": debug.methods(self._statistics)}
         registry = Registry(Listings(self._reader), self._bell, platform=tables)
         tables["registry"] = registry.methods()
         return tables
@@ -99,13 +102,13 @@ async def _prune_forever() -> None:
 
 
 def _add_health(server: grpc.aio.Server) -> None:
-    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
 
 
 def _add_reflection(server: grpc.aio.Server, services: dict[str, Methods]) -> None:
     """Reflection v1alpha, and v1, which is the same messages under another name."""
     names = sorted({name for methods in services.values() for name in _proto_services(methods)})
-    servicer = reflection.aio.ReflectionServicer([*names, health.SERVICE_NAME, reflection.SERVICE_NAME])
+    servicer = ReflectionServicer([*names, health.SERVICE_NAME, reflection.SERVICE_NAME])
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,

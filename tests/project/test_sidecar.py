@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -56,6 +57,7 @@ def populated(django_db_setup, django_db_blocker) -> Iterator[None]:
         populate()
         yield
         call_command("flush", interactive=False, verbosity=0)
+        gc.collect()  # connections of worker threads that have ended
 
 
 @pytest.fixture
