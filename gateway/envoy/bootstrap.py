@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+DRAIN_S = 30  # how long connections live on under old keys when the keys change
 CONNECTIONS = 50_000
 CONNECTIONS_PER_DOOR = 10_000
 # Each cluster would cost Envoy about a thousand statistics; these are what one looks at when something is wrong.
@@ -74,6 +75,7 @@ def command(file: Path, *, concurrency: int) -> list[str]:
         *("--concurrency", str(concurrency)),
         *("--log-level", "warning"),
         *("--log-format", "%Y-%m-%d %H:%M:%S.%e %l envoy: %v"),
+        *("--drain-time-s", str(DRAIN_S)),
         "--disable-hot-restart",
     ]
 

@@ -30,7 +30,7 @@ local CORS = {
 -- The namespace and the service that a host names; nil where it says nothing. The third value is a host we do not know.
 function named_by_host(authority)
   local host = string.gsub(string.lower(authority or ""), ":%d+$", "")
-  if host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
+  if host == "" or host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
     return nil, nil, nil
   end
   local suffix = "." .. settings.base
@@ -430,6 +430,7 @@ function envoy_on_request(handle)
   choose_scope(handle, headers, namespace)
   local found = handle:metadata()
   if not found:get("namespace") then
+    require_good_token(handle, headers, request, claims, failure)
     refuse(handle, request, 404, "There is no namespace " .. namespace .. ".")
   end
   local protocol, target = found:get("protocol"), found:get("service")
@@ -438,6 +439,7 @@ function envoy_on_request(handle)
   elseif found:get("conflict") then
     refuse(handle, request, 409, found:get("conflict"))
   elseif not target then
+    require_good_token(handle, headers, request, claims, failure)  -- with a good token it might have been found
     refuse(handle, request, 404, "service " .. text .. ": route not found")
   end
   headers:remove("x-micro-rule")

@@ -150,4 +150,5 @@ def test_a_plain_http_service_sees_the_tokens_that_are_its_own_affair(gateway: G
 
 def test_a_bad_token_does_not_choose_the_namespace(gateway: Gateway, hello: Grpc):
     answer = gateway.get("/web/get", headers={"authorization": f"Bearer {token('foo', key=STRANGER)}"})
-    assert answer.status_code == 404
+    assert answer.status_code == 401
+    assert answer.json()["detail"] == "Jwt verification fails"
