@@ -104,6 +104,16 @@ def test_a_process_that_is_killed_comes_back(server: Server, victim: str):
     eventually(lambda: server.micro("services", check=False).returncode == 0, 30, "a command works")
 
 
+@pytest.mark.parametrize("victim", ["gunicorn", "celery"])
+def test_what_a_killed_process_had_started_goes_with_it(server: Server, victim: str):
+    leader = next(process for process in server.named(victim) if process.parent().pid == server.process.pid)
+    children = leader.children()
+    assert children
+    leader.kill()
+    eventually(lambda: not any(child.is_running() for child in children), 5, "its children are gone")
+    eventually(server.is_ready, 30, "web and gateway answer")
+
+
 def test_two_servers_run_side_by_side(server: Server, own: Server):
     own.start()
     own.login()

@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import ServerProxy
@@ -26,6 +27,7 @@ from .plan import Plan
 FAILURES_WHILE_STARTING = 3  # something is wrong from the outset; no use in trying for a minute
 FAILURES = 10
 HEALTHY_AFTER_S = 60.0
+KILLED = -1  # supervisor's exit status for a process that a signal ended
 FAILED = (events.ProcessStateExitedEvent, events.ProcessStateBackoffEvent)
 
 
@@ -114,13 +116,19 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
         if time.monotonic() - self._up_since.pop(name, time.monotonic()) > HEALTHY_AFTER_S:
             self._failures[name] = 0
         self._failures[name] += 1
+        _end_group(process.pid)
         log = self._plan.log(name)
-        why = reason(log, self._log_began.get(name, 0)) or process.spawnerr or "it wrote nothing"
+        why = self._why(name, process)
         if self._failures[name] >= (FAILURES_WHILE_STARTING if self.is_starting else FAILURES):
             times = self._failures[name]
             self.fail(CannotRun(f"{name} failed {times} times ({why}): {self._way_out(name)}."))
         else:
             self._say(f"{name} ended unexpectedly and is started again ({why}; see {log})")
+
+    def _why(self, name: str, process: Any) -> str:
+        if process.exitstatus == KILLED:
+            return "killed by a signal"
+        return reason(self._plan.log(name), self._log_began.get(name, 0)) or process.spawnerr or "it wrote nothing"
 
     def _way_out(self, name: str) -> str:
         if name == "postgres":
@@ -128,6 +136,13 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
                 f"see {self._plan.log(name)}, restore {postgres.cluster(self._plan.home)} from a backup, or remove it"
             )
         return f"see {self._plan.log(name)}"
+
+
+def _end_group(leader: int) -> None:
+    """End what a process that died has started: a second beat or an old build must not live beside their successors."""
+    if leader > 1:
+        with suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 def remote(plan: Plan) -> Any:
