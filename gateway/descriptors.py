@@ -31,7 +31,9 @@ def service_names(descriptors: bytes) -> tuple[str, ...]:
     Empty for b"" and for a set that is unusable.
     """
     try:
-        return tuple(f"{file.package}.{service.name}".lstrip(".") for file, service in _own_services(_linked(descriptors)))
+        return tuple(
+            f"{file.package}.{service.name}".lstrip(".") for file, service in _own_services(_linked(descriptors))
+        )
     except Unusable:
         return ()
 

@@ -23,6 +23,7 @@ from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 
 from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, ads
+from .descriptors import LARGEST_MESSAGE_BYTES
 from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TRANSCODER
 from .state import Address, State
 
@@ -142,10 +143,11 @@ def lua_source(base_domain: str, version: str) -> str:
     """The gateway's Lua with its settings in front."""
     platform = ", ".join(f"[{json.dumps(package)}] = true" for package in PLATFORM_PACKAGES)
     answer = json.dumps(json.dumps({"version": version}))
-    return (
-        f"settings = {{ base = {json.dumps(base_domain.lower())}, version = {answer}, platform = {{ {platform} }} }}\n"
-        + _lua_text()
+    settings = (
+        f"base = {json.dumps(base_domain.lower())}, version = {answer}, "
+        f"largest = {LARGEST_MESSAGE_BYTES}, platform = {{ {platform} }}"
     )
+    return f"settings = {{ {settings} }}\n{_lua_text()}"
 
 
 @cache

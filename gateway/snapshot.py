@@ -101,5 +101,3 @@ def _index(namespace: str, services: tuple[Service, ...]) -> Resource:
 @lru_cache(maxsize=2 * REMEMBERED)
 def _scope(key: str, table: str) -> Resource:
     return Resource.of(key, routes.scope(key, table))
-
-

@@ -210,6 +210,7 @@ class Replica(models.Model):
     reason = models.TextField(blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = NamespacedManager.from_queryset(ReplicaQuerySet)()

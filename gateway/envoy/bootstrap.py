@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+DRAIN_S = 30  # how long connections live on under old keys when the keys change
 CONNECTIONS = 50_000
 CONNECTIONS_PER_DOOR = 10_000
 # Each cluster would cost Envoy about a thousand statistics; these are what one looks at when something is wrong.
@@ -58,14 +59,23 @@ def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str
     }
 
 
-def command(document: dict[str, Any], *, concurrency: int) -> list[str]:
-    """The argument list of Envoy with this bootstrap."""
+def write(document: dict[str, Any], path: Path) -> Path:
+    """Write the bootstrap document for its owner's eyes; its path."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_text(json.dumps(document, indent=2))
+    path.chmod(0o600)
+    return path
+
+
+def command(file: Path, *, concurrency: int) -> list[str]:
+    """The argument list of Envoy with the bootstrap in `file`."""
     return [
         str(binary()),
-        *("--config-yaml", json.dumps(document)),
+        *("--config-path", str(file)),
         *("--concurrency", str(concurrency)),
         *("--log-level", "warning"),
         *("--log-format", "%Y-%m-%d %H:%M:%S.%e %l envoy: %v"),
+        *("--drain-time-s", str(DRAIN_S)),
         "--disable-hot-restart",
     ]
 

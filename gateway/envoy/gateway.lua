@@ -30,7 +30,7 @@ local CORS = {
 -- The namespace and the service that a host names; nil where it says nothing. The third value is a host we do not know.
 function named_by_host(authority)
   local host = string.gsub(string.lower(authority or ""), ":%d+$", "")
-  if host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
+  if host == "" or host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
     return nil, nil, nil
   end
   local suffix = "." .. settings.base
@@ -309,6 +309,9 @@ local function send_frames(handle, headers, service, parts, request)
   local query = string.match(headers:get(":path"), "%?(.*)$")
   local length = tonumber(headers:get("content-length") or "")
   local without_body = headers:get(":method") == "GET"
+  if length and length > settings.largest then
+    refuse(handle, request, 413, "The body is larger than " .. settings.largest .. " bytes.")
+  end
   handle:streamInfo():dynamicMetadata():set("micro", "frames", true)
   headers:replace(":path", path)
   headers:replace(":method", "POST")
@@ -334,6 +337,25 @@ local function send_frames(handle, headers, service, parts, request)
       message = "{}"
     end
     body:setBytes(frame_header(#message) .. message)
+  end
+end
+
+-- Holds a JSON body to the size of the largest message: the transcoder keeps what it has read of a message, without limit.
+-- What comes without a length is cut off there; then it is no JSON, and the transcoder says so.
+local function limit_body(handle, headers, request)
+  local length = tonumber(headers:get("content-length") or "")
+  if length then
+    if length > settings.largest then
+      refuse(handle, request, 413, "The body is larger than " .. settings.largest .. " bytes.")
+    end
+    return
+  end
+  local taken = 0
+  for chunk in handle:bodyChunks() do
+    taken = taken + chunk:length()
+    if taken > settings.largest then
+      chunk:setBytes("")
+    end
   end
 end
 
@@ -386,6 +408,9 @@ function envoy_on_request(handle)
   if not path or string.sub(path, 1, 1) ~= "/" then
     refuse(handle, request, 400, "The path does not begin with a slash.")
   end
+  if not string.match(headers:get(":authority") or "", "^[%w._:%[%]-]*$") then
+    refuse(handle, request, 400, "The host is not one host.")
+  end
   local claims, failure = verified(handle)
   local namespace, service = namespace_of(handle, headers, request, claims)
   request.by_host = service ~= nil
@@ -405,6 +430,7 @@ function envoy_on_request(handle)
   choose_scope(handle, headers, namespace)
   local found = handle:metadata()
   if not found:get("namespace") then
+    require_good_token(handle, headers, request, claims, failure)
     refuse(handle, request, 404, "There is no namespace " .. namespace .. ".")
   end
   local protocol, target = found:get("protocol"), found:get("service")
@@ -413,6 +439,7 @@ function envoy_on_request(handle)
   elseif found:get("conflict") then
     refuse(handle, request, 409, found:get("conflict"))
   elseif not target then
+    require_good_token(handle, headers, request, claims, failure)  -- with a good token it might have been found
     refuse(handle, request, 404, "service " .. text .. ": route not found")
   end
   headers:remove("x-micro-rule")
@@ -430,8 +457,12 @@ function envoy_on_request(handle)
     handle:streamInfo():dynamicMetadata():set("micro", "host", headers:get(":authority"))
   end
   choose_scope(handle, headers, platform and ":" .. platform or namespace .. ":" .. target)
-  if found:get("frames") and not platform and not request.grpc then
-    send_frames(handle, headers, target, parts, request)
+  if protocol == "grpc" and not request.grpc then
+    if found:get("frames") and not platform then
+      send_frames(handle, headers, target, parts, request)
+    else
+      limit_body(handle, headers, request)
+    end
   end
 end
 

@@ -30,6 +30,14 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def command_line(process: psutil.Process) -> str:
+    """A process' command line; blank when it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 @dataclass
 class Server:
     """One server: `home` is its MICRO_HOME, `client_home` the HOME of its user."""
@@ -110,7 +118,7 @@ class Server:
 
     def named(self, part: str) -> list[psutil.Process]:
         """This server's processes whose command line holds `part`."""
-        return [process for process in self.processes() if part in " ".join(process.cmdline())]
+        return [process for process in self.processes() if part in command_line(process)]
 
     def micro(self, *args: str | Path, check: bool = True, timeout_s: float = 180, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command line as this server's user; with `check`, a status other than 0 fails the test with what it printed."""

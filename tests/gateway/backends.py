@@ -32,7 +32,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def descriptors(package: str, handler: str, *, methods: tuple[str, ...] = ("Call", "ListThings"), files: int = 1) -> bytes:
+def descriptors(
+    package: str, handler: str, *, methods: tuple[str, ...] = ("Call", "ListThings"), files: int = 1
+) -> bytes:
     """A FileDescriptorSet with one service: unary methods, and the server stream `Count`."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}/{handler}.proto", package=package, syntax="proto3")
     request = file.message_type.add(name="Request")
@@ -78,7 +80,11 @@ class Grpc:
         self.request_type, self.response_type = messages(self.descriptors, self.package)
         self.server = grpc.server(
             futures.ThreadPoolExecutor(16),
-            options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)],
+            options=[
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ],
         )
         self.server.add_generic_rpc_handlers((_Handler(self),))
         self.port = self.server.add_insecure_port(self.address)
@@ -178,7 +184,14 @@ class _Http(BaseHTTPRequestHandler):
         origin = f"http://{self.headers['Host']}"
         match path:
             case "/cookies/set":
-                self._answer(302, [("Location", "/cookies"), ("Set-Cookie", "a=1; Path=/"), ("Set-Cookie", "b=2; Path=/deep; HttpOnly")])
+                self._answer(
+                    302,
+                    [
+                        ("Location", "/cookies"),
+                        ("Set-Cookie", "a=1; Path=/"),
+                        ("Set-Cookie", "b=2; Path=/deep; HttpOnly"),
+                    ],
+                )
             case "/redirect/absolute":
                 self._answer(302, [("Location", f"{origin}/get")])
             case "/redirect/elsewhere":
@@ -192,7 +205,11 @@ class _Http(BaseHTTPRequestHandler):
             case "/ws":
                 self._websocket()
             case _:
-                facts = {"method": self.command, "path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
+                facts = {
+                    "method": self.command,
+                    "path": self.path,
+                    "headers": {k.lower(): v for k, v in self.headers.items()},
+                }
                 self._answer(200, [("Content-Type", "application/json")], json.dumps(facts).encode())
 
     def do_OPTIONS(self) -> None:
@@ -204,7 +221,9 @@ class _Http(BaseHTTPRequestHandler):
             size, first = self._read_chunks()
         else:
             size, first = len(self.rfile.read(int(self.headers.get("Content-Length", "0")))), 0.0
-        self._answer(200, [("Content-Type", "application/json")], json.dumps({"size": size, "first_chunk_at": first}).encode())
+        self._answer(
+            200, [("Content-Type", "application/json")], json.dumps({"size": size, "first_chunk_at": first}).encode()
+        )
 
     def _read_chunks(self) -> tuple[int, float]:
         size, first = 0, 0.0

@@ -85,7 +85,7 @@ class Plane:
         assert started.wait(5)
 
     def publish(self, state: State) -> None:
-        asyncio.run_coroutine_threadsafe(self._call(self.plane.publish, state), self.loop).result(30)
+        asyncio.run_coroutine_threadsafe(self.plane.publish(state), self.loop).result(60)
 
     def offer(self, resources: Resources) -> None:
         asyncio.run_coroutine_threadsafe(self._call(self.plane.offer, resources), self.loop).result(30)
@@ -121,15 +121,19 @@ class Gateway:
 
     def start(self) -> None:
         document = bootstrap.bootstrap(node_id="test", pid=4321, run=self.run, heap_bytes=2**30)
-        self.log = (self.run / "envoy.log").open("ab")
-        self.envoy = subprocess.Popen(bootstrap.command(document, concurrency=1), stderr=self.log)
+        file = bootstrap.write(document, self.run / "envoy.json")
+        with (self.run / "envoy.log").open("ab") as log:
+            self.envoy = subprocess.Popen(bootstrap.command(file, concurrency=1), stderr=log)
 
     def serve(self, *services: Service, **changes: Any) -> int:
         """Publish these services and wait until Envoy has acknowledged; the revision."""
         assert self.control
         self.state = replace(self.state, revision=self.state.revision + 1, services=services, **changes)
         self.control.publish(self.state)
-        wait_until(lambda: self.control.acknowledged() == self.state.revision, f"revision {self.state.revision} is acknowledged")
+        wait_until(
+            lambda: self.control.acknowledged() == self.state.revision,
+            f"revision {self.state.revision} is acknowledged",
+        )
         return self.state.revision
 
     def stop_envoy(self) -> None:
@@ -168,7 +172,11 @@ class Gateway:
     @contextmanager
     def channel(self, door: str = "proxy", authority: str | None = None) -> Iterator[grpc.Channel]:
         port = getattr(self.doors, door)[1]
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.enable_retries", 0)]
+        options = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.enable_retries", 0),
+        ]
         if authority:
             options.append(("grpc.default_authority", authority))
         with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:

@@ -104,7 +104,9 @@ def test_a_service_without_descriptors_is_called_in_json_frames(gateway: Gateway
 @pytest.mark.parametrize("service", ["helloworld", "bare"])
 def test_a_server_stream_comes_as_json_lines_while_it_runs(gateway: Gateway, service: str):
     arrivals = []
-    with httpx.stream("GET", f"{gateway.api}/{service}/helloworld/count?name=Joe", headers=FOO, trust_env=False) as answer:
+    with httpx.stream(
+        "GET", f"{gateway.api}/{service}/helloworld/count?name=Joe", headers=FOO, trust_env=False
+    ) as answer:
         for line in answer.iter_lines():
             if line:
                 arrivals.append((time.monotonic(), json.loads(line)["msg"]))
@@ -121,9 +123,23 @@ def test_large_json_bodies_pass_both_ways(gateway: Gateway):
     assert len(bare.json()["msg"]) > len(name)
 
 
-def test_a_json_body_over_the_limit_is_413(gateway: Gateway):
-    answer = gateway.post("/helloworld/call", headers=FOO, json={"name": "x" * (17 * 1024 * 1024)})
+@pytest.mark.parametrize("service", ["helloworld", "bare"])
+def test_a_json_body_over_the_limit_is_refused_before_the_service_sees_it(gateway: Gateway, hello: Grpc, service: str):
+    calls = len(hello.seen)
+    answer = gateway.post(f"/{service}/helloworld/call", headers=FOO, json={"name": "x" * (17 * 1024 * 1024)})
     assert answer.status_code == 413
+    assert len(hello.seen) == calls
+
+
+def test_an_endless_json_body_is_cut_off_at_the_limit(gateway: Gateway):
+    def endless():
+        yield b'{"name": "'
+        for _ in range(20):
+            yield b"x" * 1024 * 1024
+        yield b'"}'
+
+    assert gateway.post("/helloworld/call", headers=FOO, content=endless()).status_code == 400
+    assert gateway.post("/bare/helloworld/call", headers=FOO, content=endless()).status_code == 413
 
 
 # --- plain HTTP ----------------------------------------------------------------------------------------------------

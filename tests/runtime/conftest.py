@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from gitserver import git_server  # noqa: E402
+from gitserver import git_server
 
 
 @pytest.fixture

@@ -74,9 +74,9 @@ class Micro(click.Group):
             return name, _help_command(), args[1:]
         if command := self.get_command(ctx, name):
             return name, command, args[1:]
-        from . import dynamic
+        from .dynamic import command as service_command
 
-        return name, dynamic.command(name), args[1:]
+        return name, service_command(name), args[1:]
 
     def get_help(self, ctx: click.Context) -> str:
         usage = [

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .commands import Command
-from .failures import Failure, capitalised
+from .failures import Failure
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
-    from micro.proto import runtime_pb2
+    from micro.proto.runtime_pb2 import LogRecord, Service
 
-    from .progress import Progress
-    from .source import Source
-
-STATUSES = ("unknown", "pending", "building", "starting", "running", "stopping", "stopped", "error")
 HEADER = ("NAME", "VERSION", "SOURCE", "STATUS", "BUILD", "UPDATED", "METADATA")
-POLL_S = 0.1
-PATIENCE_S = 60.0  # how long a server may be away while a deployment is watched
 
 SOURCE_HELP = """
     SOURCE is a folder of this machine (. is the current one), or a place in a git repository:
@@ -36,7 +27,6 @@ SOURCE_HELP = """
     Waits until the service runs, and shows how it gets there on stderr. Ctrl-C stops the waiting, not the deployment.
 """
 
-
 _NAME = click.option("--name", help="The service's name, instead of the folder's or repository's.")
 _DETACH = click.option("--detach", "-d", is_flag=True, help="Do not wait until it runs.")
 
@@ -44,24 +34,45 @@ _DETACH = click.option("--detach", "-d", is_flag=True, help="Do not wait until i
 @click.command(cls=Command, help=f"Build and run a folder or a git repository as a service.\n{SOURCE_HELP}")
 @click.argument("source")
 @_NAME
-@click.option("--command", help="What starts it, instead of what the platform detects.")
-@click.option("--args", help="Arguments for the command.")
+@click.option("--command", default="", help="What starts it, instead of what the platform detects.")
+@click.option("--args", default="", help="Arguments for the command.")
 @click.option("--env_vars", multiple=True, help="Environment variables as k=v[,k=v]; may be given several times.")
 @click.option("--instances", type=int, default=1, help="How many replicas run.")
-@click.option("--image", help="The image it runs in, where the server runs images.")
+@click.option("--image", default="", help="The image it runs in, where the server runs images.")
 @_DETACH
 @pass_session
-def run(session: Session, source: str, name: str | None, detach: bool, **options: Any) -> None:
-    from micro.proto import runtime_pb2
+def run(
+    session: Session,
+    source: str,
+    name: str | None,
+    command: str,
+    args: str,
+    env_vars: tuple[str, ...],
+    instances: int,
+    image: str,
+    detach: bool,
+) -> None:
+    import shlex
 
-    resolved = _resolved(session, source, name)
-    chosen = _create_options(session, resolved, options)
+    from micro import runtime
+    from micro.proto.runtime_pb2 import CreateOptions
 
-    def create(service: runtime_pb2.Service) -> None:
-        request = runtime_pb2.CreateRequest(resource=runtime_pb2.Resource(service=service), options=chosen)
-        session.client.invoke("runtime", "Runtime.Create", request, runtime_pb2.CreateResponse, timeout_s=30)
+    from . import deployment
 
-    _deploy(session, resolved, create, detach=detach)
+    meant = deployment.resolved(session, source, name)
+    options = CreateOptions(
+        command=shlex.split(command),
+        args=shlex.split(args),
+        env=deployment.variables(env_vars),
+        image=image,
+        instances=instances,
+        secrets=deployment.secrets(session, meant),
+    )
+
+    def create(service: Service) -> None:
+        runtime.create(service, options, client=session.client)
+
+    deployment.deploy(session, meant, create, is_awaited=not detach)
 
 
 @click.command(
@@ -73,16 +84,14 @@ def run(session: Session, source: str, name: str | None, detach: bool, **options
 @_DETACH
 @pass_session
 def update(session: Session, source: str, name: str | None, instances: int, detach: bool) -> None:
-    from micro.proto import runtime_pb2
+    from micro import runtime
 
-    resolved = _resolved(session, source, name)
-    chosen = runtime_pb2.UpdateOptions(namespace=session.client.namespace, instances=instances)
+    from . import deployment
 
-    def change(service: runtime_pb2.Service) -> None:
-        request = runtime_pb2.UpdateRequest(resource=runtime_pb2.Resource(service=service), options=chosen)
-        session.client.invoke("runtime", "Runtime.Update", request, runtime_pb2.UpdateResponse, timeout_s=30)
+    def change(service: Service) -> None:
+        runtime.update(service, instances=instances, client=session.client)
 
-    _deploy(session, resolved, change, detach=detach)
+    deployment.deploy(session, deployment.resolved(session, source, name), change, is_awaited=not detach)
 
 
 @click.command(cls=Command)
@@ -93,15 +102,12 @@ def kill(session: Session, names: tuple[str, ...]) -> None:
 
     A service's logs go with it. The version is latest unless it is given.
     """
-    from micro.proto import runtime_pb2
+    from micro import runtime
 
     from .source import named
 
-    options = runtime_pb2.DeleteOptions(namespace=session.client.namespace)
     for name, version in map(named, names):
-        resource = runtime_pb2.Resource(service=runtime_pb2.Service(name=name, version=version))
-        request = runtime_pb2.DeleteRequest(resource=resource, options=options)
-        session.client.invoke("runtime", "Runtime.Delete", request, runtime_pb2.DeleteResponse, timeout_s=30)
+        runtime.delete(name, version, client=session.client)
 
 
 @click.command(cls=Command)
@@ -122,8 +128,10 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
     STATUS is one of unknown, pending, building, starting, running, stopping, stopped and error; the reason of an error
     is in METADATA. Columns are separated by tabs, except on a terminal.
     """
+    from micro import runtime
+
     name, _, at = name.partition("@")
-    services = sorted(_read(session, name, version or at, kind), key=lambda service: (service.name, service.version))
+    services = runtime.read(name, version or at, kind, client=session.client)
     if output == "json":
         click.echo(json.dumps([_as_dict(service) for service in services], indent=2, ensure_ascii=False))
     elif services:
@@ -145,25 +153,24 @@ def logs(
     session: Session, name: str, lines: int, follow: bool, build: bool, output: str, since: str, version: str
 ) -> None:
     """Show what a service prints, or its build."""
-    from micro import errors
-    from micro.proto import runtime_pb2
+    from micro import errors, runtime
+    from micro.proto.runtime_pb2 import LogsRequest
     from micro.wire import Unreachable
 
     from .services import seconds
     from .source import named
 
     name, at = named(name)
-    request = runtime_pb2.LogsRequest(
+    request = LogsRequest(
         service=name,
         version=version or at,
         stream=follow,
         count=lines,
         since=int(time.time() - seconds(since)) if since else 0,
         kind="build" if build else "run",
-        options=runtime_pb2.LogsOptions(namespace=session.client.namespace),
     )
     try:
-        for record in _records(session, request):
+        for record in runtime.logs(request, client=session.client):
             click.echo(_as_json(record) if output == "json" else record.message)
     except errors.NotFound:
         raise Failure("Service not found") from None
@@ -173,212 +180,14 @@ def logs(
         raise Failure(f"Error reading logs: {error.detail}", 128) from None
 
 
-def _records(session: Session, request: runtime_pb2.LogsRequest) -> Iterator[runtime_pb2.LogRecord]:
-    from micro.proto import runtime_pb2
-
-    return session.client.invoke_stream("runtime", "Runtime.Logs", [request], runtime_pb2.LogRecord)
-
-
-def _as_json(record: runtime_pb2.LogRecord) -> str:
+def _as_json(record: LogRecord) -> str:
     return json.dumps({"Message": record.message, "Metadata": dict(record.metadata)}, ensure_ascii=False)
 
 
-# Deploying.
+def _row(service: Service, *, at: datetime) -> tuple[str, ...]:
+    from micro import runtime
 
-
-def _resolved(session: Session, text: str, name: str | None) -> Source:
-    from dataclasses import replace
-
-    from .source import resolve
-
-    source = resolve(text, session.config, session.target.environment)
-    return replace(source, name=name) if name else source
-
-
-def _create_options(session: Session, source: Source, options: dict[str, Any]) -> runtime_pb2.CreateOptions:
-    import shlex
-
-    from micro.proto import runtime_pb2
-
-    from .source import credentials
-
-    chosen = runtime_pb2.CreateOptions(namespace=session.client.namespace, instances=options["instances"])
-    chosen.command.extend(shlex.split(options["command"] or ""))
-    chosen.args.extend(shlex.split(options["args"] or ""))
-    chosen.env.extend(_variables(options["env_vars"]))
-    chosen.image = options["image"] or ""
-    if token := credentials(source, session.config):
-        chosen.secrets["GIT_CREDENTIALS"] = token
-    return chosen
-
-
-def _variables(given: tuple[str, ...]) -> list[str]:
-    """`k=v` pairs; a comma begins another pair only where a name and `=` follow it."""
-    import re
-
-    pairs = [pair for text in given for pair in re.split(r",(?=[A-Za-z_][A-Za-z0-9_]*=)", text)]
-    for pair in pairs:
-        if not re.match(r"[A-Za-z_][A-Za-z0-9_]*=", pair):
-            raise Failure(f"Invalid environment variable: {pair}. Expected format: NAME=value")
-    return pairs
-
-
-def _deploy(session: Session, source: Source, ask: Callable[[runtime_pb2.Service], None], *, detach: bool) -> None:
-    """Send the source, ask for the deployment, and watch it until it runs."""
-    from .progress import Progress
-
-    with Progress(source.name) as progress, _as_mistakes():
-        ask(_service(session, source, progress))
-        if not detach:
-            _watch(session, source, progress)
-
-
-@contextlib.contextmanager
-def _as_mistakes() -> Iterator[None]:
-    """What the platform has against a source is a failed run: exit 1."""
-    from micro import errors
-
-    try:
-        yield
-    except (errors.Unavailable, errors.Unauthenticated, errors.DeadlineExceeded):
-        raise
-    except errors.Error as error:
-        raise Failure(capitalised(error.detail)) from None
-
-
-def _service(session: Session, source: Source, progress: Progress) -> runtime_pb2.Service:
-    from micro.proto import runtime_pb2
-
-    location = source.location or _upload(session, source, progress)
-    metadata = {"source": source.shown}
-    return runtime_pb2.Service(name=source.name, version=source.version, source=location, metadata=metadata)
-
-
-def _upload(session: Session, source: Source, progress: Progress) -> str:
-    """Send a local folder; the id under which the server has it."""
-    from micro.proto import runtime_pb2
-
-    from .source import archive
-
-    assert source.folder is not None  # noqa: S101 - a source without a location is a folder
-    packed = archive(source.folder)
-    files = "1 file" if packed.files == 1 else f"{packed.files} files"
-    progress.line(f"Sending {source.name}: {files}, {_size(packed.size_bytes)} ...")
-    service = runtime_pb2.Service(name=source.name, version=source.version)
-    requests = (
-        runtime_pb2.UploadRequest(service=service if number == 0 else None, data=chunk)
-        for number, chunk in enumerate(packed.chunks())
-    )
-    replies = session.client.invoke_stream("runtime", "Source.Upload", requests, runtime_pb2.UploadResponse)
-    return next(iter(replies)).id
-
-
-def _size(size_bytes: int) -> str:
-    kilobytes = size_bytes / 1024
-    return f"{kilobytes:.0f} KB" if kilobytes < 1024 else f"{kilobytes / 1024:.1f} MB"
-
-
-def _watch(session: Session, source: Source, progress: Progress) -> None:
-    """Show the deployment's steps until it runs. Raises Failure, with the reason, when it does not."""
-    log = _follow_build(session, source, progress)
-    last = ""
-    try:
-        for service in _polled(session, source):
-            last = service.metadata.get("step") or last
-            progress.step(service.metadata.get("step") or _STEPS.get(STATUSES[service.status], ""))
-            if STATUSES[service.status] == "running":
-                address = service.metadata.get("address", "")
-                progress.done(f"{source.name} is running" + (f" at {address}" if address else ""))
-                return
-            if STATUSES[service.status] == "error":
-                log.join(0.3)  # its last lines may still be under way
-                raise _failed(session, service, progress)
-    except KeyboardInterrupt:
-        where = f"micro status {source.name}"
-        raise Failure(f"\n{source.name} goes on deploying without you: see `{where}`.", 130) from None
-
-
-_STEPS = {"pending": "queued", "building": "building", "starting": "starting"}
-
-
-def _polled(session: Session, source: Source) -> Iterator[runtime_pb2.Service]:
-    """The service again and again. Raises what the server says, once it has been away for too long."""
-    from micro import errors
-
-    seen = time.monotonic()
-    while True:
-        try:
-            services = _read(session, source.name, source.version)
-            seen = time.monotonic()
-        except (errors.Unavailable, errors.DeadlineExceeded):
-            if time.monotonic() - seen > PATIENCE_S:
-                raise
-            time.sleep(1)
-            continue
-        if not services:
-            raise Failure(f"{source.name} was removed while it was being deployed.")
-        yield services[0]
-        time.sleep(POLL_S)
-
-
-def _follow_build(session: Session, source: Source, progress: Progress) -> threading.Thread:
-    """Show the build log while it grows. It is a courtesy: without it, the deployment is watched all the same."""
-    from micro import errors
-    from micro.proto import runtime_pb2
-
-    request = runtime_pb2.LogsRequest(
-        service=source.name,
-        version=source.version,
-        stream=True,
-        count=10_000,
-        kind="build",
-        options=runtime_pb2.LogsOptions(namespace=session.client.namespace),
-    )
-
-    def follow() -> None:
-        with contextlib.suppress(errors.Error):
-            for record in _records(session, request):
-                progress.log(record.message)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    return thread
-
-
-def _failed(session: Session, service: runtime_pb2.Service, progress: Progress) -> Failure:
-    """Why it failed, after the last lines that it printed."""
-    from micro import errors
-    from micro.proto import runtime_pb2
-
-    options = runtime_pb2.LogsOptions(namespace=session.client.namespace)
-    request = runtime_pb2.LogsRequest(
-        service=service.name, version=service.version, count=15, kind="run", options=options
-    )
-    with contextlib.suppress(errors.Error):
-        for record in _records(session, request):
-            progress.log(record.message)
-    text = f"{service.name} failed: {service.metadata.get('error') or 'the server gives no reason'}"
-    if serving := service.metadata.get("serving"):
-        text += f"\nRelease {serving} goes on serving."
-    return Failure(text)
-
-
-# Reading.
-
-
-def _read(session: Session, name: str = "", version: str = "", kind: str = "") -> list[runtime_pb2.Service]:
-    """The namespace's services, those of a name and version when these are given."""
-    from micro.proto import runtime_pb2
-
-    options = runtime_pb2.ReadOptions(service=name, version=version, type=kind, namespace=session.client.namespace)
-    request = runtime_pb2.ReadRequest(options=options)
-    found = session.client.invoke("runtime", "Runtime.Read", request, runtime_pb2.ReadResponse).services
-    return [service for service in found if name in ("", service.name) and version in ("", service.version)]
-
-
-def _row(service: runtime_pb2.Service, *, at: datetime) -> tuple[str, ...]:
-    known = service.metadata
-    word = STATUSES[service.status] if 0 <= service.status < len(STATUSES) else STATUSES[0]
+    known, word = service.metadata, runtime.status(service)
     metadata = f"owner={known.get('owner') or 'n/a'}, group={known.get('group') or 'n/a'}"
     if word == "error":
         metadata += f", error={known.get('error', '')}"
@@ -404,17 +213,18 @@ def age(started: str, *, at: datetime) -> str:
     return "".join(f"{count}{unit}" for count, unit in parts[first:]) + " ago"
 
 
-def _address(service: runtime_pb2.Service) -> str:
+def _address(service: Service) -> str:
     return service.metadata.get("address", "")
 
 
-def _as_dict(service: runtime_pb2.Service) -> dict[str, Any]:
-    word = STATUSES[service.status] if 0 <= service.status < len(STATUSES) else STATUSES[0]
+def _as_dict(service: Service) -> dict[str, Any]:
+    from micro import runtime
+
     return {
         "name": service.name,
         "version": service.version,
         "source": service.source,
-        "status": word,
+        "status": runtime.status(service),
         "metadata": dict(service.metadata),
     }
 

@@ -7,12 +7,13 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import psutil
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils.timezone import now
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from micro.errors import InvalidArgument, NotFound
+from micro.errors import InvalidArgument, NotFound, PermissionDenied
 from tenants.models import Namespace
 from tenants.scoping import NamespacedQuerySet
 
@@ -64,6 +65,45 @@ def register(  # noqa: PLR0913 - a registration is these facts
     row, _ = rows.update_or_create(namespace_id=namespace, node_id=node.id, defaults={**facts, "revision": revision})
     _renew(row, ttl)
     return revision
+
+
+@transaction.atomic
+def announce(  # noqa: PLR0913 - like register
+    *,
+    namespace: str,
+    service: str,
+    version: str,
+    protocol: str,
+    nodes: Collection[Node],
+    ttl: timedelta,
+    descriptors: bytes = b"",
+    advertised: bytes = b"",
+) -> None:
+    """Register nodes that nobody but themselves answers for.
+
+    A replica that the runner registered may announce itself again, which changes nothing. Raises PermissionDenied for
+    the id of another's replica and, outside the local profile, for an address that is none of the service's replicas.
+    """
+    owned = models.Node.objects.in_namespace(namespace).filter(is_leased=False)
+    replicas = {(row.host, row.port) for row in owned.filter(service=service)}
+    hosts = {host for host, _ in replicas}
+    for node in nodes:
+        if (node.host, node.port) in replicas:
+            continue
+        if owned.filter(node_id=node.id).exists():
+            raise PermissionDenied(f"the node {node.id} is the platform's own")
+        if settings.MICRO_PROFILE != "local" and node.host not in hosts:
+            raise PermissionDenied(f"{node.host} is not an address of a replica of {service}")
+        register(
+            namespace=namespace,
+            service=service,
+            version=version,
+            protocol=protocol,
+            node=node,
+            descriptors=descriptors,
+            ttl=ttl,
+            advertised=advertised,
+        )
 
 
 @transaction.atomic

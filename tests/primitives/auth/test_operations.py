@@ -30,7 +30,7 @@ def shop(db):
         yield namespace
 
 
-def log_in(at, id="joe", secret="correct horse", expiry=MINUTE):
+def log_in(at, id="joe", secret="correct horse", expiry=MINUTE):  # noqa: S107
     return operations.log_in(namespace="shop", id=id, secret=secret, expiry=expiry, at=at)
 
 
@@ -51,9 +51,9 @@ def test_a_member_logs_in_with_the_password_of_its_user(at):
 
 @pytest.mark.usefixtures("shop")
 def test_a_wrong_secret_and_an_unknown_account_are_told_apart_as_micro_did(at):
-    with pytest.raises(Unauthenticated, match="^Secret not correct$"):
+    with pytest.raises(Unauthenticated, match=r"^Secret not correct$"):
         log_in(at, secret="wrong")
-    with pytest.raises(InvalidArgument, match="^Account not found with this ID$"):
+    with pytest.raises(InvalidArgument, match=r"^Account not found with this ID$"):
         log_in(at, id="ann")
 
 
@@ -183,7 +183,7 @@ def test_ids_and_names_are_taken_once_whoever_has_them():
     ]:  # fmt: skip
         with pytest.raises(AlreadyExists, match=f"^Account with this {text} already exists$"):
             operations.generate(NewAccount(id=id, name=name), namespace="shop")
-    with pytest.raises(InvalidArgument, match="^ID required$"):
+    with pytest.raises(InvalidArgument, match=r"^ID required$"):
         operations.generate(NewAccount(id=""), namespace="shop")
     with pytest.raises(InvalidArgument, match="at most 255"):
         operations.generate(NewAccount(id="x" * 256), namespace="shop")
