@@ -14,10 +14,15 @@ class Launch:
     """Everything that a backend needs to start one replica."""
 
     replica_id: UUID
-    command: Sequence[str]
+    command: Sequence[str]  # for an image: arguments that replace its own command, if any
     env: Mapping[str, str]
     folder: Path
     log: Path
+    image: str = ""  # the digest of a container image; blank for a process
+    namespace: str = ""
+    service: str = ""
+    deployment_id: UUID | None = None
+    index: int = 0
 
 
 class Backend(Protocol):

@@ -1,4 +1,4 @@
-"""From fetched files to an artifact: detect, make the environment."""
+"""From fetched files to an artifact: detect, then make an environment or an image."""
 
 from __future__ import annotations
 
@@ -6,23 +6,34 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from django.conf import settings
+
 from micro.errors import FailedPrecondition
 from runtime import folders
 from runtime.attempts import Attempt
 from runtime.sources import Fetched
 
-from . import detect, environments
+from . import detect, environments, images
 from .plans import SHELL, Artifact, Plan
+
+DOCKER = "docker"
 
 
 def plan(fetched: Fetched, *, command: Sequence[str] = ()) -> Plan:
     """What will be done with the fetched files. Raises InvalidArgument when nothing in them can be run."""
-    return detect.detect(fetched.path, command=shlex.join(command))
+    return detect.detect(fetched.path, command=shlex.join(command), with_images=settings.MICRO_BACKEND == DOCKER)
 
 
 def build(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
-    """Carry out the plan; what uv prints goes to the log. Raises FailedPrecondition when a command of it fails."""
+    """Carry out the plan, for the backend of this server; what its commands print goes to the log.
 
+    Raises FailedPrecondition when a command of it fails.
+    """
+    make = images.build if settings.MICRO_BACKEND == DOCKER else _environment
+    return make(fetched, chosen, attempt)
+
+
+def _environment(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
     def run(argv: Sequence[str]) -> None:
         env = environments.build_environment(folders.empty_home())
         if attempt.run(argv, env=env, cwd=fetched.path) != 0:
