@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -15,37 +17,70 @@ PERIOD_US = 100_000
 EMPTIED_WITHIN_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What all processes of a group may use together."""
+
+    memory_bytes: int
+    cpus: int
+    pids: int
+
+
 @contextmanager
-def limited(name: str, *, memory_bytes: int, cpus: int, pids: int) -> Iterator[str]:
+def limited(name: str, limits: Limits) -> Iterator[str]:
     """The path of a group with these limits; blank where this process may make none. At the end nothing runs in it."""
-    folders = list(_made(name, memory_bytes, cpus, pids))
+    folders = limit(name, limits)
     try:
         yield f"/{name}" if folders else ""
     finally:
         _empty(folders)
 
 
-def _made(name: str, memory_bytes: int, cpus: int, pids: int) -> Iterator[Path]:
+def limit(name: str, limits: Limits) -> list[Path]:
+    """Make it so that the group is there and has these limits; the folders of it that could be made so."""
     is_unified = (ROOT / "cgroup.controllers").exists()
-    quota = cpus * PERIOD_US
-    wanted = (
-        {ROOT / name: {"memory.max": memory_bytes, "memory.swap.max": 0, "cpu.max": f"{quota} {PERIOD_US}", "pids.max": pids}}
-        if is_unified
-        else {
-            ROOT / "memory" / name: {"memory.limit_in_bytes": memory_bytes, "memory.memsw.limit_in_bytes": memory_bytes},
-            ROOT / "cpu" / name: {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": quota},
-            ROOT / "pids" / name: {"pids.max": pids},
-        }
-    )
-    for folder, limits in wanted.items():
-        try:
-            folder.mkdir(exist_ok=True)
-            for file, value in limits.items():
-                with contextlib.suppress(FileNotFoundError):  # a kernel without this limit, such as one for swap
-                    (folder / file).write_text(str(value))
-        except OSError:
-            continue
-        yield folder
+    wanted = _unified(ROOT / name, limits) if is_unified else _separate(name, limits)
+    return [folder for folder, values in wanted.items() if _write(folder, values)]
+
+
+def _unified(folder: Path, limits: Limits) -> dict[Path, dict[str, object]]:
+    cpus = f"{limits.cpus * PERIOD_US} {PERIOD_US}"
+    return {
+        folder: {"memory.max": limits.memory_bytes, "memory.swap.max": 0, "cpu.max": cpus, "pids.max": limits.pids}
+    }
+
+
+def _separate(name: str, limits: Limits) -> dict[Path, dict[str, object]]:
+    """With one hierarchy for each resource, as before version 2."""
+    memory = limits.memory_bytes
+    return {
+        ROOT / "memory" / name: {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory},
+        ROOT / "cpu" / name: {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": limits.cpus * PERIOD_US},
+        ROOT / "pids" / name: {"pids.max": limits.pids},
+    }
+
+
+def _write(folder: Path, values: dict[str, object]) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        refused = [file for file, value in values.items() if not _set(folder / file, value)]
+        # Memory alone may not exceed memory with swap, so the order matters, and it is the other one when both grow.
+        return all([_set(folder / file, values[file]) for file in refused])
+    except OSError:
+        return False
+
+
+def _set(file: Path, value: object) -> bool:
+    """False when the kernel refuses the value now. A limit that it does not know, such as one for swap, is left out."""
+    try:
+        file.write_text(str(value))
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
 
 
 def _empty(folders: list[Path]) -> None:

@@ -13,7 +13,7 @@ from typing import IO
 
 import docker
 from docker.errors import DockerException
-from docker.utils.build import exclude_paths, tar
+from docker.utils.build import create_archive, exclude_paths
 
 NEEDS_BUILDKIT = ("unknown flag", "unknown instruction: <<", "the --mount option requires buildkit", "requires buildkit")
 
@@ -50,7 +50,8 @@ def _pack(context: Path, dockerfile: Path, archive: IO[bytes]) -> None:
     lines = ignore.read_text(errors="replace").splitlines() if ignore.is_file() else []
     patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     files = sorted(exclude_paths(str(context), patterns))
-    tar(str(context), files=files, extra_files=[("Dockerfile.micro", dockerfile.read_text())], fileobj=archive)
+    ours = [("Dockerfile.micro", dockerfile.read_text())]
+    create_archive(str(context), files=files, extra_files=ours, fileobj=archive)
     archive.seek(0)
 
 

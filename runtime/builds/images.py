@@ -243,14 +243,20 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _limited(has_buildkit: bool, attempt: Attempt) -> Iterator[str]:
-    """The control group for BuildKit; the classic builder takes its limits itself."""
+    """The control group for BuildKit; the classic builder takes its limits itself.
+
+    An engine before 23 puts all builds into one group of its own, whatever it is told: that one is limited then.
+    """
+    limits = cgroups.Limits(memory_bytes=MEMORY_BYTES, cpus=CPUS, pids=PIDS)
     is_here = settings.MICRO_DOCKER_HOST in {"", "unix:///var/run/docker.sock"}
     if not has_buildkit or not is_here or engine.client().info().get("CgroupDriver") != "cgroupfs":
         yield ""
-        return
-    name = f"micro-build-{attempt.deployment_id}"
-    with cgroups.limited(name, memory_bytes=MEMORY_BYTES, cpus=CPUS, pids=PIDS) as path:
-        yield path
+    elif int(engine.client().version()["Version"].partition(".")[0]) < 23:
+        cgroups.limit("docker/buildkit", limits)
+        yield ""
+    else:
+        with cgroups.limited(f"micro-build-{attempt.deployment_id}", limits) as path:
+            yield path
 
 
 def _within_log(attempt: Attempt) -> Callable[[], bool]:
