@@ -102,6 +102,7 @@ class Runner:
                 self.follower.stop()
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 self._unlisten()
+                connection.close()
 
     def _recover_until_done(self) -> None:
         while not self._stopping.is_set():
