@@ -13,6 +13,7 @@ from functools import lru_cache
 from envoy.extensions.filters.http.grpc_json_transcoder.v3 import transcoder_pb2
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2
+from google.protobuf.message import DecodeError
 
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 OPTION_FILES = re.compile(r"google/(protobuf/descriptor|api/(?!httpbody)\w+)\.proto")
@@ -63,7 +64,7 @@ def _linked(descriptors: bytes) -> list[descriptor_pb2.FileDescriptorProto]:
     """The set's files in the order of their imports, without what only options need."""
     try:
         given = descriptor_pb2.FileDescriptorSet.FromString(descriptors)
-    except Exception as error:
+    except DecodeError as error:
         raise Unusable(f"The descriptors cannot be read: {error}.") from None
     files = {file.name: file for file in given.file if not OPTION_FILES.fullmatch(file.name)}
     for file in files.values():
@@ -74,7 +75,7 @@ def _linked(descriptors: bytes) -> list[descriptor_pb2.FileDescriptorProto]:
         for file in ordered:
             pool.AddSerializedFile(file.SerializeToString())
             pool.FindFileByName(file.name)
-    except Exception as error:
+    except (TypeError, KeyError) as error:
         raise Unusable(f"The descriptors cannot be linked: {error}.") from None
     return ordered
 

@@ -18,8 +18,8 @@ REMEMBERED = 20_000  # services whose resources are kept from one snapshot to th
 def build(state: State, *, refused: frozenset[str] = frozenset()) -> Resources:
     """The resources for `state`.
 
-    `refused` holds fingerprints of services whose transcoder Envoy would not take: they get routes without one, and JSON
-    goes to them in frames.
+    `refused` holds fingerprints of services whose transcoder Envoy would not take: they get routes without one, and
+    JSON goes to them in frames.
     """
     namespaces = state.namespaces | {DEFAULT_NAMESPACE}
     services = [_accepted(service, refused) for service in state.services if service.namespace in namespaces]

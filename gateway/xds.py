@@ -39,7 +39,7 @@ class ControlPlane:
     """Holds what Envoys should have and the streams of those that are connected."""
 
     def __init__(self, *, heard: Callable[[Ack], None], good: Callable[[Resources], None]) -> None:
-        """`heard` gets every change in what an Envoy has applied; `good` gets resources that an Envoy has applied whole."""
+        """`heard` gets every change in what an Envoy has applied; `good` gets resources that one has applied whole."""
         self._heard = heard
         self._good = good
         self._state: State | None = None
@@ -103,7 +103,7 @@ class ControlPlane:
         return ack
 
     async def _note_refusals(self, refused: list[Resource]) -> None:
-        """Services whose routes were refused get routes without a transcoder: only what they brought can be at fault."""
+        """Services whose routes were refused get routes without a transcoder: only what they brought is at fault."""
         names = {each.name for each in refused if each.type_url == ROUTES}
         if self._state is None or not names:
             return
@@ -136,10 +136,10 @@ async def serving(control_plane: ControlPlane, socket: Path) -> AsyncIterator[No
     )
     service, method = METHOD[1:].split("/")
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-    socket.unlink(missing_ok=True)
+    await asyncio.to_thread(socket.unlink, missing_ok=True)
     server.add_insecure_port(f"unix:{socket}")
     await server.start()
-    socket.chmod(0o600)
+    await asyncio.to_thread(socket.chmod, 0o600)
     try:
         yield
     finally:

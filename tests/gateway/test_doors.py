@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from urllib.parse import urlsplit
 
 import grpc
 import httpx
 import pytest
 
-from .backends import Grpc, Http, messages
+from .backends import Grpc
 from .harness import Gateway, error_of, token
 
 FOO = {"micro-namespace": "foo"}
@@ -120,7 +119,7 @@ def test_large_json_bodies_pass_both_ways(gateway: Gateway):
     assert answer.status_code == 200
     assert len(answer.json()["msg"]) == len(name)
     bare = gateway.post("/bare/helloworld/call", headers=FOO, json={"name": name})
-    assert len(bare.json()["msg"]) > len(name)
+    assert len(bare.json()["msg"]) == len(name)
 
 
 @pytest.mark.parametrize("service", ["helloworld", "bare"])
