@@ -110,11 +110,15 @@ class Server:
 
     def _owns(self, process: psutil.Process) -> bool:
         try:
-            environment = process.environ()
-            line = " ".join(process.cmdline())
+            traces = [*process.environ().values(), process.cwd(), " ".join(process.cmdline())]
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             return False
-        return environment.get("MICRO_HOME") == str(self.home) or str(self.home) in line
+        return any(str(self.home) in trace for trace in traces)
+
+    def replicas(self, service: str) -> list[psutil.Process]:
+        """The first process of each replica of `service`: those whose parent belongs to no replica of it."""
+        own = {p.pid: p for p in self.processes() if environment(p).get("MICRO_SERVICE_NAME") == service}
+        return [process for process in own.values() if process.ppid() not in own]
 
     def named(self, part: str) -> list[psutil.Process]:
         """This server's processes whose command line holds `part`."""
@@ -158,6 +162,14 @@ def running_server(folder: Path, **environment: str) -> Iterator[Server]:
     finally:
         if server.process and server.process.poll() is None:
             server.stop()
+
+
+def environment(process: psutil.Process) -> dict[str, str]:
+    """The environment of a process; empty when it is gone."""
+    try:
+        return process.environ()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return {}
 
 
 def eventually(claim: object, within_s: float, what: str) -> None:

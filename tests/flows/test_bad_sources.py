@@ -56,8 +56,7 @@ def test_a_bad_first_deployment_leaves_nothing_behind_when_it_is_killed(server: 
     assert server.status("doomed") == "error"
     assert server.get("/doomed/").status_code == 404
     server.micro("kill", "doomed")
-    ours = lambda process: process.environ().get("MICRO_SERVICE_NAME") == "doomed"
-    eventually(lambda: not any(ours(p) for p in server.processes()), 15, "no process is left")
+    eventually(lambda: server.replicas("doomed") == [], 15, "no process is left")
     eventually(lambda: not [p for p in server.home.rglob("*doomed*") if "logs" not in p.parts], 10, "no file is left")
 
 

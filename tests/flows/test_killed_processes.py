@@ -14,12 +14,6 @@ from server import MICRO, ROOT, Server, eventually
 SLOW_START = "import time; time.sleep(3)\n"
 
 
-def replicas(server: Server, name: str) -> list[int]:
-    """Pids of the first process of each replica: those whose parent is no replica of the same service."""
-    own = {p.pid: p.ppid() for p in server.processes() if p.environ().get("MICRO_SERVICE_NAME") == name}
-    return [pid for pid, parent in own.items() if parent not in own]
-
-
 @pytest.fixture
 def bystander(server: Server, tmp_path: Path):
     """A service that runs already and has nothing to do with the deploy."""
@@ -48,8 +42,8 @@ def test_a_deploy_survives_the_death_of_worker_and_runner(server: Server, bystan
         killed = time.monotonic()
         eventually(lambda: server.status("survivor") in {"running", "error"}, 120, "the deploy ends")
         update.communicate(timeout=max(1.0, killed + 120 - time.monotonic()))
-        eventually(lambda: len(replicas(server, "survivor")) == 1, 30, "one replica is left")
+        eventually(lambda: len(server.replicas("survivor")) == 1, 30, "one replica is left")
     assert steady.failures == []
     assert old.failures == []
     server.micro("kill", "survivor")
-    eventually(lambda: replicas(server, "survivor") == [], 15, "nothing is left")
+    eventually(lambda: server.replicas("survivor") == [], 15, "nothing is left")
