@@ -127,21 +127,39 @@ local function json_literal(text)
   return string.match(text, "^%-?[1-9]%d*$") or text == "0" or string.match(text, "^%-?%d+%.%d+$") and not string.match(text, "^%-?0%d")
 end
 
--- A query as a JSON object: literals as they are, the rest as text; a repeated name makes a list.
-function query_json(query)
+-- The names of a query or form in their order, and each one's values.
+local function fields_of(text)
   local names, values = {}, {}
-  for pair in string.gmatch(query or "", "[^&]+") do
+  for pair in string.gmatch(text or "", "[^&]+") do
     local name, value = string.match(pair, "^([^=]*)=?(.*)$")
     name = percent_decoded((string.gsub(name, "%+", " ")))
-    value = percent_decoded((string.gsub(value, "%+", " ")))
     if not values[name] then
       names[#names + 1], values[name] = name, {}
     end
-    table.insert(values[name], json_literal(value) and value or json_text(value))
+    table.insert(values[name], percent_decoded((string.gsub(value, "%+", " "))))
   end
+  return names, values
+end
+
+-- A form as a JSON object of texts; a repeated name's values are joined by commas.
+function form_json(form)
+  local names, values = fields_of(form)
+  local fields = {}
+  for i, name in ipairs(names) do
+    fields[i] = json_text(name) .. ":" .. json_text(table.concat(values[name], ","))
+  end
+  return "{" .. table.concat(fields, ",") .. "}"
+end
+
+-- A query as a JSON object: literals as they are, the rest as text; a repeated name makes a list.
+function query_json(query)
+  local names, values = fields_of(query)
   local fields = {}
   for i, name in ipairs(names) do
     local list = values[name]
+    for j, value in ipairs(list) do
+      list[j] = json_literal(value) and value or json_text(value)
+    end
     fields[i] = json_text(name) .. ":" .. (#list == 1 and list[1] or "[" .. table.concat(list, ",") .. "]")
   end
   return "{" .. table.concat(fields, ",") .. "}"
@@ -322,7 +340,7 @@ local function send_frames(handle, headers, service, parts, request)
   if without_body or length == 0 then
     local message = query_json(query)
     handle:body(true):setBytes(frame_header(#message) .. message)
-  elseif length then
+  elseif length and not request.form then
     local before = frame_header(length)
     for chunk in handle:bodyChunks() do
       if before then
@@ -333,7 +351,9 @@ local function send_frames(handle, headers, service, parts, request)
   else
     local body = handle:body(true)
     local message = body:getBytes(0, body:length())
-    if message == "" then
+    if request.form then
+      message = form_json(message)
+    elseif message == "" then
       message = "{}"
     end
     body:setBytes(frame_header(#message) .. message)
@@ -357,6 +377,12 @@ local function limit_body(handle, headers, request)
       chunk:setBytes("")
     end
   end
+end
+
+local function send_form(handle, headers)
+  local body = handle:body(true)
+  headers:replace("content-type", "application/json")
+  body:setBytes(form_json(body:getBytes(0, body:length())))
 end
 
 local function choose_scope(handle, headers, scope)
@@ -402,6 +428,7 @@ function envoy_on_request(handle)
   local request = {
     content_type = content_type,
     grpc = string.match(content_type, "^application/grpc") ~= nil,
+    form = string.match(content_type, "^application/x%-www%-form%-urlencoded") ~= nil,
     origin = headers:get("origin"),
   }
   local path = headers:get(":path")
@@ -433,18 +460,15 @@ function envoy_on_request(handle)
     require_good_token(handle, headers, request, claims, failure)
     refuse(handle, request, 404, "There is no namespace " .. namespace .. ".")
   end
-  local protocol, target = found:get("protocol"), found:get("service")
+  local protocol, target, frames = found:get("protocol"), found:get("service"), found:get("frames")
   if platform then
-    protocol, target = "grpc", platform
+    protocol, target, frames = "grpc", platform, false
   elseif found:get("conflict") then
     refuse(handle, request, 409, found:get("conflict"))
   elseif not target then
     require_good_token(handle, headers, request, claims, failure)  -- with a good token it might have been found
     refuse(handle, request, 404, "service " .. text .. ": route not found")
   end
-  headers:remove("x-micro-rule")
-  headers:remove("x-micro-service")
-  headers:remove("x-micro-full")
   if protocol == "grpc" then
     if headers:get(":method") == "OPTIONS" then
       answer_preflight(handle, request)
@@ -458,8 +482,10 @@ function envoy_on_request(handle)
   end
   choose_scope(handle, headers, platform and ":" .. platform or namespace .. ":" .. target)
   if protocol == "grpc" and not request.grpc then
-    if found:get("frames") and not platform then
+    if frames then
       send_frames(handle, headers, target, parts, request)
+    elseif request.form then
+      send_form(handle, headers)
     else
       limit_body(handle, headers, request)
     end

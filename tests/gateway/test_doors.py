@@ -63,6 +63,13 @@ def test_json_keeps_the_protos_field_names_and_shows_defaults_and_int64_as_text(
     assert answer.headers["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize("service", ["helloworld", "bare"])
+def test_a_form_is_a_request_of_texts(gateway: Gateway, service: str):
+    answer = gateway.post(f"/{service}/helloworld/call", headers=FOO, data={"name": "J & ü", "count": "7"})
+    assert answer.status_code == 200
+    assert answer.json()["msg"] == "Hello J & ü"
+
+
 def test_a_post_without_a_body_is_an_empty_request(gateway: Gateway):
     assert gateway.post("/helloworld/call", headers=FOO).json()["msg"] == "Hello "
 
