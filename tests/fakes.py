@@ -288,9 +288,9 @@ class FakeSidecar(grpc.GenericRpcHandler):
         lines = self.build_log if request.kind == "build" else self.run_log
         told = max(0, len(lines) - request.count)
         while not self._stopped.wait(0.02):
-            for line in lines[told:]:
-                yield runtime_pb2.LogRecord(message=line, metadata={"service": request.service})
-            told = max(told, len(lines))
+            while told < len(lines):
+                yield runtime_pb2.LogRecord(message=lines[told], metadata={"service": request.service})
+                told += 1
             if not request.stream:
                 return
 
@@ -349,6 +349,4 @@ class FakeEnvoy:
         }
         self.descriptors = {entry.service: entry.descriptors for entry in snapshot.entries}
         self.protocols = {entry.service: entry.protocol for entry in snapshot.entries}
-        operations.record_ack(
-            envoy_id="fake", pid=os.getpid(), revision=snapshot.revision, connected=True, at=now()
-        )
+        operations.record_ack(envoy_id="fake", pid=os.getpid(), revision=snapshot.revision, connected=True, at=now())
