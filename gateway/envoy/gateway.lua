@@ -380,8 +380,8 @@ local function limit_body(handle, headers, request)
 end
 
 local function send_form(handle, headers)
+  headers:replace("content-type", "application/json")  -- before the body: what was read before a wait is gone after it
   local body = handle:body(true)
-  headers:replace("content-type", "application/json")
   body:setBytes(form_json(body:getBytes(0, body:length())))
 end
 

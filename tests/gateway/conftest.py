@@ -39,7 +39,9 @@ def envoy() -> Iterator[Gateway]:
     gateway = Gateway()
     gateway.start()
     yield gateway
+    complaints = [line for line in gateway.log_text().splitlines() if "script log" in line]
     gateway.close()
+    assert complaints == [], "the Lua failed in the course of the tests"
 
 
 @pytest.fixture(scope="session")
