@@ -44,7 +44,7 @@ def scope(key: str, table: str) -> scoped_route_pb2.ScopedRouteConfiguration:
 
 def own_host(service: Service, base_domain: str) -> str:
     """The host that is this service's alone; "" for a service whose name cannot be in a host."""
-    return "" if "." in service.name else f"{service.name}--{service.namespace}.{base_domain}"
+    return "" if "." in service.name or "_" in service.name else f"{service.name}--{service.namespace}.{base_domain}"
 
 
 def hosts_table(domains: Mapping[str, str]) -> route_pb2.RouteConfiguration:

@@ -46,7 +46,7 @@ def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str
             "ads_config": {
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": _soon()}}],
                 "set_node_on_first_message_only": True,
             },
             "cds_config": {"ads": {}, "resource_api_version": "V3"},
@@ -78,6 +78,11 @@ def command(file: Path, *, concurrency: int) -> list[str]:
         *("--drain-time-s", str(DRAIN_S)),
         "--disable-hot-restart",
     ]
+
+
+def _soon() -> dict[str, Any]:
+    """When the control plane is away it is looked for again within a second; by default that grows to half a minute."""
+    return {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
 
 
 def _control_plane(socket: Path) -> dict[str, Any]:

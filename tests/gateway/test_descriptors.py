@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
@@ -118,7 +120,7 @@ def test_health_and_reflection_are_no_services_of_the_users():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\xff\xff", "cannot be read"),
+        (b"\xff\xff", "cannot be linked"),
         (b"", "no gRPC service"),
         (
             descriptor_pb2.FileDescriptorSet(
@@ -141,6 +143,27 @@ def test_descriptors_that_cannot_be_used_say_why_and_offer_nothing(content, reas
     assert service_names(content) == ()
     with pytest.raises(Unusable, match=reason):
         transcoder("foo", content)
+
+
+def test_whatever_bytes_a_tenant_sends_no_other_tenant_notices():
+    good = backends.descriptors("pkg", "Foo")
+    random = Random(7)  # noqa: S311 - the same bytes in every run
+    for _ in range(3000):
+        bad = bytearray(good)
+        for _ in range(random.randint(1, 6)):
+            bad[random.randrange(len(bad))] = random.randrange(256)
+        if service_names(bytes(bad)):
+            transcoder("foo", bytes(bad))
+
+
+def test_a_chain_of_imports_may_be_long_and_a_service_may_not_be():
+    files = descriptor_pb2.FileDescriptorSet.FromString(backends.descriptors("pkg", "Foo"))
+    for n in range(5000):
+        files.file.add(name=f"{n}.proto", dependency=[f"{n - 1}.proto"] if n else [])
+    files.file[0].dependency.append("4999.proto")
+    assert service_names(files.SerializeToString()) == ("pkg.Foo",)
+    many = backends.descriptors("pkg", "Foo", methods=tuple(f"M{n}" for n in range(2000)))
+    assert service_names(many) == ()
 
 
 def test_spellings_are_those_that_mean_the_name():

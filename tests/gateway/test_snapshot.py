@@ -91,6 +91,11 @@ def test_services_of_namespaces_that_are_gone_are_left_out():
     assert not [name for type_url in TYPES for name in built[type_url] if "bar" in name]
 
 
+@pytest.mark.parametrize("name", ["", "*", "a:b", "a/b", "a b", "-a", "a-", "ü", "a\n", "@hosts"])
+def test_a_service_whose_name_cannot_be_routed_is_left_out(name):
+    assert changed(replace(STATE, services=(*STATE.services, Service("foo", name, "http", ())))) == set()
+
+
 def test_a_refused_transcoder_leaves_the_service_without_one():
     refused = frozenset({snapshot.fingerprint(STATE.services[0])})
     assert changed(STATE, refused=refused) == {
