@@ -92,9 +92,9 @@ def _ref_split(rest: str) -> tuple[str, str, str]:
 
 def named(text: str) -> tuple[str, str]:
     """`name[@version]`, or a folder whose name is meant; the name and the version (latest by default)."""
-    if text in (".", "..") or "/" in text:
-        return Path(text).resolve().name.lower(), LATEST
     name, _, version = text.partition("@")
+    if name in (".", "..") or "/" in name:
+        return Path(name).resolve().name.lower(), version or LATEST
     return name, version or LATEST
 
 
