@@ -497,16 +497,11 @@ def write_stubs(folder) -> None:
         "    def SayHelloOften(self, request, context):\n        raise NotImplementedError()\n"
         "def add_GreeterServicer_to_server(servicer, server):\n"
         "    handlers = {\n"
-        "        'SayHello': grpc.unary_unary_rpc_method_handler(
-"
-        "            servicer.SayHello, greeter_pb2.HelloRequest.FromString, greeter_pb2.HelloReply.SerializeToString),
-"
-        "        'SayHelloOften': grpc.unary_stream_rpc_method_handler(
-"
-        "            servicer.SayHelloOften, greeter_pb2.HelloRequest.FromString,
-"
-        "            greeter_pb2.HelloReply.SerializeToString),
-"
+        "        'SayHello': grpc.unary_unary_rpc_method_handler(\n"
+        "            servicer.SayHello, greeter_pb2.HelloRequest.FromString, greeter_pb2.HelloReply.SerializeToString),\n"
+        "        'SayHelloOften': grpc.unary_stream_rpc_method_handler(\n"
+        "            servicer.SayHelloOften, greeter_pb2.HelloRequest.FromString,\n"
+        "            greeter_pb2.HelloReply.SerializeToString),\n"
         "    }\n"
         "    generic = grpc.method_handlers_generic_handler('example.greeter.Greeter', handlers)\n"
         "    server.add_generic_rpc_handlers((generic,))\n"
