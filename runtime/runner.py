@@ -208,7 +208,7 @@ class Runner:
         if replica.port and ports.is_free(replica.port):
             return replica.port
         rows = Replica.objects.across_namespaces().exclude(port=None)
-        return ports.choose(set(rows.values_list("port", flat=True)))
+        return ports.choose({port for port in rows.values_list("port", flat=True) if port})
 
     def _probe(self, replica: Replica) -> None:
         """Ask in the background whether it serves; announce it when it does."""
