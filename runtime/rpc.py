@@ -102,7 +102,7 @@ def _service(resource: wire.Resource) -> wire.Service:
         service = resource.service
         service.version = service.version or DEFAULT_VERSION
         return service
-    if resource.WhichOneof is None or not resource.ListFields():
+    if not resource.ListFields():
         raise InvalidArgument("blank resource")
     raise Unimplemented("Namespaces, network policies and resource quotas are not made by the runtime here.")
 
@@ -163,7 +163,7 @@ def _keep(archive: Incoming, account: Account, name: str, version: str) -> str:
 
 
 def _namespace(slug: str) -> Namespace:
-    namespace = Namespace.objects.filter(slug=slug).first()
+    namespace: Namespace | None = Namespace.objects.filter(slug=slug).first()
     if namespace is None:
         raise NotFound(f"Namespace {slug!r} does not exist.")
     return namespace

@@ -17,14 +17,14 @@ RESEND_AFTER = timedelta(seconds=20)
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="runtime.deploy", acks_late=True)
+@shared_task(name="runtime.deploy", acks_late=True)  # type: ignore[untyped-decorator]
 def deploy(*, namespace: str, deployment_id: str, **_later_arguments: object) -> None:
     """Carry a deployment to wanted replicas, unless another worker does or it is finished."""
     if deployment := Deployment.objects.in_namespace(namespace).claim(deployment_id, at=now()):
         pipeline.run_deployment(deployment)
 
 
-@shared_task(name="runtime.sweep", acks_late=True)
+@shared_task(name="runtime.sweep", acks_late=True)  # type: ignore[untyped-decorator]
 def sweep(**_later_arguments: object) -> None:
     """Have every deployment driven again whose message was lost or whose worker fell silent."""
     at = now()

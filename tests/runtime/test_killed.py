@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -78,12 +79,10 @@ def test_a_runner_killed_between_any_two_steps_of_an_update_leaves_one_set_of_re
                 killer.watch(registry, "register", "deregister")
                 killer.watch(doomed.backend, "start", "terminate", "kill", "forget")
                 killer.watch(rollouts, "_finish", "give_up")
-                try:
+                with contextlib.suppress(Killed):
                     doomed.recover()
                     turn_until_final(platform, deployment, doomed)
                     eventually(lambda loop=doomed: loop.tick() and Replica.objects.in_namespace("micro").count() == 1)
-                except Killed:
-                    pass
                 was_struck = killer.has_struck
             heir = runner.Runner()
             heir.recover()
@@ -111,10 +110,8 @@ def test_a_worker_killed_between_any_two_steps_leaves_one_release(platform, runn
             killer.watch(plans.Artifact, "save")
             killer.watch(rollouts, "want")
             killer.watch(pipeline.BuildLog, "close")
-            try:
+            with contextlib.suppress(Killed):
                 platform.work(deployment)
-            except Killed:
-                pass
             was_struck = killer.has_struck
         Deployment.objects.in_namespace("micro").filter(state__in=Deployment.WORKING).update(lease_until=now())
         platform.work(deployment)
@@ -174,7 +171,7 @@ def broker(environment: dict[str, str]) -> Iterator[None]:
         (folder / "c").write_text(config)
         server = subprocess.Popen(valkey.command(folder / "c"), stdout=subprocess.DEVNULL)
         environment["CELERY_BROKER_URL"] = valkey.url(folder / "s", "x")
-        eventually(lambda: (folder / "s").exists())
+        eventually((folder / "s").exists)
         try:
             yield
         finally:
@@ -191,7 +188,7 @@ def build_wheel(*args, **kwargs):
     import zipfile
     with zipfile.ZipFile(args[0] + "/slow-1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("slow-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: slow\\nVersion: 1\\n")
-        wheel.writestr("slow-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("slow-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr("slow-1.dist-info/RECORD", "")
     return "slow-1-py3-none-any.whl"
 """
