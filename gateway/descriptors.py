@@ -42,6 +42,15 @@ def service_names(descriptors: bytes) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=4096)
+def binds_verbs(descriptors: bytes) -> bool:
+    """Whether the author has bound paths to verbs other than GET and POST: then PUT is not just another POST."""
+    try:
+        return any(verb not in ("get", "post") for verb, _ in _declared(_linked(descriptors)))
+    except Unusable:
+        return False
+
+
+@lru_cache(maxsize=4096)
 def transcoder(service: str, descriptors: bytes) -> transcoder_pb2.GrpcJsonTranscoder:
     """The transcoder for `service`, with every path of Micro's table that means one of its methods. Do not change it.
 

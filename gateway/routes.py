@@ -90,6 +90,8 @@ def _about(service: Service) -> dict[str, Any]:
     about: dict[str, Any] = {"service": service.name, "protocol": service.protocol}
     if service.protocol == "grpc" and not descriptors.service_names(service.descriptors):
         about["frames"] = True
+    if descriptors.binds_verbs(service.descriptors):
+        about["verbs"] = True
     return about
 
 

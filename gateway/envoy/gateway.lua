@@ -17,6 +17,7 @@ local REASONS = {
   [429] = "Too Many Requests", [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",
   [503] = "Service Unavailable", [504] = "Gateway Timeout",
 }
+local CALLS = { PUT = true, PATCH = true, DELETE = true }  -- what means POST, unless a service has bound it itself
 local CORS = {
   ["access-control-allow-credentials"] = "true",
   ["access-control-allow-methods"] = "POST, PATCH, GET, OPTIONS, PUT, DELETE",
@@ -460,9 +461,10 @@ function envoy_on_request(handle)
     require_good_token(handle, headers, request, claims, failure)
     refuse(handle, request, 404, "There is no namespace " .. namespace .. ".")
   end
-  local protocol, target, frames = found:get("protocol"), found:get("service"), found:get("frames")
+  local protocol, target = found:get("protocol"), found:get("service")
+  local frames, verbs = found:get("frames"), found:get("verbs")
   if platform then
-    protocol, target, frames = "grpc", platform, false
+    protocol, target, frames, verbs = "grpc", platform, false, false
   elseif found:get("conflict") then
     refuse(handle, request, 409, found:get("conflict"))
   elseif not target then
@@ -482,6 +484,9 @@ function envoy_on_request(handle)
   end
   choose_scope(handle, headers, platform and ":" .. platform or namespace .. ":" .. target)
   if protocol == "grpc" and not request.grpc then
+    if not verbs and CALLS[headers:get(":method")] then
+      headers:replace(":method", "POST")
+    end
     if frames then
       send_frames(handle, headers, target, parts, request)
     elseif request.form then

@@ -109,6 +109,8 @@ class _Handler(grpc.GenericRpcHandler):
         metadata = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
         self.backend.seen.append(metadata | {":path": details.method})
         call = _Call(self.backend, details.method, metadata)
+        if method == "Chat":
+            return grpc.stream_stream_rpc_method_handler(call.chat)
         if method == "Count":
             return grpc.unary_stream_rpc_method_handler(call.stream)
         return grpc.unary_unary_rpc_method_handler(call.unary) if method in ("Call", "ListThings") else None
@@ -137,6 +139,10 @@ class _Call:
         for _ in range(3):
             yield self._answer(_name(data, self.backend, self.is_json), len(data))
             time.sleep(0.3)
+
+    def chat(self, pieces: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        for data in pieces:
+            yield self._answer(_name(data, self.backend, self.is_json), len(data))
 
     def _answer(self, name: str, size: int) -> bytes:
         facts = {

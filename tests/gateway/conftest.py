@@ -44,6 +44,15 @@ def envoy() -> Iterator[Gateway]:
     assert complaints == [], "the Lua failed in the course of the tests"
 
 
+@pytest.fixture
+def own() -> Iterator[Gateway]:
+    """A gateway that a test may break."""
+    gateway = Gateway()
+    gateway.start()
+    yield gateway
+    gateway.close()
+
+
 @pytest.fixture(scope="session")
 def usual(hello: Grpc, site: Http) -> tuple[Service, ...]:
     """Services of two namespaces; `helloworld` and `web` exist in `foo`, `helloworld` also in `bar` (plain HTTP)."""

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterator
 
 import grpc
 import httpx
@@ -22,15 +21,6 @@ from .backends import Grpc, Http
 from .harness import Gateway, Plane, wait_until
 
 FOO = {"micro-namespace": "foo"}
-
-
-@pytest.fixture
-def own() -> Iterator[Gateway]:
-    """A gateway that a test may break."""
-    gateway = Gateway()
-    gateway.start()
-    yield gateway
-    gateway.close()
 
 
 def web(*backends: Http, name: str = "web") -> Service:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import queue
 import time
 
 import grpc
 import httpx
 import pytest
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2
+
+from gateway.state import Service
 
 from .backends import Grpc
 from .harness import Gateway, error_of, token
@@ -61,6 +66,31 @@ def test_json_keeps_the_protos_field_names_and_shows_defaults_and_int64_as_text(
     assert answer.json()["size"].isdigit()
     assert answer.json()["codec"] == "proto"
     assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("service", ["helloworld", "bare"])
+def test_other_verbs_are_calls_too(gateway: Gateway, service: str, verb: str):
+    answer = gateway.request(verb, f"/{service}/helloworld/call", headers=FOO, json={"name": "Joe"})
+    assert answer.json()["msg"] == "Hello Joe"
+
+
+def test_a_query_and_a_body_make_one_request(gateway: Gateway):
+    answer = gateway.post("/helloworld/call?name=Joe", headers=FOO, json={"count": "1"})
+    assert answer.json()["msg"] == "Hello Joe"
+
+
+def test_the_verbs_that_a_services_author_has_bound_are_the_authors(own: Gateway, hello: Grpc):
+    files = descriptor_pb2.FileDescriptorSet.FromString(hello.descriptors)
+    call, things = files.file[0].service[0].method[:2]
+    call.options.Extensions[annotations_pb2.http].get = "/people/{name}"
+    things.options.Extensions[annotations_pb2.http].delete = "/people/{name}"
+    own.serve(Service("foo", "people", "grpc", (hello.endpoint,), files.SerializeToString()))
+    host = "people--foo.localhost"
+    assert own.get("/people/Joe", host=host).json()["path"].endswith("/Call")
+    assert own.get("/people/Joe", host=host).json()["msg"] == "Hello Joe"
+    assert own.request("DELETE", "/people/Joe", host=host).json()["path"].endswith("/ListThings")
+    assert own.request("PUT", "/people/Joe", host=host).status_code in (404, 405)
 
 
 @pytest.mark.parametrize("service", ["helloworld", "bare"])
@@ -303,6 +333,27 @@ def test_a_grpc_stream_is_passed_on_message_by_message(gateway: Gateway, hello: 
             arrivals.append(time.monotonic())
     assert len(arrivals) == 3
     assert arrivals[2] - arrivals[0] > 0.4
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_conversation_goes_back_and_forth(gateway: Gateway, hello: Grpc, door: str):
+    spoken: queue.Queue[bytes | None] = queue.Queue()
+    with gateway.channel(door) as channel:
+        chat = channel.stream_stream("/helloworld.Helloworld/Chat")
+        answers = chat(iter(spoken.get, None), metadata=[("micro-namespace", "foo")], timeout=10)
+        for name in ("one", "two", "x" * 100_000, "three"):
+            spoken.put(ask(hello, name=name))
+            assert hello.response_type.FromString(next(answers)).size == len(ask(hello, name=name))
+        spoken.put(None)
+        assert list(answers) == []
+
+
+def test_a_path_without_its_leading_slash_reaches_nobody(gateway: Gateway, hello: Grpc):
+    calls = len(hello.seen)
+    for path in ("helloworld.Helloworld/Call", "", "*"):
+        error = error_of(lambda path=path: gateway.call(path, micro_namespace="foo"))
+        assert error.code() is not grpc.StatusCode.OK
+    assert len(hello.seen) == calls
 
 
 def test_large_grpc_messages_pass_both_ways(gateway: Gateway, hello: Grpc):
