@@ -83,6 +83,7 @@ def main() -> int:
         finally:
             if server.process and server.process.poll() is None:
                 server.stop()
+            server.forget()
     python = median(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True), 15)
     helping = median(lambda: subprocess.run([MICRO, "--help"], check=True, stdout=subprocess.DEVNULL), 15)
     report("micro --help against python -c pass", helping / python, "x", 3, gate=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -104,6 +105,10 @@ class Server:
         self.process.wait(30)
         return time.monotonic() - started
 
+    def forget(self) -> None:
+        """Remove its database, which lies outside its folder when it runs as root."""
+        shutil.rmtree((self.home / "postgres").resolve(), ignore_errors=True)
+
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this server, its replicas included, wherever it hangs in the tree."""
         return [process for process in psutil.process_iter() if self._owns(process)]
@@ -162,6 +167,7 @@ def running_server(folder: Path, **environment: str) -> Iterator[Server]:
     finally:
         if server.process and server.process.poll() is None:
             server.stop()
+        server.forget()
 
 
 def environment(process: psutil.Process) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ def own(tmp_path: Path) -> Iterator[Server]:
     yield server
     for process in server.processes():
         process.kill()
-    shutil.rmtree((server.home / "postgres").resolve(), ignore_errors=True)
+    server.forget()
 
 
 def greets(server: Server) -> bool:
