@@ -170,6 +170,8 @@ class Runner:
 
     def _take(self, step: Step, replica: Replica) -> None:
         """Take one step; one replica's trouble is not the others'."""
+        if step != Step.PROBE:
+            logger.info("%s %s", step.name.lower().replace("_", " "), replica.node_id)
         try:
             self._steps[step](replica)
         except DatabaseError:
@@ -241,6 +243,9 @@ class Runner:
             descriptors=ready.descriptors,
         )
         self._write(replica, state=Replica.State.ANNOUNCED, revision=revision, due_at=None)
+        logger.info(
+            "announced %s, %s on port %s, as revision %s", replica.node_id, ready.protocol, replica.port, revision
+        )
 
     def _give_up(self, replica: Replica) -> None:
         limit = settings.MICRO_START_TIMEOUT.total_seconds()

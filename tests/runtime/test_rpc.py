@@ -108,9 +108,9 @@ def test_requests_that_name_nothing_or_too_much_are_refused(platform):
         call("Create", wire.CreateRequest())
     with pytest.raises(Unimplemented):
         call("Create", wire.CreateRequest(resource=wire.Resource(namespace=wire.Namespace(name="x"))))
+    volumes = wire.CreateOptions(volumes={"/": "/"})
     with pytest.raises(Unimplemented):
-        options = wire.CreateOptions(volumes={"/": "/"})
-        call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=options))
+        call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=volumes))
     with pytest.raises(InvalidArgument, match="run or build"):
         log("secrets")
     with pytest.raises(NotFound):
