@@ -17,8 +17,7 @@ from tests.micro.conftest import MICRO, eventually
 FORWARD = [
     ("pending", {"step": "queued"}),
     ("building", {"step": "fetching"}),
-    ("building", {"step": "building"}),
-    ("building", {"step": "building"}),
+    *[("building", {"step": "building"})] * 10,
     ("starting", {"step": "starting"}),
     ("running", {"address": "http://greeter--micro.localhost:8080"}),
 ]
@@ -33,13 +32,14 @@ def folder(user):
     return folder
 
 
-def test_run_is_silent_on_stdout_and_shows_each_step_once_on_stderr(user, sidecar, folder):
+def test_run_is_silent_on_stdout_and_shows_each_longer_step_once_on_stderr(user, sidecar, folder):
     sidecar.steps, sidecar.build_log = FORWARD, ["Detected Python", "\x1b[31mred\x1b[0m"]
     done = user.micro("run", folder)
     assert (done.returncode, done.stdout) == (0, "")
     lines = done.stderr.splitlines()
-    assert lines[0] == "Sending greeter: 1 file, 10 KB ..."
+    assert lines[0] == "Sending greeter: 1 file, 15 bytes ..."
     assert lines.count("Building ...") == 1
+    assert "Starting ..." not in lines  # it was over at once
     assert "  Detected Python" in lines
     assert "  red" in lines
     assert lines[-1].startswith("greeter is running at http://greeter--micro.localhost:8080 (")
@@ -257,3 +257,8 @@ def test_colour_is_for_terminals_that_want_it(user, sidecar, folder, env, is_col
     assert process.wait(10) == 0
     assert b"greeter is running" in seen
     assert (b"\x1b[32m" in seen) is is_coloured
+
+
+def test_run_says_how_a_grpc_service_is_called(user, sidecar, folder, helloworld):
+    done = user.micro("run", "--name=helloworld", folder)
+    assert done.stderr.splitlines()[-1] == "Call it: micro helloworld --help"

@@ -81,6 +81,8 @@ def _upload(session: Session, source: Source, progress: Progress) -> str:
 
 def _size(size_bytes: int) -> str:
     kilobytes = size_bytes / 1024
+    if kilobytes < 1:
+        return f"{size_bytes} bytes"
     return f"{kilobytes:.0f} KB" if kilobytes < 1024 else f"{kilobytes / 1024:.1f} MB"
 
 
@@ -93,14 +95,22 @@ def _watch(session: Session, source: Source, progress: Progress) -> None:
             word = runtime.status(service)
             progress.step(service.metadata.get("step") or STEPS.get(word, ""))
             if word == "running":
-                address = service.metadata.get("address", "")
-                return progress.done(f"{source.name} is running" + (f" at {address}" if address else ""))
+                return _tell(session, service, progress)
             if word == "error":
                 log.join(0.3)  # its last lines may still be under way
                 raise _failed(session, service, progress)
     except KeyboardInterrupt:
         text = f"\n{source.name} goes on deploying without you: see `micro status {source.name}`."
         raise Failure(text, 130) from None
+
+
+def _tell(session: Session, service: Service, progress: Progress) -> None:
+    """It runs: where, and how it is called."""
+    address = service.metadata.get("address", "")
+    progress.done(f"{service.name} is running" + (f" at {address}" if address else ""))
+    with contextlib.suppress(errors.Error):
+        if any(known.protocol == "grpc" for known in session.client.services(service.name)):
+            progress.line(f"Call it: micro {service.name} --help")
 
 
 def _polled(session: Session, source: Source) -> Iterator[Service]:
