@@ -19,7 +19,16 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 MICRO = Path(sys.executable).with_name("micro")
-PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "CI")
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "CI",
+)
 
 
 def free_ports(count: int) -> list[int]:
@@ -78,7 +87,13 @@ class Server:
         """Start it and wait until it says that it is ready."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [MICRO, "server"], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
+                [MICRO, "server"],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
             )
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
@@ -129,13 +144,24 @@ class Server:
         """This server's processes whose command line holds `part`."""
         return [process for process in self.processes() if part in command_line(process)]
 
-    def micro(self, *args: str | Path, check: bool = True, timeout_s: float = 180, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run the command line as this server's user; with `check`, a status other than 0 fails the test with what it printed."""
+    def micro(
+        self, *args: str | Path, check: bool = True, timeout_s: float = 180, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line as this server's user; with `check`, any status but 0 fails the test with what it said."""
         done = subprocess.run(
-            [MICRO, *map(str, args)], cwd=cwd or ROOT, env=self.client_env, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL
+            [MICRO, *map(str, args)],
+            check=False,
+            cwd=cwd or ROOT,
+            env=self.client_env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL,
         )
         if check:
-            assert done.returncode == 0, f"micro {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            assert done.returncode == 0, (
+                f"micro {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return done
 
     def login(self) -> None:

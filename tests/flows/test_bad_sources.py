@@ -15,8 +15,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
 BAD = {
-    "cannot build": ({"requirements.txt": "no-such-package-of-micro==99.99\n", "main.py": GOOD}, "no-such-package-of-micro"),
-    "crashes at start": ({"main.py": "raise SystemExit('the moon is in the wrong phase')\n"}, "moon is in the wrong phase"),
+    "cannot build": (
+        {"requirements.txt": "no-such-package-of-micro==99.99\n", "main.py": GOOD},
+        "no-such-package-of-micro",
+    ),
+    "crashes at start": (
+        {"main.py": "raise SystemExit('the moon is in the wrong phase')\n"},
+        "moon is in the wrong phase",
+    ),
     "never listens": ({"main.py": "import time\nwhile True: time.sleep(1)\n"}, "listen"),
 }
 

@@ -26,7 +26,10 @@ def test_run_says_nothing_on_stdout_and_status_says_running(server):
 def test_the_service_is_a_command_of_the_command_line(server):
     assert json.loads(server.micro("helloworld", "--name=Joe").stdout) == {"msg": "Hello Joe"}
     assert json.loads(server.micro("helloworld", "call", "--name", "Joe").stdout) == {"msg": "Hello Joe"}
-    assert "--name string" in (server.micro("helloworld", "call", "--help", check=False).stdout + server.micro("helloworld", "call", "--help", check=False).stderr)
+    assert "--name string" in (
+        server.micro("helloworld", "call", "--help", check=False).stdout
+        + server.micro("helloworld", "call", "--help", check=False).stderr
+    )
 
 
 def test_micro_call_takes_json(server):
@@ -34,7 +37,9 @@ def test_micro_call_takes_json(server):
     assert json.loads(answer.stdout) == {"msg": "Hello Joe"}
 
 
-@pytest.mark.parametrize("path", ["/helloworld?name=Joe", "/helloworld/call?name=Joe", "/helloworld/Helloworld/Call?name=Joe"])
+@pytest.mark.parametrize(
+    "path", ["/helloworld?name=Joe", "/helloworld/call?name=Joe", "/helloworld/Helloworld/Call?name=Joe"]
+)
 def test_the_gateway_answers_get_with_a_query(server, path):
     answer = server.get(path)
     assert (answer.status_code, answer.json()) == (200, {"msg": "Hello Joe"})
@@ -87,11 +92,19 @@ def stock(server: Server, tmp_path_factory):
         (folder / name).write_text(text)
     server.micro("run", folder)
     [replica] = server.replicas("stock")
-    ports = {c.laddr.port for p in [replica, *replica.children(recursive=True)] for c in p.net_connections() if c.status == "LISTEN"}
+    ports = {
+        c.laddr.port
+        for p in [replica, *replica.children(recursive=True)]
+        for c in p.net_connections()
+        if c.status == "LISTEN"
+    }
     with grpc.insecure_channel(f"127.0.0.1:{ports.pop()}") as direct:
         pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(direct))
         method = pool.FindServiceByName("greet.v1.Greeter").FindMethodByName("Hello")
-        messages = message_factory.GetMessageClass(method.input_type), message_factory.GetMessageClass(method.output_type)
+        messages = (
+            message_factory.GetMessageClass(method.input_type),
+            message_factory.GetMessageClass(method.output_type),
+        )
     yield messages
     server.micro("kill", "stock")
 
@@ -101,7 +114,9 @@ def stock(server: Server, tmp_path_factory):
 def test_a_stock_grpc_stub_is_answered_by_proto_name_and_by_service_name(server, stock, path, port):
     request, response = stock
     with grpc.insecure_channel(f"127.0.0.1:{getattr(server, port)}") as channel:
-        call = channel.unary_unary(path, request_serializer=request.SerializeToString, response_deserializer=response.FromString)
+        call = channel.unary_unary(
+            path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+        )
         assert call(request(name="Joe"), timeout=10).msg == "Hello Joe"
 
 
@@ -110,14 +125,22 @@ def test_a_stock_grpc_service_has_commands_and_urls_and_streams(server, stock):
     assert server.get("/stock/Greeter/Hello?name=Joe").json() == {"msg": "Hello Joe"}
     request, response = stock
     with grpc.insecure_channel(f"127.0.0.1:{server.proxy_port}") as channel:
-        call = channel.unary_stream("/stock.Greeter/Count", request_serializer=request.SerializeToString, response_deserializer=response.FromString)
+        call = channel.unary_stream(
+            "/stock.Greeter/Count",
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
         assert [message.msg for message in call(request(name="Joe"), timeout=10)] == ["Joe 0", "Joe 1", "Joe 2"]
 
 
 def test_a_path_of_no_service_is_refused_by_name(server, stock):
     request, response = stock
     with grpc.insecure_channel(f"127.0.0.1:{server.proxy_port}") as channel:
-        call = channel.unary_unary("/nosuch.Greeter/Hello", request_serializer=request.SerializeToString, response_deserializer=response.FromString)
+        call = channel.unary_unary(
+            "/nosuch.Greeter/Hello",
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
         with pytest.raises(grpc.RpcError) as failure:
             call(request(name="Joe"), timeout=10)
     assert failure.value.code() is grpc.StatusCode.NOT_FOUND

@@ -16,7 +16,12 @@ def greeter(server: Server, tmp_path: Path):
     folder = tmp_path / "greeter"
     shutil.copytree(ROOT / "examples" / "helloworld", folder)
     main = folder / "main.py"
-    main.write_text(main.read_text().replace('Service("helloworld")', 'Service("greeter")').replace("class Helloworld", "class Greeter").replace("Helloworld()", "Greeter()"))
+    main.write_text(
+        main.read_text()
+        .replace('Service("helloworld")', 'Service("greeter")')
+        .replace("class Helloworld", "class Greeter")
+        .replace("Helloworld()", "Greeter()")
+    )
     server.micro("run", folder)
     yield folder
     server.micro("kill", "greeter", check=False)
