@@ -46,14 +46,15 @@ class ControlPlane:
         self._resources: Resources | None = None
         self._refused: frozenset[str] = frozenset()
         self._inboxes: set[asyncio.Queue[Request | None]] = set()
+        self._building = asyncio.Lock()
+        self._kept: Resources | None = None
         self.published = asyncio.Event()
 
     async def publish(self, state: State) -> None:
         """Make `state` what every Envoy should have."""
         self._state = state
-        resources = await asyncio.to_thread(snapshot.build, state, refused=self._refused)
-        if self._state is state:
-            self.offer(resources)
+        async with self._building:  # the newest state and all refusals, whichever call comes last
+            self.offer(await asyncio.to_thread(snapshot.build, self._state, refused=self._refused))
 
     def offer(self, resources: Resources) -> None:
         """Make `resources` what every Envoy should have, as they are."""
@@ -98,8 +99,9 @@ class ControlPlane:
         ack = Ack(session.envoy_id, session.pid, revision, connected=True)
         if ack != told:
             self._heard(ack)
-            if applied is not None:
-                self._good(session.resources)
+        if applied is not None and session.resources is not self._kept:
+            self._kept = session.resources
+            self._good(session.resources)
         return ack
 
     async def _note_refusals(self, refused: list[Resource]) -> None:

@@ -46,6 +46,14 @@ def test_the_acknowledgement_says_which_envoy_and_process_it_was_and_when_it_lef
     assert own.control.acks[-1].revision == revision
 
 
+def test_what_is_applied_whole_is_handed_on_to_be_kept_even_when_the_revision_is_the_same(own: Gateway, site: Http):
+    own.serve(web(site))
+    wait_until(lambda: own.control.good, "it is handed on")
+    own.state = dataclasses.replace(own.state, namespaces=own.state.namespaces | {"young"})
+    own.control.publish(own.state)
+    wait_until(lambda: "young" in own.control.good[-1][resources.SCOPE], "the new namespace is handed on too")
+
+
 def test_a_refused_resource_is_logged_and_not_acknowledged_and_the_old_one_stays(
     own: Gateway, site: Http, caplog: pytest.LogCaptureFixture
 ):
