@@ -479,6 +479,8 @@ function envoy_on_request(handle)
     if request.origin and not request.grpc then
       handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
     end
+  elseif request.grpc then
+    refuse(handle, request, 501, "service " .. target .. " speaks HTTP, not gRPC")
   else
     handle:streamInfo():dynamicMetadata():set("micro", "host", headers:get(":authority"))
   end

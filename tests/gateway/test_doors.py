@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pb2
 
 from gateway.state import Service
 
-from .backends import Grpc
+from .backends import Grpc, free_port
 from .harness import Gateway, error_of, token
 
 FOO = {"micro-namespace": "foo"}
@@ -317,6 +317,25 @@ def test_an_unknown_service_is_404_over_http_by_path_and_by_host(gateway: Gatewa
     for answer in (gateway.get("/nope/x", headers=FOO), gateway.get("/", host="nope--foo.localhost")):
         assert answer.status_code == 404
         assert answer.json()["detail"] == "service nope: route not found"
+
+
+def test_a_grpc_call_of_a_service_without_replicas_is_unavailable(own: Gateway, hello: Grpc):
+    nowhere = ("127.0.0.1", free_port())
+    own.serve(
+        Service("foo", "empty", "grpc", (), hello.descriptors),
+        Service("foo", "dead", "grpc", (nowhere,), hello.descriptors),
+    )
+    for name in ("empty", "dead"):
+        error = error_of(lambda name=name: own.call(f"/{name}.Helloworld/Call", micro_namespace="foo"))
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert json.loads(error.details())["code"] == 503
+        assert own.get(f"/{name}/helloworld/call", headers=FOO).json()["code"] == 503
+
+
+def test_a_grpc_call_of_a_plain_http_service_says_that_it_is_one(gateway: Gateway):
+    error = error_of(lambda: gateway.call("/web.Web/Call", micro_namespace="foo"))
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert json.loads(error.details())["detail"] == "service web speaks HTTP, not gRPC"
 
 
 def test_a_grpc_path_without_a_service_is_refused(gateway: Gateway):
