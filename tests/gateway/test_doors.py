@@ -493,6 +493,9 @@ def test_browsers_of_any_origin_may_call(gateway: Gateway):
     origin = {"origin": "https://a.example"}
     preflight = gateway.request("OPTIONS", "/helloworld/call", headers=FOO | origin)
     assert preflight.status_code == 200
+    blind = gateway.request("OPTIONS", "/web/get", headers=origin | {"access-control-request-method": "POST"})
+    assert blind.status_code == 200  # a preflight does not name the namespace
+    assert blind.headers["access-control-allow-origin"] == "https://a.example"
     assert preflight.headers["access-control-allow-methods"] == "POST, PATCH, GET, OPTIONS, PUT, DELETE"
     assert "Micro-Namespace" in preflight.headers["access-control-allow-headers"]
     for answer in (
