@@ -44,7 +44,7 @@ def scope(key: str, table: str) -> scoped_route_pb2.ScopedRouteConfiguration:
 
 def own_host(service: Service, base_domain: str) -> str:
     """The host that is this service's alone; "" for a service whose name cannot be in a host."""
-    return "" if "." in service.name else f"{service.name}--{service.namespace}.{base_domain}"
+    return "" if "." in service.name or "_" in service.name else f"{service.name}--{service.namespace}.{base_domain}"
 
 
 def hosts_table(domains: Mapping[str, str]) -> route_pb2.RouteConfiguration:
@@ -90,6 +90,8 @@ def _about(service: Service) -> dict[str, Any]:
     about: dict[str, Any] = {"service": service.name, "protocol": service.protocol}
     if service.protocol == "grpc" and not descriptors.service_names(service.descriptors):
         about["frames"] = True
+    if descriptors.binds_verbs(service.descriptors):
+        about["verbs"] = True
     return about
 
 

@@ -39,21 +39,22 @@ class ControlPlane:
     """Holds what Envoys should have and the streams of those that are connected."""
 
     def __init__(self, *, heard: Callable[[Ack], None], good: Callable[[Resources], None]) -> None:
-        """`heard` gets every change in what an Envoy has applied; `good` gets resources that an Envoy has applied whole."""
+        """`heard` gets every change in what an Envoy has applied; `good` gets resources that one has applied whole."""
         self._heard = heard
         self._good = good
         self._state: State | None = None
         self._resources: Resources | None = None
         self._refused: frozenset[str] = frozenset()
         self._inboxes: set[asyncio.Queue[Request | None]] = set()
+        self._building = asyncio.Lock()
+        self._kept: Resources | None = None
         self.published = asyncio.Event()
 
     async def publish(self, state: State) -> None:
         """Make `state` what every Envoy should have."""
         self._state = state
-        resources = await asyncio.to_thread(snapshot.build, state, refused=self._refused)
-        if self._state is state:
-            self.offer(resources)
+        async with self._building:  # the newest state and all refusals, whichever call comes last
+            self.offer(await asyncio.to_thread(snapshot.build, self._state, refused=self._refused))
 
     def offer(self, resources: Resources) -> None:
         """Make `resources` what every Envoy should have, as they are."""
@@ -98,12 +99,13 @@ class ControlPlane:
         ack = Ack(session.envoy_id, session.pid, revision, connected=True)
         if ack != told:
             self._heard(ack)
-            if applied is not None:
-                self._good(session.resources)
+        if applied is not None and session.resources is not self._kept:
+            self._kept = session.resources
+            self._good(session.resources)
         return ack
 
     async def _note_refusals(self, refused: list[Resource]) -> None:
-        """Services whose routes were refused get routes without a transcoder: only what they brought can be at fault."""
+        """Services whose routes were refused get routes without a transcoder: only what they brought is at fault."""
         names = {each.name for each in refused if each.type_url == ROUTES}
         if self._state is None or not names:
             return
@@ -136,10 +138,10 @@ async def serving(control_plane: ControlPlane, socket: Path) -> AsyncIterator[No
     )
     service, method = METHOD[1:].split("/")
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-    socket.unlink(missing_ok=True)
+    await asyncio.to_thread(socket.unlink, missing_ok=True)
     server.add_insecure_port(f"unix:{socket}")
     await server.start()
-    socket.chmod(0o600)
+    await asyncio.to_thread(socket.chmod, 0o600)
     try:
         yield
     finally:

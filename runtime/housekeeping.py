@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
-from django.db import close_old_connections
+from django.db import connection
 
 from micro.errors import Unavailable
 
@@ -22,8 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 def tidy() -> None:
-    """Remove killed services, old releases, and the builds, environments, archives and logs that no row needs."""
-    close_old_connections()
+    """Remove killed services, old releases, and the builds, environments, archives and logs that no row needs.
+
+    Runs in a thread of its own and closes its database connection.
+    """
     try:
         prune_releases()
         remove_killed_services()
@@ -33,7 +35,7 @@ def tidy() -> None:
     except Exception:
         logger.exception("housekeeping stumbled; it is tried again later")
     finally:
-        close_old_connections()
+        connection.close()
 
 
 def prune_releases() -> None:

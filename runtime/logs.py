@@ -31,7 +31,7 @@ from . import credentials, folders
 
 STREAM = "logs"
 KINDS = ("run", "build")
-LARGEST_LINE_BYTES = 16 << 10
+LARGEST_MESSAGE_BYTES = 16 << 10  # a message holds lines; each is synced to disk, so one a line would be slow
 LARGEST_BATCH_BYTES = 256 << 10
 LARGEST_FILE_BYTES = 16 << 20  # then it is emptied, once all of it is published
 LOOK_EVERY_S, LIST_EVERY_S = 0.1, 0.5
@@ -42,7 +42,7 @@ _LIMITS = StreamConfig(
     subjects=[f"{STREAM}.>"],
     max_age=timedelta(days=7).total_seconds(),
     max_bytes=1 << 30,
-    max_msgs_per_subject=5000,
+    max_msgs_per_subject=2000,
     discard=DiscardPolicy.OLD,
     duplicate_window=120,
 )
@@ -63,17 +63,19 @@ def subject(namespace: str, service_id: UUID | str, kind: str) -> str:
     return f"{STREAM}.{namespace}.{service_id}.{kind}"
 
 
-async def connect(**options: Any) -> nats.NATS:
-    """A connection to NATS that reconnects by itself. Raises Unavailable when there is none now."""
+async def connect() -> nats.NATS:
+    """A connection to NATS that ends when it breaks. Raises Unavailable when there is none to be had now."""
     try:
+        # Without its own limits the client tries for minutes before it says that nobody is there.
         return await nats.connect(
             settings.NATS_URL,
             connect_timeout=2,
-            max_reconnect_attempts=options.pop("max_reconnect_attempts", 2),
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0.1,
             error_cb=_note,
-            **options,
         )
-    except (NatsError, OSError) as error:
+    except (NatsError, OSError, TimeoutError) as error:
         raise Unavailable(f"The log store is away: {error}.") from None
 
 
@@ -93,7 +95,7 @@ async def read(
         jetstream = connection.jetstream(timeout=ANSWER_S)
         await _require_stream(jetstream)
         policy = DeliverPolicy.BY_START_TIME if since else DeliverPolicy.ALL
-        config = ConsumerConfig(deliver_policy=policy, opt_start_time=since.isoformat() if since else None)  # type: ignore[arg-type]
+        config = ConsumerConfig(deliver_policy=policy, opt_start_time=since.isoformat() if since else None)
         feed = await jetstream.subscribe(subject(namespace, service_id, kind), ordered_consumer=True, config=config)
         counts = await feed.consumer_info()
         waiting = (counts.num_pending or 0) + (counts.delivered.consumer_seq if counts.delivered else 0)
@@ -101,7 +103,8 @@ async def read(
             yield line
         while follow:
             with contextlib.suppress(asyncio.TimeoutError, nats.errors.TimeoutError):
-                yield _line(await feed.next_msg(timeout=60))
+                for line in _lines(await feed.next_msg(timeout=60)):
+                    yield line
     except NatsError as error:
         raise Unavailable(f"The log store is away: {error}.") from None
     finally:
@@ -115,15 +118,16 @@ async def _last(feed: Any, waiting: int, count: int) -> AsyncIterator[Line]:
             message = await feed.next_msg(timeout=ANSWER_S)
         except nats.errors.TimeoutError:
             break  # some of them have aged out since they were counted
-        kept.append(_line(message))
+        kept.extend(_lines(message))
         if message.metadata.num_pending == 0:
             break
     for line in kept:
         yield line
 
 
-def _line(message: Any) -> Line:
-    return Line(message.data.decode(errors="replace"), message.metadata.timestamp)
+def _lines(message: Any) -> Iterator[Line]:
+    for text in message.data.decode(errors="replace").split("\n"):
+        yield Line(text.rstrip("\r"), message.metadata.timestamp)
 
 
 async def _require_stream(jetstream: Any) -> None:
@@ -184,19 +188,20 @@ class _File:
             file.seek(self.offset)
             content = file.read(LARGEST_BATCH_BYTES)
         end = content.rfind(b"\n") + 1
-        if end == 0 and (len(content) >= LARGEST_LINE_BYTES or self.is_done):
+        if end == 0 and (len(content) >= LARGEST_MESSAGE_BYTES or self.is_done):
             end = len(content)
         return content[:end]
 
-    def lines(self, content: bytes) -> Iterator[tuple[int, bytes]]:
-        """The lines to publish, with the offset after each; the release's secret is blotted out."""
-        position = self.offset
-        for raw in content.splitlines(keepends=True):
-            position += len(raw)
-            text = raw.rstrip(b"\r\n")
-            text = text.replace(self.secret, b"\xe2\x80\xa6") if self.secret else text
-            for start in range(0, max(len(text), 1), LARGEST_LINE_BYTES):
-                yield position + start, text[start : start + LARGEST_LINE_BYTES]
+    def batches(self, content: bytes) -> Iterator[tuple[int, bytes]]:
+        """What to publish, some lines to a message, with the offset after each; the release's secret is blotted out."""
+        clean = content.replace(self.secret, b"*" * len(self.secret)) if self.secret else content
+        start = 0
+        while start < len(clean):
+            limit = start + LARGEST_MESSAGE_BYTES
+            end = len(clean) if limit >= len(clean) else clean.rfind(b"\n", start, limit) + 1
+            end = end if end > start else limit
+            yield self.offset + end, clean[start:end].rstrip(b"\r\n")
+            start = end
 
     def advance(self, length: int) -> None:
         """Note that so many bytes more are published."""
@@ -259,7 +264,7 @@ class Follower:
                 await asyncio.sleep(1)
 
     async def _follow(self) -> None:
-        connection = await connect(max_reconnect_attempts=0)
+        connection = await connect()
         try:
             jetstream = connection.jetstream(timeout=ANSWER_S)
             await _require_stream(jetstream)
@@ -310,7 +315,7 @@ async def _publish_lines(jetstream: Any, file: _File, content: bytes) -> None:
     """Publish in order, many under way at once; all are acknowledged when it returns."""
     acknowledgements = [
         await jetstream.publish_async(file.subject, text, headers={"Nats-Msg-Id": f"{file.path.stem}:{position}"})
-        for position, text in file.lines(content)
+        for position, text in file.batches(content)
     ]
     for acknowledgement in acknowledgements:
         await asyncio.wait_for(acknowledgement, ANSWER_S)

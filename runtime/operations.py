@@ -105,7 +105,7 @@ def delete(*, namespace: Namespace, name: str, version: str) -> None:
 
 def find(*, namespace: Namespace, name: str, version: str) -> Service:
     """The living service. Raises NotFound."""
-    service = Service.objects.in_namespace(namespace).alive().filter(name=name, version=version).first()
+    service: Service | None = Service.objects.in_namespace(namespace).alive().filter(name=name, version=version).first()
     if service is None:
         raise NotFound("not found")
     return service

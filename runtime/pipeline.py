@@ -32,6 +32,7 @@ def run_deployment(deployment: Deployment) -> None:
     A failure ends the deployment with its reason. A deployment that was lost to another worker, superseded or killed
     is left alone.
     """
+    logger.info("deployment %s of %s begins, attempt %s", deployment.pk, deployment.service, deployment.attempts)
     log = BuildLog(deployment)
     with Lease(deployment) as lease, recording_failure(deployment, lease, log):
         require_attempts_left(deployment)
@@ -39,6 +40,7 @@ def run_deployment(deployment: Deployment) -> None:
         release = releases.make(lease=lease, artifact=artifact)
         log.say(f"Release {release.number} is built; starting it.")
         log.close()
+        logger.info("deployment %s is release %s of %s", deployment.pk, release.number, deployment.service)
 
 
 def make_artifact(deployment: Deployment, lease: Lease, log: BuildLog) -> Artifact:

@@ -73,10 +73,15 @@ def launch(
 
 
 def _lock(lock: int) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StillStarting from None
+    """Take the lock; a child forked by another thread may hold a copy of it until its exec."""
+    deadline = time.monotonic() + 1
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StillStarting from None
+            time.sleep(0.005)
 
 
 def _spawn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from uuid import UUID
 
 from django.db import transaction
 from django.utils.timezone import now
@@ -91,7 +92,7 @@ def want(deployment: Deployment, release: Release) -> None:
 
 
 @transaction.atomic
-def advance(deployment_id: object, *, at: datetime) -> None:
+def advance(deployment_id: UUID, *, at: datetime) -> None:
     """Carry a started deployment on by what has become of its replicas: to switching, live or failed."""
     rows = Deployment.objects.across_namespaces().filter(pk=deployment_id, state__in=Deployment.RUNNING)
     deployment = rows.select_for_update(no_key=True).first()
@@ -142,7 +143,8 @@ def give_up(release: Release) -> None:
 
 def supersede(service: Service) -> None:
     """End the service's deployment that is under way, and what it started. Call it in a transaction."""
-    for deployment in service.deployments.unfinished().select_for_update(no_key=True):
+    rows = Deployment.objects.across_namespaces().filter(service=service).unfinished()
+    for deployment in rows.select_for_update(no_key=True):
         deployment.fence += 1
         deployment.save(update_fields=["fence"])
         _finish(deployment, Deployment.State.SUPERSEDED, at=now())

@@ -102,6 +102,7 @@ class Runner:
                 self.follower.stop()
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 self._unlisten()
+                connection.close()
 
     def _recover_until_done(self) -> None:
         while not self._stopping.is_set():
@@ -169,6 +170,8 @@ class Runner:
 
     def _take(self, step: Step, replica: Replica) -> None:
         """Take one step; one replica's trouble is not the others'."""
+        if step != Step.PROBE:
+            logger.info("%s %s", step.name.lower().replace("_", " "), replica.node_id)
         try:
             self._steps[step](replica)
         except DatabaseError:
@@ -207,7 +210,7 @@ class Runner:
         if replica.port and ports.is_free(replica.port):
             return replica.port
         rows = Replica.objects.across_namespaces().exclude(port=None)
-        return ports.choose(set(rows.values_list("port", flat=True)))
+        return ports.choose({port for port in rows.values_list("port", flat=True) if port})
 
     def _probe(self, replica: Replica) -> None:
         """Ask in the background whether it serves; announce it when it does."""
@@ -240,6 +243,9 @@ class Runner:
             descriptors=ready.descriptors,
         )
         self._write(replica, state=Replica.State.ANNOUNCED, revision=revision, due_at=None)
+        logger.info(
+            "announced %s, %s on port %s, as revision %s", replica.node_id, ready.protocol, replica.port, revision
+        )
 
     def _give_up(self, replica: Replica) -> None:
         limit = settings.MICRO_START_TIMEOUT.total_seconds()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from celery import shared_task
+from celery import current_app, shared_task
 from django.utils.timezone import now
 from kombu.exceptions import OperationalError
 
@@ -17,14 +17,14 @@ RESEND_AFTER = timedelta(seconds=20)
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="runtime.deploy", acks_late=True)
+@shared_task(name="runtime.deploy", acks_late=True)  # type: ignore[untyped-decorator]
 def deploy(*, namespace: str, deployment_id: str, **_later_arguments: object) -> None:
     """Carry a deployment to wanted replicas, unless another worker does or it is finished."""
     if deployment := Deployment.objects.in_namespace(namespace).claim(deployment_id, at=now()):
         pipeline.run_deployment(deployment)
 
 
-@shared_task(name="runtime.sweep", acks_late=True)
+@shared_task(name="runtime.sweep", acks_late=True)  # type: ignore[untyped-decorator]
 def sweep(**_later_arguments: object) -> None:
     """Have every deployment driven again whose message was lost or whose worker fell silent."""
     at = now()
@@ -37,8 +37,10 @@ def sweep(**_later_arguments: object) -> None:
 
 
 def send(*, namespace: str, deployment_id: str) -> None:
-    """Tell a worker. When the broker is away the sweeper does it later."""
+    """Tell a worker. When the broker is away the sweeper does it later: nobody waits for it here."""
+    ids = {"namespace": namespace, "deployment_id": deployment_id}
     try:
-        deploy.apply_async(kwargs={"namespace": namespace, "deployment_id": deployment_id}, retry=False)
+        with current_app.connection_for_write(transport_options={"max_retries": 0}) as broker:
+            deploy.apply_async(kwargs=ids, connection=broker, retry=False)
     except OperationalError as error:
         logger.warning("deployment %s waits for the broker: %s", deployment_id, error)

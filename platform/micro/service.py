@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -203,12 +204,29 @@ class _Registration:
 
 async def _listen(server: grpc.aio.Server, address: str) -> str:
     """Start the server; where it listens. Raises Unavailable when the address is not free."""
+    _require_free(address)
     try:
         port = server.add_insecure_port(address)
-    except RuntimeError:
-        raise errors.Unavailable(f"Cannot listen on {address}: it is in use, or not this machine's.") from None
+    except RuntimeError as error:
+        raise errors.Unavailable(f"Cannot listen on {address}: {error}") from None
     await server.start()
     return f"{address.rpartition(':')[0]}:{port}"
+
+
+def _require_free(address: str) -> None:
+    """Raises Unavailable. grpcio would say it in a log line of its own before it raises."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_server((host.strip("[]"), int(port)), family=_family(host)).close()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise errors.Unavailable(f"Cannot listen on {address}: {reason}.") from None
+    except ValueError:
+        raise errors.Unavailable(f"Cannot listen on {address}: it is not of the form host:port.") from None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _add_standard(router: Router, health: Health, services: list[str], files: list[FileDescriptor]) -> None:

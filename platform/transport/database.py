@@ -12,7 +12,8 @@ from psycopg.rows import namedtuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 POOL_SIZE = 8
-PATIENCE_S = 5.0  # for a free connection, then the caller gets Unavailable
+PATIENCE_S = 2.0  # for a free connection, then the caller gets Unavailable
+RECONNECT_S = 0.5  # then the pool gives up, and the next request tries anew at once instead of waiting for a back-off
 
 
 def dsn() -> str:
@@ -38,6 +39,7 @@ class Reader:
             min_size=1,
             max_size=POOL_SIZE,
             timeout=PATIENCE_S,
+            reconnect_timeout=RECONNECT_S,
             open=False,
             kwargs={"autocommit": True, "row_factory": namedtuple_row},
         )

@@ -105,8 +105,12 @@ def make(recipe: Recipe, *, namespace: str, deployment_id: UUID, run: Callable[[
         return pointer.read_text()
     name = f"{key}-{deployment_id.hex[:8]}"
     folders.remove(root / name)
-    for argv in commands(recipe, root / name):
-        run(argv)
+    try:
+        for argv in commands(recipe, root / name):
+            run(argv)
+    except BaseException:
+        folders.remove(root / name)
+        raise
     unfinished = root / f"{name}.new"
     unfinished.write_text(name)
     unfinished.rename(pointer)

@@ -108,43 +108,53 @@ class _Handler(grpc.GenericRpcHandler):
             return None
         metadata = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
         self.backend.seen.append(metadata | {":path": details.method})
-        is_json = "json" in metadata.get("x-content-type", "")
-        backend = self.backend
-
-        def answer(data: bytes, n: int = 0) -> bytes:
-            facts = {
-                "path": details.method,
-                "metadata": json.dumps(metadata),
-                "backend": backend.name,
-                "codec": "json" if is_json else "proto",
-                "size": len(data),
-            }
-            if is_json:
-                name = json.loads(data or b"{}").get("name", "")
-                return json.dumps({"msg": f"Hello {name}", **facts, "size": str(len(data)), "n": n}).encode()
-            request = backend.request_type.FromString(data)
-            msg = request.name if method == "Echo" or len(request.name) > 1000 else f"Hello {request.name}"
-            return backend.response_type(msg=msg, **facts).SerializeToString()
-
-        def unary(data: bytes, context: grpc.ServicerContext) -> bytes:
-            name = _name(data, backend, is_json)
-            if name == "missing":
-                error = NotFound("No such person.", id="helloworld")
-                context.abort(error.status, error.as_json())
-            if name == "broken":
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, 'plain "words"')
-            return answer(data)
-
-        def stream(data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-            for n in range(3):
-                yield answer(data, n)
-                time.sleep(0.3)
-
+        call = _Call(self.backend, details.method, metadata)
+        if method == "Chat":
+            return grpc.stream_stream_rpc_method_handler(call.chat)
         if method == "Count":
-            return grpc.unary_stream_rpc_method_handler(stream)
-        if method in ("Call", "ListThings"):
-            return grpc.unary_unary_rpc_method_handler(unary)
-        return None
+            return grpc.unary_stream_rpc_method_handler(call.stream)
+        return grpc.unary_unary_rpc_method_handler(call.unary) if method in ("Call", "ListThings") else None
+
+
+@dataclass
+class _Call:
+    backend: Grpc
+    path: str
+    metadata: dict[str, str]
+
+    @property
+    def is_json(self) -> bool:
+        return "json" in self.metadata.get("x-content-type", "")
+
+    def unary(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        name = _name(data, self.backend, self.is_json)
+        if name == "missing":
+            error = NotFound("No such person.", id="helloworld")
+            context.abort(error.status, error.as_json())
+        if name == "broken":
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, 'plain "words"')
+        return self._answer(name, len(data))
+
+    def stream(self, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        for _ in range(3):
+            yield self._answer(_name(data, self.backend, self.is_json), len(data))
+            time.sleep(0.3)
+
+    def chat(self, pieces: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        for data in pieces:
+            yield self._answer(_name(data, self.backend, self.is_json), len(data))
+
+    def _answer(self, name: str, size: int) -> bytes:
+        facts = {
+            "msg": name if len(name) > 1000 else f"Hello {name}",
+            "path": self.path,
+            "metadata": json.dumps(self.metadata),
+            "backend": self.backend.name,
+            "codec": "json" if self.is_json else "proto",
+        }
+        if self.is_json:
+            return json.dumps(facts | {"size": str(size)}).encode()
+        return self.backend.response_type(size=size, **facts).SerializeToString()
 
 
 def _name(data: bytes, backend: Grpc, is_json: bool) -> str:
@@ -254,7 +264,7 @@ class _Http(BaseHTTPRequestHandler):
 
     def _websocket(self) -> None:
         key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-        accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
         self.send_response(101)
         for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)):
             self.send_header(name, value)

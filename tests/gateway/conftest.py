@@ -39,6 +39,17 @@ def envoy() -> Iterator[Gateway]:
     gateway = Gateway()
     gateway.start()
     yield gateway
+    complaints = [line for line in gateway.log_text().splitlines() if "script log" in line]
+    gateway.close()
+    assert complaints == [], "the Lua failed in the course of the tests"
+
+
+@pytest.fixture
+def own() -> Iterator[Gateway]:
+    """A gateway that a test may break."""
+    gateway = Gateway()
+    gateway.start()
+    yield gateway
     gateway.close()
 
 

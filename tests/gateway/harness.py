@@ -123,7 +123,7 @@ class Gateway:
         document = bootstrap.bootstrap(node_id="test", pid=4321, run=self.run, heap_bytes=2**30)
         file = bootstrap.write(document, self.run / "envoy.json")
         with (self.run / "envoy.log").open("ab") as log:
-            self.envoy = subprocess.Popen(bootstrap.command(file, concurrency=1), stderr=log)
+            self.envoy = subprocess.Popen(bootstrap.command(file, concurrency=2), stderr=log)
 
     def serve(self, *services: Service, **changes: Any) -> int:
         """Publish these services and wait until Envoy has acknowledged; the revision."""

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterator
 
 import grpc
 import httpx
@@ -22,15 +21,6 @@ from .backends import Grpc, Http
 from .harness import Gateway, Plane, wait_until
 
 FOO = {"micro-namespace": "foo"}
-
-
-@pytest.fixture
-def own() -> Iterator[Gateway]:
-    """A gateway that a test may break."""
-    gateway = Gateway()
-    gateway.start()
-    yield gateway
-    gateway.close()
 
 
 def web(*backends: Http, name: str = "web") -> Service:
@@ -54,6 +44,14 @@ def test_the_acknowledgement_says_which_envoy_and_process_it_was_and_when_it_lef
     own.stop_envoy()
     wait_until(lambda: not own.control.acks[-1].connected, "the stream is seen to end")
     assert own.control.acks[-1].revision == revision
+
+
+def test_what_is_applied_whole_is_handed_on_to_be_kept_even_when_the_revision_is_the_same(own: Gateway, site: Http):
+    own.serve(web(site))
+    wait_until(lambda: own.control.good, "it is handed on")
+    own.state = dataclasses.replace(own.state, namespaces=own.state.namespaces | {"young"})
+    own.control.publish(own.state)
+    wait_until(lambda: "young" in own.control.good[-1][resources.SCOPE], "the new namespace is handed on too")
 
 
 def test_a_refused_resource_is_logged_and_not_acknowledged_and_the_old_one_stays(
@@ -167,48 +165,59 @@ def test_new_keys_are_taken_over_and_old_ones_forgotten(own: Gateway, hello: Grp
     wait_until(lambda: (status(old), status(new)) == (401, 200), "the new listener has taken over")
 
 
-@pytest.mark.parametrize("protocol", ["http", "grpc"])
-def test_replicas_come_and_go_under_load_without_a_failed_request(own: Gateway, protocol: str):
-    """What the runner does: register the new one, wait for the acknowledgement, take out the old one, drain, stop it."""
+class Load:
+    """Requests without a pause, on connections that are kept and on new ones, until the block ends."""
 
-    def start(n: int) -> Grpc | Http:
-        return Grpc(name=str(n)) if protocol == "grpc" else Http(name=str(n))
+    def __init__(self, gateway: Gateway, path: str) -> None:
+        self.gateway, self.path = gateway, path
+        self.statuses: list[int] = []
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=each) for each in (self.keep, self.keep, self.keep, self.dial)]
 
-    def service(*backends: Grpc | Http) -> Service:
-        descriptor_set = backends[0].descriptors if isinstance(backends[0], Grpc) else b""
-        return Service("foo", "thing", protocol, tuple(each.endpoint for each in backends), descriptor_set)
-
-    current = start(0)
-    own.serve(service(current))
-    path = "/thing/helloworld/call?name=a" if protocol == "grpc" else "/thing/get"
-    statuses: list[int] = []
-    stop = threading.Event()
-
-    def load() -> None:
+    def keep(self) -> None:
         with httpx.Client(trust_env=False, timeout=10) as client:
-            while not stop.is_set():
-                statuses.append(client.post(own.api + path, headers=FOO, content=b"{}").status_code)
+            while not self.stop.is_set():
+                answer = client.post(self.gateway.api + self.path, headers=FOO, content=b"{}")
+                self.statuses.append(answer.status_code)
 
-    def load_new_connections() -> None:
-        while not stop.is_set():
-            statuses.append(own.get(path, headers=FOO).status_code)
+    def dial(self) -> None:
+        while not self.stop.is_set():
+            self.statuses.append(self.gateway.get(self.path, headers=FOO).status_code)
 
-    threads = [threading.Thread(target=target) for target in (load, load, load, load_new_connections)]
-    for thread in threads:
-        thread.start()
-    for turn in range(1, 9):
-        fresh = start(turn)
-        own.serve(service(current, fresh))
-        own.serve(service(fresh))
-        time.sleep(0.2)
-        current.stop()
-        current = fresh
-    stop.set()
-    for thread in threads:
-        thread.join()
+    def __enter__(self) -> Load:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def thing(*backends: Grpc | Http) -> Service:
+    endpoints = tuple(each.endpoint for each in backends)
+    if isinstance(backends[0], Grpc):
+        return Service("foo", "thing", "grpc", endpoints, backends[0].descriptors)
+    return Service("foo", "thing", "http", endpoints)
+
+
+@pytest.mark.parametrize(("start", "path"), [(Http, "/thing/get"), (Grpc, "/thing/helloworld/call?name=a")])
+def test_replicas_come_and_go_under_load_without_a_failed_request(own: Gateway, start: type[Grpc | Http], path: str):
+    """What the runner does: register the new one, wait for the word, take out the old one, drain, stop it."""
+    current = start(name="0")
+    own.serve(thing(current))
+    with Load(own, path) as load:
+        for turn in range(1, 9):
+            fresh = start(name=str(turn))
+            own.serve(thing(current, fresh))
+            own.serve(thing(fresh))
+            time.sleep(0.2)
+            current.stop()
+            current = fresh
     current.stop()
-    assert len(statuses) > 100
-    assert set(statuses) == {200}
+    assert len(load.statuses) > 100
+    assert set(load.statuses) == {200}
 
 
 def test_a_replica_that_is_gone_is_tried_around(own: Gateway, site: Http):

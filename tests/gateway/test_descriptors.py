@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
@@ -94,7 +96,9 @@ def test_files_are_linked_in_the_order_of_their_imports_and_options_files_are_dr
         files.file.add(name=proto)
     files.file.add(name="a.proto", package="a").message_type.add(name="M")
     files.file[0].source_code_info.location.add(leading_comments="x" * 1000)
-    linked = descriptor_pb2.FileDescriptorSet.FromString(transcoder("z", files.SerializeToString()).proto_descriptor_bin)
+    linked = descriptor_pb2.FileDescriptorSet.FromString(
+        transcoder("z", files.SerializeToString()).proto_descriptor_bin
+    )
     assert [file.name for file in linked.file] == ["a.proto", "z.proto"]
     assert not linked.file[1].HasField("source_code_info")
 
@@ -102,9 +106,7 @@ def test_files_are_linked_in_the_order_of_their_imports_and_options_files_are_dr
 def test_options_of_the_authors_own_do_not_keep_the_descriptors_from_being_linked():
     files = descriptor_pb2.FileDescriptorSet.FromString(backends.descriptors("pkg", "Foo"))
     files.file[0].dependency.append("google/protobuf/descriptor.proto")
-    files.file[0].extension.add(
-        name="mine", number=50_000, type=9, label=1, extendee=".google.protobuf.MethodOptions"
-    )
+    files.file[0].extension.add(name="mine", number=50_000, type=9, label=1, extendee=".google.protobuf.MethodOptions")
     assert service_names(files.SerializeToString()) == ("pkg.Foo",)
 
 
@@ -118,7 +120,7 @@ def test_health_and_reflection_are_no_services_of_the_users():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\xff\xff", "cannot be read"),
+        (b"\xff\xff", "cannot be linked"),
         (b"", "no gRPC service"),
         (
             descriptor_pb2.FileDescriptorSet(
@@ -141,6 +143,27 @@ def test_descriptors_that_cannot_be_used_say_why_and_offer_nothing(content, reas
     assert service_names(content) == ()
     with pytest.raises(Unusable, match=reason):
         transcoder("foo", content)
+
+
+def test_whatever_bytes_a_tenant_sends_no_other_tenant_notices():
+    good = backends.descriptors("pkg", "Foo")
+    random = Random(7)  # noqa: S311 - the same bytes in every run
+    for _ in range(3000):
+        bad = bytearray(good)
+        for _ in range(random.randint(1, 6)):
+            bad[random.randrange(len(bad))] = random.randrange(256)
+        if service_names(bytes(bad)):
+            transcoder("foo", bytes(bad))
+
+
+def test_a_chain_of_imports_may_be_long_and_a_service_may_not_be():
+    files = descriptor_pb2.FileDescriptorSet.FromString(backends.descriptors("pkg", "Foo"))
+    for n in range(5000):
+        files.file.add(name=f"{n}.proto", dependency=[f"{n - 1}.proto"] if n else [])
+    files.file[0].dependency.append("4999.proto")
+    assert service_names(files.SerializeToString()) == ("pkg.Foo",)
+    many = backends.descriptors("pkg", "Foo", methods=tuple(f"M{n}" for n in range(2000)))
+    assert service_names(many) == ()
 
 
 def test_spellings_are_those_that_mean_the_name():

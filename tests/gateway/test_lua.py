@@ -125,6 +125,18 @@ def test_a_query_becomes_a_json_object(lua, query, expected):
     assert json.loads(lua.query_json(query)) == expected
 
 
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("", {}),
+        ("a=1&b=true&c=x+y%26z", {"a": "1", "b": "true", "c": "x y&z"}),
+        ("a=1&a=2", {"a": "1,2"}),
+    ],
+)
+def test_a_form_becomes_a_json_object_of_texts(lua, form, expected):
+    assert json.loads(lua.form_json(form)) == expected
+
+
 def test_json_text_survives_every_byte(lua):
     text = "".join(chr(code) for code in range(256))
     assert json.loads(lua.json_text(text)) == text

@@ -31,6 +31,16 @@ def test_nothing_is_loaded_that_was_made_for_other_settings_or_is_broken(tmp_pat
     assert saved.load(tmp_path, made_for="here") is None
 
 
+def test_a_torn_content_is_found_out_and_written_again(tmp_path: Path):
+    resources = snapshot.build(STATE)
+    saved.save(tmp_path, resources, made_for="here")
+    torn = next((tmp_path / "contents").iterdir())
+    torn.write_bytes(torn.read_bytes()[:-1])
+    assert saved.load(tmp_path, made_for="here") is None
+    saved.save(tmp_path, resources, made_for="here")
+    assert saved.load(tmp_path, made_for="here") is not None
+
+
 def test_saving_again_writes_what_is_new_and_drops_what_is_old(tmp_path: Path):
     saved.save(tmp_path, snapshot.build(STATE), made_for="here")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "contents").iterdir()}

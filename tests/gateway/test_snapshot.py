@@ -91,6 +91,11 @@ def test_services_of_namespaces_that_are_gone_are_left_out():
     assert not [name for type_url in TYPES for name in built[type_url] if "bar" in name]
 
 
+@pytest.mark.parametrize("name", ["", "*", "a:b", "a/b", "a b", "-a", "a-", "ü", "a\n", "@hosts"])
+def test_a_service_whose_name_cannot_be_routed_is_left_out(name):
+    assert changed(replace(STATE, services=(*STATE.services, Service("foo", name, "http", ())))) == set()
+
+
 def test_a_refused_transcoder_leaves_the_service_without_one():
     refused = frozenset({snapshot.fingerprint(STATE.services[0])})
     assert changed(STATE, refused=refused) == {
@@ -136,7 +141,11 @@ def test_a_service_with_dots_has_no_host_of_its_own():
     dotted = Service("foo", "a.web", "http", ())
     built = snapshot.build(replace(STATE, services=(dotted, STATE.services[1])))
     domains = {
-        name: [domain for host in route_pb2.RouteConfiguration.FromString(each.value).virtual_hosts for domain in host.domains]
+        name: [
+            domain
+            for host in route_pb2.RouteConfiguration.FromString(each.value).virtual_hosts
+            for domain in host.domains
+        ]
         for name, each in built[ROUTES].items()
     }
     assert domains["service/foo/a.web"] == ["*"]
@@ -152,7 +161,12 @@ def version(name: str, protocol: str, *ports: int, descriptors: bytes = b"") -> 
     [
         ([version("latest", "http", 1)], "http", [1], b""),
         ([version("v1", "http", 1), version("v2", "http", 2)], "http", [1, 2], b""),
-        ([version("v9", "grpc", 1, descriptors=b"9"), version("latest", "grpc", 2, descriptors=b"l")], "grpc", [1, 2], b"l"),
+        (
+            [version("v9", "grpc", 1, descriptors=b"9"), version("latest", "grpc", 2, descriptors=b"l")],
+            "grpc",
+            [1, 2],
+            b"l",
+        ),
         ([version("v1", "grpc", 1), version("v2", "http", 2)], "http", [2], b""),
         ([version("latest", "http"), version("v1", "grpc", 1)], "grpc", [1], b""),
         ([version("latest", "http")], "http", [], b""),
@@ -167,7 +181,9 @@ def test_versions_of_a_service_become_one(versions, protocol, ports, descriptors
 
 def test_an_index_says_who_offers_a_full_name():
     two = (STATE.services[0], replace(STATE.services[0], name="copy"))
-    table = route_pb2.RouteConfiguration.FromString(snapshot.build(replace(STATE, services=two))[ROUTES]["index/foo"].value)
+    table = route_pb2.RouteConfiguration.FromString(
+        snapshot.build(replace(STATE, services=two))[ROUTES]["index/foo"].value
+    )
     assert b"helloworld.Helloworld is offered by copy and helloworld" in table.SerializeToString()
 
 

@@ -30,6 +30,7 @@ class User:
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*MICRO, *map(str, args)],
+            check=False,
             input=stdin,
             env=self.env | env,
             cwd=cwd or self.home,

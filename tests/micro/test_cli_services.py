@@ -5,11 +5,37 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 
 import pytest
 
-from tests.micro.conftest import MICRO
+from tests.micro.conftest import MICRO, eventually
+
+SLOW = """
+import time
+from dataclasses import dataclass
+from micro import Service
+
+@dataclass
+class Nothing:
+    pass
+
+class Slow:
+    def call(self, request: Nothing) -> Nothing:
+        time.sleep(2)
+        return request
+
+service = Service("slow")
+service.handle(Slow())
+service.run()
+"""
+
+
+@pytest.fixture
+def slow(user, sidecar, start):
+    """A service that takes two seconds for an answer."""
+    running = start(SLOW, HOME=str(user.home), MICRO_PROXY=sidecar.address)
+    eventually(lambda: ("micro", "slow") in sidecar.registered)
+    return running
 
 
 def test_services_are_listed_sorted_one_per_line(user, sidecar, helloworld):
@@ -66,19 +92,9 @@ def test_call_sends_the_metadata_and_the_token(user, sidecar, helloworld):
     assert metadata["micro-namespace"] == "micro"
 
 
-def test_a_call_that_takes_too_long_times_out(user, sidecar, start):
-    running = start(
-        "import time\nfrom dataclasses import dataclass\nfrom micro import Service\n"
-        "@dataclass\nclass Nothing:\n    pass\n"
-        "class Slow:\n    def call(self, request: Nothing) -> Nothing:\n        time.sleep(1.5)\n        return request\n"
-        "service = Service('slow')\nservice.handle(Slow())\nservice.run()\n",
-        HOME=str(user.home), MICRO_PROXY=sidecar.address,
-    )  # fmt: skip
-    while ("micro", "slow") not in sidecar.registered:
-        time.sleep(0.02)
+def test_a_call_that_takes_too_long_times_out(user, slow):
     done = user.micro("call", "--request_timeout", "300ms", "slow", "Slow.Call")
     assert (done.returncode, done.stderr) == (1, "Request timed out\n")
-    assert running.process.poll() is None
 
 
 def test_an_unreachable_server_is_named_with_the_way_to_start_one(user):
@@ -138,7 +154,7 @@ def test_a_closed_pipe_ends_the_command_quietly(user, sidecar, helloworld):
     for number in range(20_000):
         sidecar.registered["micro", f"service-{number:05}"] = sidecar.registered["micro", "helloworld"]
     line = f"{MICRO[0]} services | head -1"
-    done = subprocess.run(["bash", "-c", line], env=user.env, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-c", line], check=False, env=user.env, capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.stderr) == ("helloworld\n", "")
 
 
@@ -150,19 +166,9 @@ def test_a_plugin_on_the_path_is_a_command(user, tmp_path):
     assert done.stdout == "plugin --loud\n"
 
 
-def test_ctrl_c_ends_a_call_quietly(user, sidecar, start):
-    start(
-        "import time\nfrom dataclasses import dataclass\nfrom micro import Service\n"
-        "@dataclass\nclass Nothing:\n    pass\n"
-        "class Slow:\n    def call(self, request: Nothing) -> Nothing:\n        time.sleep(3)\n        return request\n"
-        "service = Service('slow')\nservice.handle(Slow())\nservice.run()\n",
-        HOME=str(user.home), MICRO_PROXY=sidecar.address,
-    )  # fmt: skip
-    while ("micro", "slow") not in sidecar.registered:
-        time.sleep(0.02)
+def test_ctrl_c_ends_a_call_quietly(user, sidecar, slow):
     process = user.start("call", "slow", "Slow.Call")
-    while not any(path == "/slow.Slow/Call" for path, _ in sidecar.calls):
-        time.sleep(0.02)
+    eventually(lambda: any(path == "/slow.Slow/Call" for path, _ in sidecar.calls))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err.strip()) == (130, "", "")

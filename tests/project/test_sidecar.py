@@ -3,8 +3,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -27,6 +31,7 @@ from transport.methods import MethodWithoutScope
 
 pytestmark = pytest.mark.django_db  # so that there is a database; what the sidecar sees is committed by `populated`
 
+ROOT = Path(__file__).parents[2]
 DESCRIPTORS = FileDescriptorSet()
 registry_pb2.DESCRIPTOR.CopyToProto(DESCRIPTORS.file.add())
 
@@ -274,7 +279,11 @@ async def test_what_a_service_says_of_its_endpoints_is_shown_as_it_said_it(chann
         ({"address": "10.0.0.1:4000"}, 403),
         ({"address": "169.254.169.254:80"}, 403),
         ({"address": "example.com:80"}, 403),
+        ({"address": "[::1%lo]:80"}, 403),
+        ({"address": "[::ffff:10.0.0.1]:80"}, 403),
         ({"address": "127.0.0.1"}, 400),
+        ({"version": "x" * 201}, 400),
+        ({"version": "a b"}, 400),
         ({"address": "127.0.0.1:0"}, 400),
         ({"address": "127.0.0.1:99999"}, 400),
         ({"address": "127.0.0.1:http"}, 400),
@@ -405,3 +414,44 @@ async def test_a_table_with_a_method_without_a_scope_keeps_the_sidecar_from_star
     monkeypatch.setattr(rpc, "METHODS", bare)
     with pytest.raises(MethodWithoutScope, match=r"auth\.Auth\.Token"):
         await Sidecar(index=0, database=dsn()).serve(tmp_path / "s.sock", stop=asyncio.Event())
+
+
+STRIP_A_SCOPE = """
+import dataclasses
+from primitives.auth import rpc
+rpc.METHODS["Auth.Token"] = dataclasses.replace(rpc.METHODS["Auth.Token"], scope=None)
+"""
+
+
+def start(folder, before: str = "") -> subprocess.Popen[str]:
+    """`manage.py sidecar` in a process of its own, after the statements `before`; its socket is in `folder`."""
+    run = "from django.core.management import call_command; call_command('sidecar')"
+    script = f"import django; django.setup()\n{before}\n{run}"
+    environment = {
+        **os.environ, "MICRO_RUN": str(folder), "DATABASE_URL": dsn(), "PYTHONPATH": ".:platform",
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+    }  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.usefixtures("populated")
+def test_the_process_answers_on_its_socket_and_ends_within_five_seconds_of_a_sigterm(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("s")
+    process = start(folder)
+    with grpc.insecure_channel(f"unix:{folder / 'sidecar-0.sock'}") as channel:
+        grpc.channel_ready_future(channel).result(30)
+        watch = channel.unary_stream("/registry.Registry/Watch")(b"")
+        assert channel.unary_unary("/auth.Debug/Health")(b"") == b"\n\x02ok"
+        process.terminate()
+        assert process.wait(5) == 0
+        watch.cancel()
+
+
+@pytest.mark.usefixtures("populated")
+def test_the_process_does_not_start_with_a_method_without_a_scope(tmp_path_factory):
+    process = start(tmp_path_factory.mktemp("s"), STRIP_A_SCOPE)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "Without a scope: auth.Auth.Token." in errors

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from micro import errors, runtime
 from micro.proto.runtime_pb2 import LogsRequest, Service
@@ -80,25 +81,36 @@ def _upload(session: Session, source: Source, progress: Progress) -> str:
 
 def _size(size_bytes: int) -> str:
     kilobytes = size_bytes / 1024
+    if kilobytes < 1:
+        return f"{size_bytes} bytes"
     return f"{kilobytes:.0f} KB" if kilobytes < 1024 else f"{kilobytes / 1024:.1f} MB"
 
 
 def _watch(session: Session, source: Source, progress: Progress) -> None:
     """Show the deployment's steps until it runs. Raises Failure, with the reason, when it does not."""
-    log = _follow_build(session, source, progress)
+    log: threading.Thread | None = None
     try:
         for service in _polled(session, source):
+            log = log or _follow_build(session, service, progress)
             word = runtime.status(service)
             progress.step(service.metadata.get("step") or STEPS.get(word, ""))
             if word == "running":
-                address = service.metadata.get("address", "")
-                return progress.done(f"{source.name} is running" + (f" at {address}" if address else ""))
+                return _tell(session, service, progress)
             if word == "error":
                 log.join(0.3)  # its last lines may still be under way
                 raise _failed(session, service, progress)
     except KeyboardInterrupt:
         text = f"\n{source.name} goes on deploying without you: see `micro status {source.name}`."
         raise Failure(text, 130) from None
+
+
+def _tell(session: Session, service: Service, progress: Progress) -> None:
+    """It runs: where, and how it is called."""
+    address = service.metadata.get("address", "")
+    progress.done(f"{service.name} is running" + (f" at {address}" if address else ""))
+    with contextlib.suppress(errors.Error):
+        if any(known.protocol == "grpc" for known in session.client.services(service.name)):
+            progress.line(f"Call it: micro {service.name} --help")
 
 
 def _polled(session: Session, source: Source) -> Iterator[Service]:
@@ -119,9 +131,16 @@ def _polled(session: Session, source: Source) -> Iterator[Service]:
         time.sleep(POLL_S)
 
 
-def _follow_build(session: Session, source: Source, progress: Progress) -> threading.Thread:
+def _follow_build(session: Session, service: Service, progress: Progress) -> threading.Thread:
     """Show the build log while it grows. It is a courtesy: without it, the deployment is watched all the same."""
-    request = LogsRequest(service=source.name, version=source.version, stream=True, count=10_000, kind="build")
+    request = LogsRequest(
+        service=service.name,
+        version=service.version,
+        stream=True,
+        count=10_000,
+        since=_seconds(service.metadata.get("started", "")),  # not the builds before this one
+        kind="build",
+    )
 
     def follow() -> None:
         with contextlib.suppress(errors.Error):
@@ -131,6 +150,14 @@ def _follow_build(session: Session, source: Source, progress: Progress) -> threa
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
     return thread
+
+
+def _seconds(moment: str) -> int:
+    """An RFC 3339 time as unix seconds; zero for what is none."""
+    try:
+        return int(datetime.fromisoformat(moment).timestamp())
+    except ValueError:
+        return 0
 
 
 def _failed(session: Session, service: Service, progress: Progress) -> Failure:

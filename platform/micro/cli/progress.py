@@ -20,14 +20,18 @@ STEPS = {
 }
 
 
+LOG_LAG_S = 0.5  # a build's last lines come this much later than the step that follows them
+
+
 class Progress:
     """The lines of one deployment. Safe to use from two threads."""
 
     def __init__(self, title: str) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
-        self._status = self._console.status(title) if self._console.is_terminal else None
+        self._status = self._console.status(Text(title)) if self._console.is_terminal else None
         self._started = time.monotonic()
-        self._last = ""
+        self._step = ""
+        self._due: float | None = None  # when the step's line is printed, if the step still goes on
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -42,11 +46,15 @@ class Progress:
             self._status.stop()
 
     def step(self, name: str) -> None:
-        """A step has begun; nothing is said when it goes on, or when it has no line of its own."""
+        """The deployment is at this step: call it again and again. A step that is over at once has no line."""
         text = STEPS.get(name, "")
-        if text and text != self._last:
-            self._last = text
-            self.line(f"{text} ...")
+        if text and text != self._step:
+            self._step, self._due = text, time.monotonic() + LOG_LAG_S
+            if self._status:
+                self._status.update(Text(text))
+        elif self._due is not None and time.monotonic() > self._due:
+            self._due = None
+            self.line(f"{self._step} ...")
 
     def line(self, text: str) -> None:
         self._print(Text(text))

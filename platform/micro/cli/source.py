@@ -92,9 +92,9 @@ def _ref_split(rest: str) -> tuple[str, str, str]:
 
 def named(text: str) -> tuple[str, str]:
     """`name[@version]`, or a folder whose name is meant; the name and the version (latest by default)."""
-    if text in (".", "..") or "/" in text:
-        return Path(text).resolve().name.lower(), LATEST
     name, _, version = text.partition("@")
+    if name in (".", "..") or "/" in name:
+        return Path(name).resolve().name.lower(), version or LATEST
     return name, version or LATEST
 
 
@@ -110,7 +110,7 @@ def credentials(source: Source, config: Config) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A folder as an uncompressed tar."""
+    """A folder as an uncompressed tar: how many files, and how many bytes in them."""
 
     file: IO[bytes]
     files: int
@@ -132,12 +132,12 @@ def archive(folder: Path) -> Archive:
         raise Failure(f"There is nothing in {folder} to run.")
     file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the archive
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path in paths:
-            _add(tar, folder, path)
-    return Archive(file, len(paths), file.tell())
+        size_bytes = sum(_add(tar, folder, path) for path in paths)
+    return Archive(file, len(paths), size_bytes)
 
 
-def _add(tar: tarfile.TarFile, folder: Path, path: str) -> None:
+def _add(tar: tarfile.TarFile, folder: Path, path: str) -> int:
+    """Put one file into the archive; its size in bytes."""
     file = folder / path
     if not file.resolve().is_relative_to(folder.resolve()):
         raise Failure(f"{file} links to something outside of the folder, which cannot be sent along.")
@@ -147,6 +147,7 @@ def _add(tar: tarfile.TarFile, folder: Path, path: str) -> None:
         member.size, member.mtime = known.st_size, int(known.st_mtime)
         member.mode = 0o755 if known.st_mode & 0o100 else 0o644
         tar.addfile(member, content)
+        return member.size
 
 
 def _tracked(folder: Path) -> list[str]:

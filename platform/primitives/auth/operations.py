@@ -25,6 +25,8 @@ REFRESH_LIFE = timedelta(days=30)  # of the newest link of a chain
 REFRESH_GRACE = timedelta(seconds=60)  # of a refresh token after its successor was first used
 REUSE_WATCHED_FOR = timedelta(days=1)  # how long a lapsed one is remembered, to tell a thief from a stranger
 MAX_NAME_CHARACTERS = 255
+MAX_TYPE_CHARACTERS = 40
+MAX_CLAIM_CHARACTERS = 2048  # every call carries them in a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,8 @@ def generate(new: NewAccount, *, namespace: str) -> tuple[Account, str]:
 
     Raises InvalidArgument without an id, AlreadyExists when its id or name is taken.
     """
+    _require_sound(new)
     name = new.name or new.id
-    if not new.id:
-        raise InvalidArgument("ID required")
-    if max(len(new.id), len(name)) > MAX_NAME_CHARACTERS:
-        raise InvalidArgument(f"An account's ID and name have at most {MAX_NAME_CHARACTERS} characters.")
     sealed = secrets.seal_chosen(new.secret) if new.secret else ""
     plain = new.secret or secrets.draw()
     for taken, what in ((new.id, "ID"), (name, "Name")):
@@ -100,6 +99,19 @@ def generate(new: NewAccount, *, namespace: str) -> tuple[Account, str]:
     if not is_new:
         raise AlreadyExists("Account with this ID already exists")
     return account, plain
+
+
+def _require_sound(new: NewAccount) -> None:
+    if not new.id:
+        raise InvalidArgument("ID required")
+    if max(len(new.id), len(new.name)) > MAX_NAME_CHARACTERS or not (new.id + new.name).isprintable():
+        raise InvalidArgument(f"An account's ID and name have at most {MAX_NAME_CHARACTERS} characters, all printable.")
+    if len(new.type) > MAX_TYPE_CHARACTERS:
+        raise InvalidArgument(f"An account's type has at most {MAX_TYPE_CHARACTERS} characters.")
+    if sum(map(len, [*new.scopes, *new.metadata, *new.metadata.values()])) > MAX_CLAIM_CHARACTERS:
+        raise InvalidArgument(
+            f"An account's scopes and metadata have at most {MAX_CLAIM_CHARACTERS} characters in all."
+        )
 
 
 def create_service_account(*, namespace: Namespace, id: str, secret: str) -> None:

@@ -118,10 +118,12 @@ def deregister(*, namespace: str, node_ids: Collection[str], leased_only: bool =
 
 @transaction.atomic
 def prune(*, at: datetime) -> int:
-    """Drop leased nodes whose lease has lapsed and descriptors that nobody has; the revision afterwards."""
+    """Drop leased nodes whose lease has lapsed, and what nobody has or sends any more; the revision afterwards."""
     rows = models.Node.objects.across_namespaces().filter(is_leased=True).exclude(lease__expires_at__gt=at)
     revision = _drop(rows)
     models.DescriptorSet.objects.filter(nodes=None, created_at__lt=at - ORPHAN_AGE).delete()
+    gone = [ack.pk for ack in acknowledgements() if ack.at < at - ORPHAN_AGE and not _has_process(ack)]
+    models.EnvoyAck.objects.filter(pk__in=gone).delete()
     return revision
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
@@ -26,6 +27,7 @@ DEFAULT_TTL_S, MAX_TTL_S = 90, 3600
 MAX_NODES = 100
 MAX_ADVERTISED_BYTES = 1024 * 1024
 
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#=-]{0,199}")
 _Key = tuple[str, str, str]  # namespace, service, version
 
 
@@ -165,6 +167,8 @@ def _require_announceable(request: registry_pb2.Service, domain: str) -> None:
     if request.name in PLATFORM_SERVICES:
         raise PermissionDenied(f"the service {request.name} is the platform's own")
     validate_service(request.name, namespace=domain)
+    if request.version and not _VERSION.fullmatch(request.version):
+        raise InvalidArgument(f"The version {request.version[:100]!r} is not a word of letters, digits and ._/+#=-.")
     if request.protocol not in ("", "grpc", "http"):
         raise InvalidArgument(f"The protocol {request.protocol!r} must be grpc or http.")
     if len(request.nodes) > MAX_NODES:
@@ -193,7 +197,7 @@ def _node(node: registry_pb2.Node) -> Node:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return "%" not in host and ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

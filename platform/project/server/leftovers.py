@@ -88,9 +88,9 @@ def _postgres(plan: Plan) -> psutil.Process | None:
         process = psutil.Process(int(lock.read_text().split("\n", 1)[0]))
         if Path(process.exe()).name == "postgres" and str(lock.parent) in process.cmdline():
             return process
-    except psutil.NoSuchProcess:
-        return None
-    except (OSError, ValueError):
+    except psutil.AccessDenied:
+        pass  # somebody else's process: not our Postgres
+    except (psutil.NoSuchProcess, OSError, ValueError):
         return None
     lock.unlink()
     return None

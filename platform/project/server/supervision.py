@@ -16,6 +16,7 @@ from xmlrpc.client import ServerProxy
 from supervisor import events
 from supervisor.medusa.asyncore_25 import ExitNow, dispatcher
 from supervisor.options import ServerOptions
+from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import SupervisorTransport
 
@@ -73,6 +74,11 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
         self._failures: Counter[str] = Counter()
         self._up_since: dict[str, float] = {}
         self._log_began: dict[str, int] = {}
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a signal or a failure has told it to stop."""
+        return bool(self.failure or self.stopping or self.options.mood < SupervisorStates.RUNNING)
 
     def supervise(self) -> None:
         """Run until a signal or a failure ends it; every process has stopped then."""

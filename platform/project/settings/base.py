@@ -37,6 +37,7 @@ def _run_dir() -> Path:
 
 
 MICRO_RUN = _run_dir()
+MICRO_IS_SUPERVISED = "MICRO_SUPERVISED_HOME" in os.environ  # `micro server` sets it for the processes that it starts
 
 SHARED_APPS = [
     "django_tenants",

@@ -185,8 +185,20 @@ def test_ids_and_names_are_taken_once_whoever_has_them():
             operations.generate(NewAccount(id=id, name=name), namespace="shop")
     with pytest.raises(InvalidArgument, match=r"^ID required$"):
         operations.generate(NewAccount(id=""), namespace="shop")
-    with pytest.raises(InvalidArgument, match="at most 255"):
-        operations.generate(NewAccount(id="x" * 256), namespace="shop")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        *({"id": "x" * 256}, {"id": "a\nb"}, {"id": "a", "name": "\x1b[31m"}, {"id": "a", "type": "x" * 41}),
+        *({"id": "a", "scopes": ["x" * 100] * 21}, {"id": "a", "metadata": {"k": "v" * 2048}}),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_what_would_not_fit_into_a_header_or_a_line_is_no_account(facts):
+    with pytest.raises(InvalidArgument, match="at most"):
+        operations.generate(NewAccount(**facts), namespace="shop")
+    assert Account.objects.count() == 0
 
 
 def test_a_release_proves_itself_until_its_account_is_deleted(shop, at):

@@ -8,8 +8,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from project import waiting
-from runtime import runner
-from runtime.backends import process
 
 
 class Command(BaseCommand):
@@ -26,9 +24,14 @@ class Command(BaseCommand):
 
     def handle(self, *_arguments: Any, stop_all: bool, **_options: Any) -> None:
         """Run until SIGTERM; replicas go on running."""
+        # Imported late: stopping is in a hurry, and the runner imports much.
         if stop_all:
+            from runtime.backends import process
+
             process.stop_everything()
             return
+        from runtime import runner
+
         waiting.wait_for("Postgres", waiting.database_answers)
         loop = runner.Runner()
         for number in (signal.SIGTERM, signal.SIGINT):
