@@ -18,7 +18,7 @@ STOP_SIGNAL = "SIGTERM"
 SECCOMP_IS_THE_ENGINES_OWN: tuple[str, ...] = ("no-new-privileges:true",)  # no seccomp= option: the default profile
 
 SERVER, REPLICA, NAMESPACE, SERVICE = "micro.server", "micro.replica", "micro.namespace", "micro.service"
-DEPLOYMENT, LOG = "micro.deployment", "micro.log"
+DEPLOYMENT, LOG, LISTENS = "micro.deployment", "micro.log", "micro.port"
 
 MEBIBYTE = 1 << 20
 
@@ -106,7 +106,7 @@ def environment(launch: Launch, image: Image, around: Surroundings) -> dict[str,
     }
 
 
-def labels(launch: Launch, around: Surroundings) -> dict[str, str]:
+def labels(launch: Launch, image: Image, around: Surroundings) -> dict[str, str]:
     """By which containers are found again and adopted. No secret is in them."""
     return {
         SERVER: around.server,
@@ -115,6 +115,7 @@ def labels(launch: Launch, around: Surroundings) -> dict[str, str]:
         SERVICE: launch.service,
         DEPLOYMENT: str(launch.deployment_id),
         LOG: str(launch.log),
+        LISTENS: str(port(image)),
     }
 
 
@@ -128,7 +129,7 @@ def spec(launch: Launch, image: Image, around: Surroundings) -> dict[str, Any]:
         "name": name(launch),
         "command": list(launch.command) or None,
         "environment": environment(launch, image, around),
-        "labels": labels(launch, around),
+        "labels": labels(launch, image, around),
         "user": user(image),
         "hostname": launch.service[:63],
         "detach": True,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 
 import docker
 from django.conf import settings
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 TIMEOUT_S = 60
@@ -32,6 +34,17 @@ def client() -> docker.DockerClient:
         return connect()
     except AWAY as error:
         raise NoEngine(f"No Docker engine answers ({error}): start it, or set MICRO_BACKEND=process.") from error
+
+
+@contextlib.contextmanager
+def reached() -> Iterator[docker.DockerClient]:
+    """The client, for a few calls. What the engine itself refuses passes through; that it is away becomes NoEngine."""
+    try:
+        yield client()
+    except APIError:
+        raise
+    except (DockerException, RequestException) as error:
+        raise NoEngine(f"The Docker engine does not answer: {error}") from error
 
 
 def answers() -> bool:
