@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import docker
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from containing import SERVE, make_launch
+
 from runtime.attempts import Attempt
-from runtime.backends import containers, engine
+from runtime.backends import Launch, containers, engine, firewall, networks
+from runtime.backends.docker import Docker
 
 ENGINE = Path(__file__).parents[2] / "engine"
 
@@ -37,6 +43,7 @@ def server(home, settings, docker_engine) -> Iterator[str]:
     mine = {"label": f"{containers.SERVER}={server_id}"}
     for container in docker_engine.containers.list(all=True, filters=mine):
         container.remove(force=True)
+    firewall.remove(firewall.Wall(server_id, networks.bridges(server_id), (), 0))
     for network in docker_engine.networks.list(filters=mine):
         network.remove()
     for image in docker_engine.images.list(filters={"reference": f"micro-{server_id}/*"}):
@@ -46,3 +53,17 @@ def server(home, settings, docker_engine) -> Iterator[str]:
 @pytest.fixture
 def attempt(tmp_path) -> Attempt:
     return Attempt("acme", uuid4(), tmp_path / "build.log", lambda: True)
+
+
+@pytest.fixture
+def backend(server, settings) -> Docker:
+    settings.MICRO_NETWORK_ADDRESS = ("127.0.0.1", 28443)
+    return Docker()
+
+
+@pytest.fixture
+def launch(tmp_path) -> Callable[..., Launch]:
+    def make(script: str = SERVE, *, namespace: str = "acme", index: int = 0) -> Launch:
+        return make_launch(tmp_path, script, namespace=namespace, index=index)
+
+    return make

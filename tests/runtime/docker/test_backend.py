@@ -3,67 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
-from pathlib import Path
-from uuid import uuid4
+from dataclasses import replace
 
-import pytest
+from containing import PYTHON, answers, text, until
 
-from runtime.backends import Launch, containers
+from runtime.backends import containers
 from runtime.backends.docker import Docker, stop_everything
-
-PYTHON = "python:3.11-slim"
-SERVE = "import http.server, os; print('up', flush=True); " + (
-    "http.server.HTTPServer(('0.0.0.0', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler).serve_forever()"
-)
-
-
-def until(check, *, within_s: float = 15.0):
-    """What `check` returns once it is true."""
-    deadline = time.monotonic() + within_s
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not become so in time"
-        time.sleep(0.05)
-    return found
-
-
-@pytest.fixture
-def backend(server, settings) -> Docker:
-    settings.MICRO_NETWORK_ADDRESS = ("127.0.0.1", 28443)
-    return Docker()
-
-
-@pytest.fixture
-def launch(tmp_path):
-    def make(script: str = SERVE, *, namespace: str = "acme", env: dict[str, str] | None = None, index: int = 0) -> Launch:
-        replica_id = uuid4()
-        return Launch(
-            replica_id=replica_id,
-            command=["python", "-u", "-c", script],
-            env={"PORT": "1", "HOME": "/root", "PATH": "/x", "TOKEN": "t0ken", **(env or {})},
-            folder=tmp_path,
-            log=tmp_path / f"{replica_id}.log",
-            image=PYTHON,
-            namespace=namespace,
-            service="web",
-            deployment_id=uuid4(),
-            index=index,
-        )
-
-    return make
-
-
-def text(launch: Launch) -> str:
-    return launch.log.read_text() if launch.log.exists() else ""
-
-
-def answers(endpoint) -> bool:
-    try:
-        socket.create_connection(endpoint, 1).close()
-    except OSError:
-        return False
-    return True
 
 
 def test_a_container_starts_is_reached_and_stops(backend, launch):
@@ -211,11 +156,8 @@ def test_an_image_that_wants_root_does_not_get_it(backend, launch, docker_engine
     image, _ = docker_engine.images.build(path=str(tmp_path), tag="micro-test-root:1", rm=True)
     try:
         one = launch("import os; print(os.getuid(), os.environ['PORT'])")
-        from dataclasses import replace
-
         backend.start(replace(one, image=str(image.id)))
         until(lambda: text(one) == "10001 9000\n")
         backend.forget(one.replica_id)
     finally:
         docker_engine.images.remove("micro-test-root:1", force=True)
-    assert not Path("/tmp/never").exists()
