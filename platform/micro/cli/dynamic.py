@@ -88,7 +88,7 @@ def _found(client: Client, name: str) -> tuple[Client, list[registry_pb2.Service
 def _meant(name: str) -> str:
     import difflib
 
-    from .main import COMMANDS
+    from .help import COMMANDS
 
     close = difflib.get_close_matches(name, COMMANDS, 1)
     return f"\nDid you mean `micro {close[0]}`?" if close else ""
