@@ -104,7 +104,8 @@ class Plane:
 class Gateway:
     """Envoy in a folder and on ports of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, concurrency: int = 2) -> None:
+        self.concurrency = concurrency
         self.run = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp"))
         self.doors = Doors(*(("127.0.0.1", free_port()) for _ in range(3)))
         self.state = State(
@@ -123,7 +124,7 @@ class Gateway:
         document = bootstrap.bootstrap(node_id="test", pid=4321, run=self.run, heap_bytes=2**30)
         file = bootstrap.write(document, self.run / "envoy.json")
         with (self.run / "envoy.log").open("ab") as log:
-            self.envoy = subprocess.Popen(bootstrap.command(file, concurrency=2), stderr=log)
+            self.envoy = subprocess.Popen(bootstrap.command(file, concurrency=self.concurrency), stderr=log)
 
     def serve(self, *services: Service, **changes: Any) -> int:
         """Publish these services and wait until Envoy has acknowledged; the revision."""
