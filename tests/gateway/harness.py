@@ -170,6 +170,11 @@ class Gateway:
     def post(self, path: str, **arguments: Any) -> httpx.Response:
         return self.request("POST", path, **arguments)
 
+    def admin(self, path: str) -> httpx.Response:
+        """One request at Envoy's own interface."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.run / "envoy-admin.sock"))) as client:
+            return client.get(f"http://envoy{path}")
+
     @contextmanager
     def channel(self, door: str = "proxy", authority: str | None = None) -> Iterator[grpc.Channel]:
         port = getattr(self.doors, door)[1]
