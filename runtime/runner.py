@@ -9,7 +9,7 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,7 @@ EAGER_S, PATIENT_S = 0.05, 0.25  # between probes, and between looks at acknowle
 EAGER_FOR = timedelta(seconds=10)
 STOP_TIME = timedelta(seconds=10)
 TIDY_EVERY_S = 300.0
+STOP_WAIT_S = 3.0
 PROBES_AT_ONCE = 8
 BACKENDS: Mapping[str, Callable[[], Backend]] = {"process": Process}
 
@@ -101,6 +102,8 @@ class Runner:
             finally:
                 self.follower.stop()
                 self._pool.shutdown(wait=False, cancel_futures=True)
+                if self._tidying:
+                    wait([self._tidying], timeout=STOP_WAIT_S)
                 self._unlisten()
                 connection.close()
 
@@ -267,10 +270,10 @@ class Runner:
             return
         was_steady = replica.state == Replica.State.SERVING and replica.due_at and now() > replica.due_at
         crashes = 1 if was_steady else replica.crashes + 1
-        wait = rollouts.back_off(crashes)
-        logger.info("%s: %s Starting again in %g s", replica.node_id, reason, wait.total_seconds())
+        pause = rollouts.back_off(crashes)
+        logger.info("%s: %s Starting again in %g s", replica.node_id, reason, pause.total_seconds())
         self._write(
-            replica, state=Replica.State.PENDING, reason=reason, crashes=crashes, not_before=now() + wait, due_at=None
+            replica, state=Replica.State.PENDING, reason=reason, crashes=crashes, not_before=now() + pause, due_at=None
         )
 
     def _confirm(self, replica: Replica) -> None:
@@ -283,8 +286,8 @@ class Runner:
         self._write(replica, state=Replica.State.LEAVING, revision=revision, due_at=due)
 
     def _drain(self, replica: Replica) -> None:
-        wait = timedelta() if replica.service.deleted_at else settings.MICRO_DRAIN_TIME
-        self._write(replica, state=Replica.State.DRAINING, due_at=now() + wait)
+        drain_time = timedelta() if replica.service.deleted_at else settings.MICRO_DRAIN_TIME
+        self._write(replica, state=Replica.State.DRAINING, due_at=now() + drain_time)
 
     def _stop(self, replica: Replica) -> None:
         self.backend.terminate(replica.pk)
