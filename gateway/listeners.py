@@ -96,6 +96,7 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
             headers_with_underscores_action=protocol_pb2.HttpProtocolOptions.REJECT_REQUEST,
             max_headers_count=_number(100),
         ),
+        http_protocol_options=_http1(),
         http2_protocol_options=protocol_pb2.Http2ProtocolOptions(
             max_concurrent_streams=_number(streams),
             initial_stream_window_size=_number(STREAM_WINDOW_BYTES),
@@ -107,6 +108,11 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
         request_headers_timeout=duration_pb2.Duration(seconds=10),
         stream_idle_timeout=duration_pb2.Duration(seconds=300),
     )
+
+
+def _http1() -> protocol_pb2.Http1ProtocolOptions:
+    """Old clients are served, and those that offer to go over to HTTP/2 (Java's does at once) stay where they are."""
+    return protocol_pb2.Http1ProtocolOptions(accept_http_10=True, ignore_http_11_upgrade=[{"exact": "h2c"}])
 
 
 def _nobody() -> hcm_pb2.HttpConnectionManager.InternalAddressConfig:
