@@ -51,5 +51,6 @@ for name in [name for name in os.environ if name.startswith("MICRO_")]:
 os.environ["MICRO_HOME"] = tempfile.mkdtemp(prefix="micro-home-", dir="/tmp")
 atexit.register(shutil.rmtree, os.environ["MICRO_HOME"], ignore_errors=True)
 os.environ["DATABASE_URL"] = _postgres()
+os.environ["MICRO_BACKEND"] = "process"  # tests of another one say so
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()

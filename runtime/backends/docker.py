@@ -18,12 +18,11 @@ from docker.errors import APIError, NotFound
 
 from runtime import folders
 
-from . import Launch, containers, engine, firewall, networks, surroundings, troubles
+from . import Launch, containers, engine, networks, surroundings, troubles, walls
 from .outputs import Output
 
 LOOK_EVERY_S = 10.0  # however quiet the engine's events are
 LOOK_DEAF_EVERY_S = 1.0  # while they do not come
-WALL_EVERY_S = 4.0
 LAST_OUTPUT_WITHIN_S = 2.0
 RUNNING = {"running", "paused", "restarting"}
 _GONE = {404, 409}  # no such container; it does not run
@@ -55,11 +54,10 @@ class Docker:
         self._floods: dict[UUID, float] = {}
         self._dead: set[str] = set()  # ids of containers: the engine tells of an end before it lists it
         self._troubles = troubles.Watch()
-        self._looked_at = self._walled_at = float("-inf")
+        self._looked_at = float("-inf")
         self._is_stale = threading.Event()
         self._is_deaf = True
-        self._wall: firewall.Wall | None = None
-        self._has_wall = False
+        self._walls = walls.Keeper(self._server)
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -70,13 +68,15 @@ class Docker:
     def start(self, launch: Launch) -> None:
         if self.is_running(launch.replica_id):
             return
+        if not launch.image:
+            raise OSError("it was built for the process backend, so that it has no image; deploy it again")
         with engine.reached() as client:
             self.forget(launch.replica_id)
             folders.made(folders.replicas() / str(launch.replica_id))
             network = networks.ensure(client, self._server, launch.namespace, pools=settings.MICRO_DOCKER_SUBNETS)
-            self._close(again=True)
+            self._walls.close(client)
             image = containers.Image.of(client.api.inspect_image(launch.image))
-            around = surroundings.of(network, server=self._server, is_walled=self._has_wall)
+            around = surroundings.of(network, server=self._server, is_walled=self._walls.wall is not None)
             container = client.containers.create(**containers.spec(launch, image, around))
             container.start()
         self._is_stale.set()
@@ -149,8 +149,9 @@ class Docker:
 
     def refusal(self) -> str:
         """Why strangers' code may not run here, as a sentence; blank when it may."""
-        self._close(again=True)
-        return "" if self._has_wall else self._unwalled
+        with engine.reached() as client:
+            self._walls.close(client)
+        return self._walls.refusal
 
     # What the engine has.
 
@@ -164,7 +165,7 @@ class Docker:
                 self._is_stale.set()
         pause_s = LOOK_DEAF_EVERY_S if self._is_deaf else LOOK_EVERY_S
         if not self._is_stale.is_set() and time.monotonic() - self._looked_at < pause_s:
-            self._close()
+            self._look_after_the_wall()
             return
         self._is_stale.clear()
         try:
@@ -176,8 +177,12 @@ class Docker:
         self._looked_at = time.monotonic()
         self._seen = dict(_read(attributes) for attributes in found)
         self._dead &= {seen.id for seen in self._seen.values()}
-        self._close()
+        self._look_after_the_wall()
         self._follow_outputs()
+
+    def _look_after_the_wall(self) -> None:
+        with engine.reached() as client:
+            self._walls.look(client)
 
     def _follow_outputs(self) -> None:
         for replica_id, seen in self._seen.items():
@@ -226,28 +231,6 @@ class Docker:
             self._troubles.ran_out_of_memory(replica_id)
         self._ring()
 
-    # The wall around it.
-
-    def _close(self, *, again: bool = False) -> None:
-        """Make it so that the firewall's rules are there, looking now and then whether they still are."""
-        if not again and time.monotonic() - self._walled_at < WALL_EVERY_S:
-            return
-        self._walled_at = time.monotonic()
-        try:
-            with engine.reached() as client:
-                wall = surroundings.wall(client, self._server)
-            if wall != self._wall or not firewall.is_in_place(wall):
-                firewall.apply(wall)
-            self._wall, self._has_wall = wall, True
-        except firewall.NotWritable as error:
-            self._wall = None
-            self._unwalled = f"No firewall rules can be written here ({error}), so that containers reach private addresses."
-            if self._has_wall or not again:
-                logger.warning("%s", self._unwalled)
-            self._has_wall = False
-
-    _unwalled = ""
-
 
 def _read(attributes: Mapping[str, Any]) -> tuple[UUID, _Seen]:
     labels = attributes["Labels"]
@@ -285,7 +268,7 @@ def _already_so() -> Iterator[None]:
 
 
 def stop_everything(*, grace_s: float = 3.0) -> None:
-    """Stop every container of this server; they are removed, so that the next start begins anew."""
+    """Stop and remove every container of this server, its networks and rules; the next start begins anew."""
     server = containers.server_id(settings.MICRO_HOME)
     mine = {"label": f"{containers.SERVER}={server}"}
     with engine.reached() as client:
@@ -299,3 +282,4 @@ def stop_everything(*, grace_s: float = 3.0) -> None:
         for attributes in found:
             with _already_so():
                 client.api.remove_container(attributes["Id"], v=True, force=True)
+    walls.remove()

@@ -11,13 +11,15 @@ from django.conf import settings
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
+from . import Away
+
 TIMEOUT_S = 60
 ANSWER_TIMEOUT_S = 3
 
 AWAY = (DockerException, RequestException, OSError)
 
 
-class NoEngine(RuntimeError):
+class NoEngine(Away):
     """No Docker engine answers; the message names the way out."""
 
 

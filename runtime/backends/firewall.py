@@ -169,4 +169,6 @@ def _execute(argv: Sequence[str], text: str) -> subprocess.CompletedProcess[str]
     if program is None:
         raise NotWritable(f"{argv[0]} is not installed")
     env = {"PATH": PATH}
-    return subprocess.run([program, *argv[1:]], input=text, capture_output=True, text=True, check=False, env=env, timeout=30)
+    return subprocess.run(
+        [program, *argv[1:]], input=text, capture_output=True, text=True, check=False, env=env, timeout=30
+    )

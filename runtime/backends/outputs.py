@@ -92,7 +92,10 @@ class Output:
                 if at.decode(errors="replace") <= self._last:
                     continue  # the engine takes a time in a coarser grain than it gives
                 if not self._budget.take(len(text), time.monotonic()):
-                    write(b"[micro] This replica prints more than %d KiB/s; lines are left out.\n" % (RATE_BYTES_PER_S >> 10))
+                    write(
+                        b"[micro] This replica prints more than %d KiB/s; lines are left out.\n"
+                        % (RATE_BYTES_PER_S >> 10)
+                    )
                     return True
                 write(text)
                 self._last = at.decode(errors="replace")
@@ -130,4 +133,3 @@ def _seconds(stamp: str) -> float:
     whole, _, fraction = stamp.rstrip("Z").partition(".")
     seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
     return seconds + float(f"0.{fraction[:6] or 0}")
-

@@ -42,7 +42,9 @@ class Watch:
         """The limit that it has met lately, as a sentence; blank when there is none."""
         since = time.monotonic() - LATELY_S
         if self._memory.get(replica_id, float("-inf")) > since:
-            return f"It needs more than its {settings.MICRO_REPLICA_MEMORY_MIB} MiB of memory: a process of it was killed."
+            return (
+                f"It needs more than its {settings.MICRO_REPLICA_MEMORY_MIB} MiB of memory: a process of it was killed."
+            )
         if self._refused_at(replica_id, container_id) > since:
             return f"It wants more than its {settings.MICRO_REPLICA_PIDS} processes: further ones are refused."
         return ""

@@ -6,22 +6,19 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from django.conf import settings
-
 from micro.errors import FailedPrecondition
 from runtime import folders
 from runtime.attempts import Attempt
+from runtime.backends import choice
 from runtime.sources import Fetched
 
 from . import detect, environments, images
 from .plans import SHELL, Artifact, Plan
 
-DOCKER = "docker"
-
 
 def plan(fetched: Fetched, *, command: Sequence[str] = ()) -> Plan:
     """What will be done with the fetched files. Raises InvalidArgument when nothing in them can be run."""
-    return detect.detect(fetched.path, command=shlex.join(command), with_images=settings.MICRO_BACKEND == DOCKER)
+    return detect.detect(fetched.path, command=shlex.join(command), with_images=choice.chosen() == choice.DOCKER)
 
 
 def build(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
@@ -29,7 +26,7 @@ def build(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
 
     Raises FailedPrecondition when a command of it fails.
     """
-    make = images.build if settings.MICRO_BACKEND == DOCKER else _environment
+    make = images.build if choice.chosen() == choice.DOCKER else _environment
     return make(fetched, chosen, attempt)
 
 

@@ -45,9 +45,7 @@ def limit(name: str, limits: Limits) -> list[Path]:
 
 def _unified(folder: Path, limits: Limits) -> dict[Path, dict[str, object]]:
     cpus = f"{limits.cpus * PERIOD_US} {PERIOD_US}"
-    return {
-        folder: {"memory.max": limits.memory_bytes, "memory.swap.max": 0, "cpu.max": cpus, "pids.max": limits.pids}
-    }
+    return {folder: {"memory.max": limits.memory_bytes, "memory.swap.max": 0, "cpu.max": cpus, "pids.max": limits.pids}}
 
 
 def _separate(name: str, limits: Limits) -> dict[Path, dict[str, object]]:

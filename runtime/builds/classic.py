@@ -15,7 +15,12 @@ import docker
 from docker.errors import DockerException
 from docker.utils.build import create_archive, exclude_paths
 
-NEEDS_BUILDKIT = ("unknown flag", "unknown instruction: <<", "the --mount option requires buildkit", "requires buildkit")
+NEEDS_BUILDKIT = (
+    "unknown flag",
+    "unknown instruction: <<",
+    "the --mount option requires buildkit",
+    "requires buildkit",
+)
 
 
 def main(argv: list[str]) -> int:

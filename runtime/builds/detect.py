@@ -37,7 +37,9 @@ def detect(folder: Path, *, command: str = "", with_images: bool = False) -> Pla
         return Plan(DOCKERFILE, DOCKERFILE, command, "the request" if command else DOCKERFILE)
     start = _given(command) or _procfile(folder)
     found = [plan for read in (_go, _python, _node, _static) if (plan := read(folder))]
-    toolchain = next((plan for plan in found if start or plan.line), None) or (Plan("Python", "", "", "") if start else None)
+    toolchain = next((plan for plan in found if start or plan.line), None) or (
+        Plan("Python", "", "", "") if start else None
+    )
     if toolchain is None:
         raise InvalidArgument(_nothing_to_run(folder, found, with_images=with_images))
     plan = _started(toolchain, start) if start else toolchain
@@ -51,7 +53,8 @@ def _started(toolchain: Plan, start: Plan) -> Plan:
     is_open = toolchain.wants_micro or toolchain.uses_micro
     return replace(
         toolchain,
-        evidence=_joined(start.evidence, toolchain.dependencies and _shown(toolchain.dependencies)) or toolchain.evidence,
+        evidence=_joined(start.evidence, toolchain.dependencies and _shown(toolchain.dependencies))
+        or toolchain.evidence,
         line=start.line,
         line_from=start.line_from,
         protocol="" if is_open and start.protocol == "http" else start.protocol,

@@ -42,9 +42,7 @@ class Recipe:
     ignored: Sequence[str] = ()
 
 
-def generate(
-    plan: Plan, *, images: Images, dependencies: Sequence[str] | None = None, wheel: str = ""
-) -> Recipe:
+def generate(plan: Plan, *, images: Images, dependencies: Sequence[str] | None = None, wheel: str = "") -> Recipe:
     """The recipe for a plan in any language but Dockerfile.
 
     `dependencies` are those that a pyproject.toml lists, None when they cannot be told without running something;
@@ -179,7 +177,9 @@ def _static(plan: Plan, images: Images) -> Recipe:
         f"FROM {images.static}",
         f"COPY {ADDED}/{NGINX} /etc/nginx/micro.conf",
         f"COPY {json.dumps([f'{APP}/{folder}', '/srv/'])}",
-        _start('sed "s/\\$PORT/$PORT/" /etc/nginx/micro.conf >/tmp/nginx.conf; exec nginx -c /tmp/nginx.conf -g "daemon off;"'),
+        _start(
+            'sed "s/\\$PORT/$PORT/" /etc/nginx/micro.conf >/tmp/nginx.conf; exec nginx -c /tmp/nginx.conf -g "daemon off;"'
+        ),
     ]
     dotted = (f"{APP}/**/.*", f"!{APP}/**/.well-known")
     return Recipe(_text(iter(lines)), added={NGINX: _NGINX}, ignored=dotted)

@@ -86,6 +86,14 @@ def remove(namespace: str, deployment_id: object) -> None:
         return
 
 
+def deployments() -> dict[str, str]:
+    """The deployments of which this server has images, each with its namespace."""
+    prefix = f"micro-{containers.server_id(settings.MICRO_HOME)}/"
+    found = engine.client().images.list(filters={"reference": f"{prefix}*"})
+    names = [name for image in found for name in image.tags if name.startswith(prefix)]
+    return {key: namespace for namespace, _, key in (name.removeprefix(prefix).rpartition(":") for name in names)}
+
+
 def _find(name: str) -> str | None:
     try:
         return str(engine.client().images.get(name).id)
@@ -97,7 +105,9 @@ def _require_small(name: str) -> str:
     image = engine.client().images.get(name)
     if (size := image.attrs["Size"]) > LARGEST_IMAGE_BYTES:
         engine.client().images.remove(name, force=True)
-        raise ResourceExhausted(f"The image has {size / GIBIBYTE:.1f} GiB; {LARGEST_IMAGE_BYTES / GIBIBYTE:g} GiB may be.")
+        raise ResourceExhausted(
+            f"The image has {size / GIBIBYTE:.1f} GiB; {LARGEST_IMAGE_BYTES / GIBIBYTE:g} GiB may be."
+        )
     return str(image.id)
 
 
@@ -120,11 +130,21 @@ def stage(fetched: Fetched, plan: Plan, folder: Path) -> Staged:
     sources = context if plan.is_image else context / dockerfiles.APP
     sources.parent.mkdir(parents=True)
     source.rename(sources)
+    _open_to_all(sources)
     staged.dockerfile.write_text(recipe.text)
     if not plan.is_image:
         _add(recipe, wheel, context / dockerfiles.ADDED)
         staged.dockerfile.with_name("Dockerfile.dockerignore").write_text("".join(f"{x}\n" for x in recipe.ignored))
     return staged
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let the image's user read what only we may read here, as files of a repository are."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            may_run = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if may_run else 0o644)
 
 
 def _own(fetched: Fetched) -> Path:
@@ -238,7 +258,15 @@ def _environment() -> dict[str, str]:
     passed = {name: os.environ[name] for name in ("SSL_CERT_FILE",) if name in os.environ}
     host = {"DOCKER_HOST": settings.MICRO_DOCKER_HOST} if settings.MICRO_DOCKER_HOST else {}
     path = os.pathsep.join(environments.BASE_PATH)
-    return {"PATH": path, "HOME": home, "DOCKER_CONFIG": home, "DOCKER_BUILDKIT": "1", "LANG": "C.UTF-8", **host, **passed}
+    return {
+        "PATH": path,
+        "HOME": home,
+        "DOCKER_CONFIG": home,
+        "DOCKER_BUILDKIT": "1",
+        "LANG": "C.UTF-8",
+        **host,
+        **passed,
+    }
 
 
 @contextmanager

@@ -41,8 +41,12 @@ def read(folder: Path) -> Package | None:
     line, line_from = _start(folder, package, scripts)
     lock, tool = _lock(folder)
     is_built = bool(scripts.get("build"))
-    manifests = tuple(name for name in (MANIFEST, lock, ".npmrc", ".yarnrc", "pnpm-workspace.yaml") if _is_in(folder, name))
-    needs_sources = "workspaces" in package or any(scripts.get(name) for name in ("preinstall", "install", "postinstall", "prepare"))
+    manifests = tuple(
+        name for name in (MANIFEST, lock, ".npmrc", ".yarnrc", "pnpm-workspace.yaml") if _is_in(folder, name)
+    )
+    needs_sources = "workspaces" in package or any(
+        scripts.get(name) for name in ("preinstall", "install", "postinstall", "prepare")
+    )
     return Package(
         lock=lock,
         manifests=() if needs_sources or _names_folders(package) else manifests,
@@ -61,7 +65,11 @@ def _start(folder: Path, package: dict[str, object], scripts: dict[str, object])
     if scripts.get("start"):
         return "exec npm start", "package.json, scripts.start"
     main = package.get("main")
-    if isinstance(main, str) and (folder / main).is_file() and main.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum():
+    if (
+        isinstance(main, str)
+        and (folder / main).is_file()
+        and main.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum()
+    ):
         return f"exec node {main}", "package.json, main"
     found = next((name for name in _MAINS if (folder / name).is_file()), "")
     return (f"exec node {found}", found) if found else ("", "")
@@ -83,7 +91,9 @@ def _install(tool: str, lock: str, *, has_tools: bool) -> str:
     if tool == "yarn":
         return f"npx --yes {YARN} install --frozen-lockfile --non-interactive --production={'false' if has_tools else 'true'}"
     if tool == "pnpm":
-        return f"npx --yes {PNPM} install --frozen-lockfile{'' if has_tools else ' --prod'}" + (" --prod=false" if has_tools else "")
+        return f"npx --yes {PNPM} install --frozen-lockfile{'' if has_tools else ' --prod'}" + (
+            " --prod=false" if has_tools else ""
+        )
     return f"npm {'ci' if lock else 'install'} --no-audit --no-fund --{'include' if has_tools else 'omit'}=dev"
 
 

@@ -7,7 +7,9 @@ from project import env
 MICRO_DOCKER_HOST = env.text("MICRO_DOCKER_HOST", "")  # blank: the machine's own socket
 MICRO_DOCKER_SUBNETS = env.words("MICRO_DOCKER_SUBNETS", "10.201.0.0/16")  # each namespace's network is a /26 of these
 MICRO_DOCKER_DNS = env.words("MICRO_DOCKER_DNS")  # blank: the engine's own choice
-MICRO_DOCKER_DOOR = env.text("MICRO_DOCKER_DOOR", "")  # our address on the engine's default bridge; `micro server` finds it
+MICRO_DOCKER_DOOR = env.text(
+    "MICRO_DOCKER_DOOR", ""
+)  # our address on the engine's default bridge; `micro server` finds it
 MICRO_DOCKER_RUNTIME = env.text("MICRO_DOCKER_RUNTIME", "")  # such as runsc, where it is installed
 MICRO_REPLICA_MEMORY_MIB = env.number("MICRO_REPLICA_MEMORY_MIB", 512)
 MICRO_REPLICA_CPUS = env.number("MICRO_REPLICA_CPUS", 1)

@@ -54,7 +54,12 @@ def listening(host: str, port: int) -> Iterator[list[str]]:
 
 def addresses() -> list[str]:
     """This machine's own IPv4 addresses."""
-    found = [entry.address for entries in psutil.net_if_addrs().values() for entry in entries if entry.family == socket.AF_INET]
+    found = [
+        entry.address
+        for entries in psutil.net_if_addrs().values()
+        for entry in entries
+        if entry.family == socket.AF_INET
+    ]
     return sorted(found)
 
 
@@ -106,7 +111,7 @@ def test_where_no_rules_can_be_written_the_backend_says_so_and_refuses_strangers
         raise firewall.NotWritable("iptables: Permission denied")
 
     assert backend.refusal() == ""
-    firewall.remove(backend._wall)
+    firewall.remove(backend._walls.wall)
     monkeypatch.setattr(firewall, "apply", refuse)
     assert "Permission denied" in backend.refusal()
     attacker = launch(PROBE % json.dumps({"postgres": ("172.17.0.1", 25432)}))
@@ -120,7 +125,7 @@ def test_where_no_rules_can_be_written_the_backend_says_so_and_refuses_strangers
 def test_the_rules_come_back_when_something_flushes_them(backend, launch, server):
     one = launch("import time; time.sleep(60)")
     backend.start(one)
-    wall = backend._wall
+    wall = backend._walls.wall
     assert wall
     firewall.remove(wall)
     assert not firewall.is_in_place(wall)

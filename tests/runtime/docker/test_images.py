@@ -12,13 +12,17 @@ from docker.types import LogConfig
 
 from micro.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, ResourceExhausted
 from runtime import builds
+from runtime.backends import containers
 from runtime.builds import images
 from runtime.sources import Fetched
 
 HELLO_GO = 'package main\nimport "fmt"\nfunc main() { fmt.Println("hello from go") }\n'
 SOURCES = {
     "requirements": (
-        {"requirements.txt": "blinker==1.9.0\n", "Procfile": "web: python -c 'import blinker; print(blinker.__name__)'\n"},
+        {
+            "requirements.txt": "blinker==1.9.0\n",
+            "Procfile": "web: python -c 'import blinker; print(blinker.__name__)'\n",
+        },
         "blinker",
     ),
     "pyproject": (
@@ -47,7 +51,7 @@ SOURCES = {
     "go": ({"go.mod": "module example.com/hello\ngo 1.21\n", "main.go": HELLO_GO}, "hello from go"),
     "go below": ({"go.mod": "module example.com/hello/v2\n", "cmd/x/main.go": HELLO_GO}, "hello from go"),
     "dockerfile": (
-        {"Dockerfile": "# syntax=nowhere.invalid/frontend\nFROM debian:bookworm-slim\nCMD [\"echo\", \"from docker\"]\n"},
+        {"Dockerfile": '# syntax=nowhere.invalid/frontend\nFROM debian:bookworm-slim\nCMD ["echo", "from docker"]\n'},
         "from docker",
     ),
 }
@@ -57,6 +61,7 @@ def write(folder: Path, files: dict[str, str]) -> Fetched:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+        (folder / name).chmod(0o600)  # as the archives of the command line are unpacked
     return Fetched(folder, "", "sha256:0")
 
 
@@ -68,7 +73,9 @@ def built(tmp_path, attempt, files):
 def output(docker_engine, image: str, command: list[str]) -> str:
     """What a container of the image prints, without a network."""
     log = LogConfig(type="json-file")
-    said = docker_engine.containers.run(image, command or None, remove=True, network_mode="none", log_config=log)
+    said = docker_engine.containers.run(
+        image, command or None, remove=True, network_mode="none", log_config=log, user=containers.NOBODY
+    )
     return said.decode()
 
 
@@ -125,7 +132,11 @@ BROKEN = {
     "no instruction": ("FROM debian:bookworm-slim\nBREW coffee\n", InvalidArgument, "BREW"),
     "empty": ("\n", InvalidArgument, "parsed"),
     "another frontend": ("//syntax=evil/x\nFROM debian:bookworm-slim\n", InvalidArgument, "//syntax"),
-    "failing step": ("FROM debian:bookworm-slim\nRUN echo telling words && false\n", FailedPrecondition, "telling words"),
+    "failing step": (
+        "FROM debian:bookworm-slim\nRUN echo telling words && false\n",
+        FailedPrecondition,
+        "telling words",
+    ),
     "no base": ("FROM nowhere.invalid/x:1\n", FailedPrecondition, "nowhere.invalid"),
 }
 
@@ -166,7 +177,11 @@ def test_a_build_whose_time_is_over_ends_with_all_its_processes(builder, tmp_pat
         return True
 
     with pytest.raises(DeadlineExceeded):
-        built(tmp_path, replace(attempt, may_go_on=may_go_on), {"Dockerfile": f"FROM debian:bookworm-slim\nRUN sleep {marker}\n"})
+        built(
+            tmp_path,
+            replace(attempt, may_go_on=may_go_on),
+            {"Dockerfile": f"FROM debian:bookworm-slim\nRUN sleep {marker}\n"},
+        )
     gone_by = time.monotonic() + 10
     while sleepers(f"sleep {marker}") and time.monotonic() < gone_by:
         time.sleep(0.1)
@@ -183,7 +198,11 @@ def test_a_build_that_prints_without_end_is_stopped(builder, tmp_path, attempt):
 
     # BuildKit itself drops what a step prints beyond 1 MiB.
     with pytest.raises(DeadlineExceeded if builder == "buildkit" else ResourceExhausted):
-        built(tmp_path, replace(attempt, may_go_on=may_go_on), {"Dockerfile": "FROM debian:bookworm-slim\nRUN yes a-line\n"})
+        built(
+            tmp_path,
+            replace(attempt, may_go_on=may_go_on),
+            {"Dockerfile": "FROM debian:bookworm-slim\nRUN yes a-line\n"},
+        )
     assert attempt.log.stat().st_size < 2 * images.LARGEST_LOG_BYTES
 
 
