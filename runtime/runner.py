@@ -268,7 +268,8 @@ class Runner:
         host, port = self.backend.endpoint(replica.pk, replica.port) or ("nowhere", 0)
         self.backend.kill(replica.pk)
         reason = f"It runs but does not listen on $PORT ({host}:{port}) after {limit:g} s."
-        self._fail_or_back_off(replica, reason + launching.last_line(replica))
+        hint = "" if self.backend.shares_ports else " In a container that is 0.0.0.0, not 127.0.0.1."
+        self._fail_or_back_off(replica, reason + hint + launching.last_line(replica))
 
     def _restart(self, replica: Replica) -> None:
         self._deregister(replica)
