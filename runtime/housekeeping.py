@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.db import connection
+from django.db.models import Count
 
 from micro.errors import Unavailable
 
@@ -43,7 +44,8 @@ def tidy() -> None:
 
 def prune_releases() -> None:
     """Give up releases beyond the last few that neither serve nor run, with their accounts."""
-    for service in Service.objects.across_namespaces().alive():
+    services = Service.objects.across_namespaces().alive().annotate(count=Count("releases"))
+    for service in services.filter(count__gt=KEPT_RELEASES):
         old = service.releases.order_by("-number")[KEPT_RELEASES:]
         for release in old.select_related("service__namespace"):
             in_use = release.pk == service.release_id or release.replicas.exists()

@@ -131,6 +131,7 @@ def test_a_killed_service_is_gone_with_its_processes_files_and_accounts(platform
     eventually(lambda: not Service.objects.in_namespace("micro").exists())
     eventually(lambda: list(folders.builds("micro").iterdir()) == [])
     assert list(folders.replicas().iterdir()) == []
+    assert list(folders.jobs().iterdir()) == []
     assert list(folders.logs().glob("*/*")) == []
     assert accounts(platform) == []
     with pytest.raises(NotFound):
