@@ -70,7 +70,7 @@ def remove_killed_services() -> None:
 
 
 def remove_builds() -> None:
-    """Remove build folders and images that no release and no deployment under way needs, and environments unused for a day."""
+    """Remove build folders and images that no release and no deployment under way needs, and old environments."""
     found = [path for namespace in _folders(folders.home() / "builds") for path in _folders(namespace)]
     environments = [path for namespace in _folders(folders.home() / "environments") for path in namespace.iterdir()]
     made = images.deployments() if choice.chosen() == choice.DOCKER else {}

@@ -1,4 +1,4 @@
-"""Replicas as containers of a Docker engine, closed on every side that the engine lets us close. For strangers' code."""
+"""Replicas as containers of a Docker engine, closed on every side that it lets us close. For strangers' code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -187,9 +188,8 @@ class Docker:
     def _follow_outputs(self) -> None:
         for replica_id, seen in self._seen.items():
             if self._runs(seen) and replica_id not in self._outputs:
-                self._outputs[replica_id] = Output(
-                    seen.id, replica_id, seen.log, on_flood=lambda key=replica_id: self._flooded(key)
-                )
+                flooded = partial(self._flooded, replica_id)
+                self._outputs[replica_id] = Output(seen.id, replica_id, seen.log, on_flood=flooded)
 
     def _flooded(self, replica_id: UUID) -> None:
         self._floods[replica_id] = time.monotonic()

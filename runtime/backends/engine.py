@@ -26,7 +26,7 @@ class NoEngine(Away):
 def connect(timeout_s: float = TIMEOUT_S) -> docker.DockerClient:
     """A client of the engine that the settings name, else the machine's own. Asks it nothing yet."""
     base_url = settings.MICRO_DOCKER_HOST or None
-    return docker.DockerClient(base_url=base_url, version="auto", timeout=timeout_s)  # type: ignore[arg-type]
+    return docker.DockerClient(base_url=base_url, version="auto", timeout=timeout_s)
 
 
 @functools.cache

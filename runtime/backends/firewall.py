@@ -1,7 +1,7 @@
 """What a tenant's container can reach: its own network, the service network's door, name servers, the public internet.
 
-The rules are chains of ours that the machine's chains jump to for our bridges. The jump names bridges by how they begin,
-so a network is closed before it is made; what a new network needs more is only leave to talk to itself.
+The rules are chains of ours that the machine's chains jump to for our bridges. The jump names bridges by their first
+letters, so a network is closed before it is made; what a new network needs more is only leave to talk to itself.
 """
 
 from __future__ import annotations
@@ -124,7 +124,11 @@ def apply(wall: Wall) -> None:
 
 def is_in_place(wall: Wall) -> bool:
     """Whether all jumps are there: what flushes rules takes those with it."""
-    return all(_is_there(program, *jump[:2], jump[2:]) for program, _, wanted in _programs(wall) for jump in wanted)
+    return all(
+        _is_there(program, table, chain, rule)
+        for program, _, wanted in _programs(wall)
+        for table, chain, *rule in wanted
+    )
 
 
 def remove(wall: Wall) -> None:

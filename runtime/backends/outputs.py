@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from uuid import UUID
 
@@ -102,7 +102,7 @@ class Output:
                 self._remember_now_and_then()
         return False
 
-    def _stream(self) -> Iterator[bytes]:
+    def _stream(self) -> Generator[bytes]:
         since = {"since": _seconds(self._last)} if self._last else {}
         return self._client.api.logs(  # type: ignore[no-any-return]
             self._container_id, stdout=True, stderr=True, stream=True, follow=True, timestamps=True, **since

@@ -63,7 +63,8 @@ def _write(folder: Path, values: dict[str, object]) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         refused = [file for file, value in values.items() if not _set(folder / file, value)]
         # Memory alone may not exceed memory with swap, so the order matters, and it is the other one when both grow.
-        return all([_set(folder / file, values[file]) for file in refused])
+        still_refused = [file for file in refused if not _set(folder / file, values[file])]
+        return not still_refused
     except OSError:
         return False
 

@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     """Build as the arguments say; the exit status."""
     host, context, dockerfile, tag, network, memory, *arguments = argv
     try:
-        engine = docker.APIClient(base_url=host or None, version="auto", timeout=3600)  # type: ignore[arg-type]
+        engine = docker.APIClient(base_url=host or None, version="auto", timeout=3600)
         with tempfile.TemporaryFile() as archive:
             _pack(Path(context), Path(dockerfile), archive)
             output = engine.build(

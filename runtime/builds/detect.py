@@ -29,8 +29,8 @@ SITES = ("", "public", "dist", "site", "docs")
 def detect(folder: Path, *, command: str = "", with_images: bool = False) -> Plan:
     """What to do with `folder`; `command`, when given, is the shell line to start.
 
-    A Dockerfile counts only `with_images`. Raises InvalidArgument when nothing in the folder can be run, saying what was
-    looked for.
+    A Dockerfile counts only `with_images`. Raises InvalidArgument when nothing in the folder can be run, saying what
+    was looked for.
     """
     has_dockerfile = (folder / DOCKERFILE).is_file()
     if has_dockerfile and with_images:

@@ -176,15 +176,14 @@ http {
 
 
 def _static(plan: Plan, images: Images) -> Recipe:
-    """Files behind nginx. Names that begin with a dot stay out of the image, and would not be served if they were in."""
+    """Files behind nginx. Names that begin with a dot stay out of the image, and would not be served from it."""
     folder = f"{_literally(plan.folder)}/" if plan.folder else ""
+    conf = "/tmp/nginx.conf"  # noqa: S108 - the container's own
     lines = [
         f"FROM {images.static}",
         f"COPY {ADDED}/{NGINX} /etc/nginx/micro.conf",
         f"COPY {json.dumps([f'{APP}/{folder}', '/srv/'])}",
-        _start(
-            'sed "s/\\$PORT/$PORT/" /etc/nginx/micro.conf >/tmp/nginx.conf; exec nginx -c /tmp/nginx.conf -g "daemon off;"'
-        ),
+        _start(f'sed "s/\\$PORT/$PORT/" /etc/nginx/micro.conf >{conf}; exec nginx -c {conf} -g "daemon off;"'),
     ]
     dotted = (f"{APP}/**/.*", f"!{APP}/**/.well-known")
     return Recipe(_text(iter(lines)), added={NGINX: _NGINX}, ignored=dotted)

@@ -1,4 +1,4 @@
-"""Reading a Go source: which package is the program, and whether its modules can be fetched before the sources are there."""
+"""Reading a Go source: which package is the program, and what must be there before its modules are fetched."""
 
 from __future__ import annotations
 

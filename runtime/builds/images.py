@@ -23,7 +23,7 @@ from runtime.backends import containers, engine
 from runtime.sources import Fetched
 
 from . import cgroups, classic, detect, dockerfiles, environments
-from .plans import Artifact, Plan
+from .plans import SHELL, Artifact, Plan
 
 GIBIBYTE = 1 << 30
 LARGEST_LOG_BYTES = 10 << 20
@@ -70,7 +70,7 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
         image = _require_small(name)
     return Artifact(
         digest=fetched.digest,
-        command=[dockerfiles.SHELL, "-c", plan.line] if plan.is_image and plan.line else [],
+        command=[SHELL, "-c", plan.line] if plan.is_image and plan.line else [],
         folder=fetched.folder,
         environment="",
         protocol=plan.protocol,
@@ -187,9 +187,9 @@ def own_dockerfile(source: Path) -> str:
 
 
 def without_frontend(text: str) -> str:
-    """The Dockerfile without `# syntax=`, which names an image that BuildKit would run to read it. Lines keep their numbers.
+    """The Dockerfile without `# syntax=`, which names an image that BuildKit would run to read it.
 
-    Directives end at the first line that is none, so one plain comment in their place is enough.
+    Lines keep their numbers. Directives end at the first line that is none: one plain comment in their place is enough.
     """
     lines = text.split("\n")
     if lines[0].lstrip().startswith(("//", "{")):
@@ -327,7 +327,7 @@ def _has_buildkit(cli: str) -> bool:
     if _output([cli, "buildx", "version"]):
         return True
     version = re.search(r"version (\d+)\.", _output([cli, "--version"]))
-    return bool(version) and 19 <= int(version[1]) < 23
+    return version is not None and 19 <= int(version[1]) < 23
 
 
 def _output(argv: Sequence[str]) -> str:

@@ -89,11 +89,9 @@ def _lock(folder: Path) -> tuple[str, str]:
 def _install(tool: str, lock: str, *, has_tools: bool) -> str:
     """What installs the packages, exactly as locked where there is a lock; those for building only when it is built."""
     if tool == "yarn":
-        return f"npx --yes {YARN} install --frozen-lockfile --non-interactive --production={'false' if has_tools else 'true'}"
+        return f"npx --yes {YARN} install --frozen-lockfile --non-interactive --production={str(not has_tools).lower()}"
     if tool == "pnpm":
-        return f"npx --yes {PNPM} install --frozen-lockfile{'' if has_tools else ' --prod'}" + (
-            " --prod=false" if has_tools else ""
-        )
+        return f"npx --yes {PNPM} install --frozen-lockfile --prod{'=false' if has_tools else ''}"
     return f"npm {'ci' if lock else 'install'} --no-audit --no-fund --{'include' if has_tools else 'omit'}=dev"
 
 

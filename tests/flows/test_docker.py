@@ -30,7 +30,7 @@ GO = {
 STATIC = {"index.html": "hello from a file", ".env": "SECRET=1", "a/.hidden": "x"}
 DOCKERFILE = {
     "Dockerfile": "FROM python:3.11-slim\nWORKDIR /srv\nRUN echo 'hello from an image' >index.html\n"
-    "EXPOSE 9090\nCMD [\"python\", \"-m\", \"http.server\", \"9090\"]\n",
+    'EXPOSE 9090\nCMD ["python", "-m", "http.server", "9090"]\n',
 }
 FLASK = {
     "requirements.txt": "flask==3.1.0\n",
@@ -187,7 +187,12 @@ def listening(server: Server) -> dict[str, tuple[str, int]]:
         if connection.status == "LISTEN"
     }
     addresses = ["127.0.0.1", "172.17.0.1", own_address(), "10.201.0.1"]
-    return {f"{name} {host}:{port}": (host, port) for name, port in ports for host in addresses if port != server.network_port}
+    return {
+        f"{name} {host}:{port}": (host, port)
+        for name, port in ports
+        for host in addresses
+        if port != server.network_port
+    }
 
 
 def own_address() -> str:

@@ -31,7 +31,13 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     for opened in sockets:
         opened.close()
     home = tmp_path / "home"
-    yield {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MICRO_HOME": str(home), **ports}
+    yield {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "MICRO_HOME": str(home),
+        "MICRO_BACKEND": "process",
+        **ports,
+    }
     shutil.rmtree(postgres.cluster(home) if (home / "postgres").is_symlink() else home, ignore_errors=True)
 
 

@@ -41,7 +41,7 @@ def test_another_runner_adopts_what_it_finds_and_loses_no_line(backend, launch):
     assert adopted.is_running(one.replica_id)
     until(lambda: "59\n" in text(one))
     lines = text(one).split()
-    assert [line for line in dict.fromkeys(lines)] == [str(n) for n in range(60)]
+    assert list(dict.fromkeys(lines)) == [str(n) for n in range(60)]
 
 
 def test_the_end_of_a_container_wakes_the_runner(backend, launch):

@@ -1,4 +1,4 @@
-"""What a hostile container tries: to reach what is not its own, to use more than it may. A neighbour serves meanwhile."""
+"""What a hostile container tries: to reach what is not its own, to use more than it may, beside a neighbour."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from containing import answers, text, until
 
 from runtime.backends import firewall, networks
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - the worst that a server of ours could do
 PROBE = """
 import json, socket
 found = {}
@@ -98,7 +99,11 @@ def test_only_the_door_and_its_own_network_answer_a_container(backend, launch, n
         "mail": ("1.1.1.1", 25),
     }
     attacker = launch(PROBE % json.dumps(targets))
-    with listening("0.0.0.0", 25432) as postgres, listening("0.0.0.0", 24222) as nats, listening(door, 28443) as front:
+    with (
+        listening(EVERYWHERE, 25432) as postgres,
+        listening(EVERYWHERE, 24222) as nats,
+        listening(door, 28443) as front,
+    ):
         backend.start(attacker)
         found = json.loads(until(lambda: text(attacker) if text(attacker).endswith("}\n") else "", within_s=90))
     assert {name for name, result in found.items() if result == "answered"} == {"door", "sibling"}
@@ -115,7 +120,7 @@ def test_where_no_rules_can_be_written_the_backend_says_so_and_refuses_strangers
     monkeypatch.setattr(firewall, "apply", refuse)
     assert "Permission denied" in backend.refusal()
     attacker = launch(PROBE % json.dumps({"postgres": ("172.17.0.1", 25432)}))
-    with listening("0.0.0.0", 25432) as postgres:
+    with listening(EVERYWHERE, 25432) as postgres:
         backend.start(attacker)
         found = json.loads(until(lambda: text(attacker) if text(attacker).endswith("}\n") else ""))
     assert found == {"postgres": "answered"}  # what the rules are for, and proof that the probe can tell
