@@ -16,7 +16,7 @@ from pathlib import Path
 from django.conf import settings
 from docker.errors import ImageNotFound
 
-from micro.errors import FailedPrecondition, InvalidArgument, ResourceExhausted
+from micro.errors import Error, FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from runtime import folders
 from runtime.attempts import Attempt
 from runtime.backends import containers, engine
@@ -35,6 +35,12 @@ CPUS, PIDS = 2, 512
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
 INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "NPM_CONFIG_REGISTRY", "GOPROXY", "GONOSUMDB", "GOPRIVATE")
 
+_AWAY = (
+    "Cannot connect to the Docker daemon",
+    "error during connect",
+    "Connection aborted",
+    "error reading from server: EOF",
+)
 _UNPARSED = re.compile(
     r"(?:dockerfile parse error.*|unknown instruction.*|unknown flag.*|failed to parse dockerfile.*|"
     r"the dockerfile .*cannot be empty.*|file with no instructions.*|no build stage in current context.*)",
@@ -298,11 +304,13 @@ def _within_log(attempt: Attempt) -> Callable[[], bool]:
     return may_go_on
 
 
-def _failure(log: Path) -> InvalidArgument | FailedPrecondition:
+def _failure(log: Path) -> Error:
     """The reason of a failed build, from the end of its log."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 8192))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    if any(words in line for line in lines[-5:] for words in _AWAY):
+        return Unavailable("The Docker engine went away while it built; deploy again once it answers.")
     unparsed = next((match[0] for line in reversed(lines[-20:]) if (match := _UNPARSED.search(line))), "")
     if unparsed:
         return InvalidArgument(f"The Dockerfile cannot be parsed: {unparsed}")

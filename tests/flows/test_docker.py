@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import psutil
 import pytest
 from load import Load
 from server import ROOT, Server, running_server
@@ -118,6 +119,35 @@ def test_an_update_under_load_loses_no_request_and_replaces_the_container(server
     assert load.failures == []
     assert server.get("/", host="app--micro.localhost").text == "hello from update"
     server.micro("kill", "app")
+
+
+def test_a_killed_runner_and_a_killed_engine_lose_no_request_and_no_container(server):
+    server.micro("run", "examples/web", timeout_s=300)
+    before = [name for name in running_containers(server) if "micro-web-" in name]
+    host = f"web--micro.localhost:{server.api_port}"
+    with Load(f"http://127.0.0.1:{server.api_port}/", host=host) as load:
+        for process in server.named("manage.py runner"):
+            process.kill()
+        time.sleep(4)
+        if pid := own_engine():
+            pid.kill()
+            time.sleep(2)
+            subprocess.run([ENGINE / "up"], check=True, capture_output=True)
+        time.sleep(4)
+        assert [name for name in running_containers(server) if "micro-web-" in name] == before
+        server.micro("update", "examples/web", timeout_s=300)
+    assert load.failures == []
+    assert server.status("web") == "running"
+    server.micro("kill", "web")
+
+
+def own_engine() -> psutil.Process | None:
+    """The engine that tests/engine/up started; one that somebody else did is not ours to kill."""
+    record = ROOT / ".cache" / "engine" / "dockerd.pid"
+    if not record.exists() or not psutil.pid_exists(int(record.read_text())):
+        return None
+    process = psutil.Process(int(record.read_text()))
+    return process if process.name() == "dockerd" else None
 
 
 CALLER = """
