@@ -21,6 +21,7 @@ SERVER, REPLICA, NAMESPACE, SERVICE = "micro.server", "micro.replica", "micro.na
 DEPLOYMENT, LOG, LISTENS = "micro.deployment", "micro.log", "micro.port"
 
 MEBIBYTE = 1 << 20
+PERIOD_US = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
     return {
         "mem_limit": limits.memory_bytes,
         "memswap_limit": limits.memory_bytes,  # the sum with swap: there is none
-        "nano_cpus": int(limits.cpus * 1e9),
+        **share(limits.cpus),
         "pids_limit": limits.pids,
         "ulimits": [
             Ulimit(name="nofile", soft=limits.open_files, hard=limits.open_files),
@@ -174,6 +175,11 @@ def _limits(limits: Limits) -> dict[str, Any]:
         ),
         **({"storage_opt": {"size": str(limits.disk_bytes)}} if limits.disk_bytes else {}),
     }
+
+
+def share(cpus: float) -> dict[str, int]:
+    """So much of the processors, as the engine is told it. Unlike `nano_cpus` it can be changed while it runs."""
+    return {"cpu_period": PERIOD_US, "cpu_quota": int(cpus * PERIOD_US)}
 
 
 def _network(around: Surroundings) -> dict[str, Any]:

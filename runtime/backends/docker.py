@@ -25,6 +25,8 @@ from .outputs import Output
 LOOK_EVERY_S = 10.0  # however quiet the engine's events are
 LOOK_DEAF_EVERY_S = 1.0  # while they do not come
 LAST_OUTPUT_WITHIN_S = 2.0
+FLOOD_BYTES_PER_S = 4 << 20  # what is printed costs the engine's own time: so much is no honest log
+FLOODING_CPUS = 0.05
 RUNNING = {"running", "paused", "restarting"}
 _GONE = {404, 409}  # no such container; it does not run
 
@@ -53,6 +55,7 @@ class Docker:
         self._seen: dict[UUID, _Seen] = {}
         self._outputs: dict[UUID, Output] = {}
         self._floods: dict[UUID, float] = {}
+        self._slowed: set[UUID] = set()
         self._dead: set[str] = set()  # ids of containers: the engine tells of an end before it lists it
         self._troubles = troubles.Watch()
         self._looked_at = float("-inf")
@@ -103,6 +106,7 @@ class Docker:
         if output := self._outputs.pop(replica_id, None):
             output.stop()
         self._floods.pop(replica_id, None)
+        self._slowed.discard(replica_id)
         self._troubles.forget(replica_id)
         folders.remove(folders.replicas() / str(replica_id))
         if seen is None:
@@ -145,7 +149,8 @@ class Docker:
         if seen is None or not self._runs(seen):
             return ""
         if time.monotonic() - self._floods.get(replica_id, float("-inf")) < troubles.LATELY_S:
-            return "It prints more than can be kept: lines of its log are left out."
+            slowed = " It is slowed down until it stops." if replica_id in self._slowed else ""
+            return f"It prints more than can be kept: lines of its log are left out.{slowed}"
         return self._troubles.of(replica_id, seen.id)
 
     def refusal(self) -> str:
@@ -179,6 +184,7 @@ class Docker:
         self._seen = dict(_read(attributes) for attributes in found)
         self._dead &= {seen.id for seen in self._seen.values()}
         self._look_after_the_wall()
+        self._give_back_processors()
         self._follow_outputs()
 
     def _look_after_the_wall(self) -> None:
@@ -191,9 +197,26 @@ class Docker:
                 flooded = partial(self._flooded, replica_id)
                 self._outputs[replica_id] = Output(seen.id, replica_id, seen.log, on_flood=flooded)
 
-    def _flooded(self, replica_id: UUID) -> None:
+    def _flooded(self, replica_id: UUID, bytes_per_s: float) -> None:
+        """Called from the thread that copies the output."""
         self._floods[replica_id] = time.monotonic()
+        if bytes_per_s > FLOOD_BYTES_PER_S and replica_id not in self._slowed:
+            self._slowed.add(replica_id)
+            self._give_processor(replica_id, FLOODING_CPUS)
         self._ring()
+
+    def _give_back_processors(self) -> None:
+        """To those that no longer flood."""
+        since = time.monotonic() - troubles.LATELY_S
+        for replica_id in [key for key in self._slowed if self._floods.get(key, 0.0) < since]:
+            self._slowed.discard(replica_id)
+            self._give_processor(replica_id, settings.MICRO_REPLICA_CPUS)
+
+    def _give_processor(self, replica_id: UUID, cpus: float) -> None:
+        if seen := self._seen.get(replica_id):
+            logger.info("replica %s may use %g of a core", replica_id, cpus)
+            with contextlib.suppress(*engine.AWAY), engine.reached() as client:
+                client.api.update_container(seen.id, **containers.share(cpus))
 
     def _signal(self, replica_id: UUID, signal: str) -> None:
         self._look()

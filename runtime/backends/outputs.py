@@ -43,10 +43,13 @@ class Budget:
 
 
 class Output:
-    """The copying of one container's output, in a thread of its own until the container has ended."""
+    """The copying of one container's output, in a thread of its own until the container has ended.
+
+    `on_flood` is told how many bytes a second came when more came than is kept.
+    """
 
     def __init__(
-        self, container_id: str, replica_id: UUID, log: Path, *, on_flood: Callable[[], None] = lambda: None
+        self, container_id: str, replica_id: UUID, log: Path, *, on_flood: Callable[[float], None] = lambda _rate: None
     ) -> None:
         self._container_id, self._log, self._on_flood = container_id, log, on_flood
         self._mark = folders.replicas() / str(replica_id) / "printed"  # the time of the last copied line
@@ -54,6 +57,7 @@ class Output:
         self._budget = Budget()
         self._last = self._mark.read_text() if self._mark.exists() else ""
         self._remembered_at = 0.0
+        self._copied_bytes, self._copied_since = 0, time.monotonic()
         self._is_stopping = False
         self.thread = threading.Thread(target=self._run, name=f"output-{container_id[:8]}", daemon=True)
         self.thread.start()
@@ -98,6 +102,7 @@ class Output:
                     )
                     return True
                 write(text)
+                self._copied_bytes += len(text)
                 self._last = at.decode(errors="replace")
                 self._remember_now_and_then()
         return False
@@ -110,8 +115,9 @@ class Output:
 
     def _sit_out_the_flood(self) -> None:
         """Leave out what comes until there is room for a burst again."""
-        self._on_flood()
+        self._on_flood(self._copied_bytes / max(time.monotonic() - self._copied_since, 0.001))
         time.sleep(BURST_BYTES / RATE_BYTES_PER_S)
+        self._copied_bytes, self._copied_since = 0, time.monotonic()
         self._last = time.strftime("%Y-%m-%dT%H:%M:%S.000000000Z", time.gmtime())
 
     def _is_running(self) -> bool:

@@ -47,7 +47,8 @@ ALWAYS = {
     "restart_policy": {"Name": "no"},
     "mem_limit": 512 << 20,
     "memswap_limit": 512 << 20,
-    "nano_cpus": 10**9,
+    "cpu_period": 100_000,
+    "cpu_quota": 100_000,
     "pids_limit": 256,
     "shm_size": 64 << 20,
     "tmpfs": {TMP: f"rw,noexec,nosuid,nodev,size={64 << 20},mode=1777"},
@@ -87,7 +88,7 @@ def test_logs_are_bounded():
 def test_what_the_operator_sets_is_passed_on():
     limits = Limits(memory_bytes=1, cpus=0.5, pids=7, disk_bytes=9)
     said = told(around=replace(AROUND, limits=limits, runtime="runsc", dns=["10.0.0.2"], is_cgroup_private=False))
-    assert (said["mem_limit"], said["nano_cpus"], said["pids_limit"]) == (1, 5 * 10**8, 7)
+    assert (said["mem_limit"], said["cpu_quota"], said["pids_limit"]) == (1, 50_000, 7)
     assert (said["runtime"], said["dns"], said["storage_opt"]) == ("runsc", ["10.0.0.2"], {"size": "9"})
     assert "cgroupns" not in said
 

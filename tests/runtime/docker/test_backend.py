@@ -123,7 +123,7 @@ def test_a_container_is_given_what_it_may_have_and_nothing_else(backend, launch,
     assert not {name for name in environment if "POSTGRES" in name or name.startswith(("DJANGO", "DATABASE", "NATS"))}
     host = docker_engine.api.inspect_container(containers.name(one))["HostConfig"]
     assert host["Memory"] == host["MemorySwap"] == 512 << 20
-    assert (host["NanoCpus"], host["PidsLimit"]) == (10**9, 256)
+    assert (host["CpuQuota"], host["CpuPeriod"], host["PidsLimit"]) == (100_000, 100_000, 256)
     assert not host["PortBindings"]
     assert not host["Binds"]
     assert host["LogConfig"]["Config"]["max-size"]

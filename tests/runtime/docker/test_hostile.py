@@ -237,6 +237,7 @@ def test_a_flood_of_output_is_cut_and_named(backend, launch, neighbour, docker_e
         time.sleep(10)
         grown = flood.log.stat().st_size - size
     assert "lines are left out" in text(flood)
+    assert "slowed down" in backend.trouble(flood.replica_id)
     assert grown / (time.monotonic() - began) < 600 << 10
     assert sorted(taken)[len(taken) // 2] < 0.5
 
