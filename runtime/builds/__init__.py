@@ -1,4 +1,4 @@
-"""From fetched files to an artifact: detect, then make an environment or an image."""
+"""From fetched files to an artifact: detect, then make an environment, an image, or build in place."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from runtime.attempts import Attempt
 from runtime.backends import choice
 from runtime.sources import Fetched
 
-from . import detect, environments, images
+from . import detect, environments, images, toolchains
 from .plans import SHELL, Artifact, Plan
 
 
 def plan(fetched: Fetched, *, command: Sequence[str] = ()) -> Plan:
     """What will be done with the fetched files. Raises InvalidArgument when nothing in them can be run."""
-    return detect.detect(fetched.path, command=shlex.join(command), with_images=choice.chosen() == choice.DOCKER)
+    has_images = choice.chosen() == choice.DOCKER
+    found = detect.detect(fetched.path, command=shlex.join(command), with_images=has_images)
+    return found if has_images else toolchains.adapted(found)
 
 
 def build(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
@@ -26,7 +28,9 @@ def build(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
 
     Raises FailedPrecondition when a command of it fails.
     """
-    make = images.build if choice.chosen() == choice.DOCKER else _environment
+    if choice.chosen() == choice.DOCKER:
+        return images.build(fetched, chosen, attempt)
+    make = _environment if chosen.language == "Python" else toolchains.build
     return make(fetched, chosen, attempt)
 
 
