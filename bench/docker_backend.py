@@ -42,7 +42,7 @@ def main() -> int:
         return 0
     subprocess.run([ROOT / "tests/engine/images"], check=True)
     folder = Path(tempfile.mkdtemp(prefix="micro-bench-"))
-    settings = {"MICRO_SERVER": str(ROOT), "MICRO_BACKEND": "docker", "MICRO_UNSAFE_BUILD_HOST_NETWORK": "1"}
+    settings = {"MICRO_BACKEND": "docker", "MICRO_UNSAFE_BUILD_HOST_NETWORK": "1"}
     try:
         with running_server(folder, **settings) as server:
             more = redeploys(server, folder)

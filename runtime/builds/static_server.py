@@ -1,4 +1,4 @@
-"""Serves a folder's files over HTTP, for static sites of the process backend. A program of its own, standard library only.
+"""Serves a folder over HTTP, for static sites of the process backend. A program of its own, standard library only.
 
 Argument: the folder. Listens where MICRO_SERVICE_ADDRESS says. Files whose names begin with a dot do not exist for it.
 """

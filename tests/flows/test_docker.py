@@ -11,39 +11,13 @@ from pathlib import Path
 import docker
 import psutil
 import pytest
+from languages import FLASK, SOURCES
 from load import Load
 from server import ROOT, Server, running_server
 
 from runtime.backends import containers
 
 ENGINE = ROOT / "tests" / "engine"
-EXPRESS = {
-    "package.json": '{"name":"web","scripts":{"start":"node server.js"},"dependencies":{"express":"4.21.2"}}',
-    "server.js": "const app = require('express')();\n"
-    "app.get('/', (_, answer) => answer.send('hello from express'));\napp.listen(process.env.PORT);\n",
-}
-GO = {
-    "go.mod": "module example.com/web\n\ngo 1.21\n",
-    "main.go": 'package main\nimport ("fmt"; "net/http"; "os")\nfunc main() {\n'
-    '\thttp.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello from go") })\n'
-    '\tpanic(http.ListenAndServe(":"+os.Getenv("PORT"), nil))\n}\n',
-}
-STATIC = {"index.html": "hello from a file", ".env": "SECRET=1", "a/.hidden": "x"}
-DOCKERFILE = {
-    "Dockerfile": "FROM python:3.11-slim\nWORKDIR /srv\nRUN echo 'hello from an image' >index.html\n"
-    'EXPOSE 9090\nCMD ["python", "-m", "http.server", "9090"]\n',
-}
-FLASK = {
-    "requirements.txt": "flask==3.1.0\n",
-    "app.py": "from flask import Flask\napp = Flask(__name__)\n@app.get('/')\ndef home(): return 'hello from flask'\n",
-}
-SOURCES = {
-    "express": (EXPRESS, "hello from express"),
-    "go": (GO, "hello from go"),
-    "static": (STATIC, "hello from a file"),
-    "dockerfile": (DOCKERFILE, "hello from an image"),
-    "flask": (FLASK, "hello from flask"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, git) -> Iterator[Server]:
     assert up.returncode == 0, up.stderr
     subprocess.run([ENGINE / "images"], check=True)
     settings = {
-        "MICRO_SERVER": str(ROOT),
         "MICRO_BACKEND": "auto",
         "MICRO_UNSAFE_BUILD_HOST_NETWORK": "1",
         "MICRO_START_TIMEOUT": "20s",
@@ -183,6 +156,12 @@ def test_services_call_each_other_by_name_through_the_door(server, tmp_path):
     server.micro("run", "examples/helloworld", timeout_s=300)
     server.micro("run", write(tmp_path / "caller", {"main.py": CALLER}), timeout_s=300)
     assert server.call("caller", "Caller.Call", {}) == {"msg": "called: Hello caller"}
+    stranger = server.user_of("stranger", secret="a long secret of a stranger's")
+    stranger.micro("run", tmp_path / "caller", timeout_s=300)
+    for namespace in ("", "micro"):
+        said = stranger.call("caller", "Caller.Call", {"namespace": namespace})["msg"]
+        assert said.startswith("refused: "), (namespace, said)
+    stranger.micro("kill", "caller")
     server.micro("kill", "caller")
     server.micro("kill", "helloworld")
 
@@ -210,12 +189,7 @@ http.server.HTTPServer(("0.0.0.0", int(os.environ["PORT"])), Handler).serve_fore
 
 def listening(server: Server) -> dict[str, tuple[str, int]]:
     """Every port that a process of this server listens on, at every address a container might try."""
-    ports = {
-        (process.name(), connection.laddr.port)
-        for process in server.processes()
-        for connection in process.net_connections("tcp")
-        if connection.status == "LISTEN"
-    }
+    ports = {found for process in server.processes() for found in ports_of(process)}
     addresses = ["127.0.0.1", "172.17.0.1", own_address(), "10.201.0.1"]
     return {
         f"{name} {host}:{port}": (host, port)
@@ -223,6 +197,15 @@ def listening(server: Server) -> dict[str, tuple[str, int]]:
         for host in addresses
         if port != server.network_port
     }
+
+
+def ports_of(process: psutil.Process) -> set[tuple[str, int]]:
+    """What a process listens on, each with its name; nothing when it has just ended."""
+    try:
+        found = process.net_connections("tcp")
+        return {(process.name(), connection.laddr.port) for connection in found if connection.status == "LISTEN"}
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def own_address() -> str:
