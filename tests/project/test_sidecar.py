@@ -61,7 +61,7 @@ def populated(django_db_setup, django_db_blocker) -> Iterator[None]:
     with django_db_blocker.unblock():
         populate()
         yield
-        call_command("flush", interactive=False, verbosity=0)
+        call_command("flush", interactive=False, verbosity=0, reset_sequences=False)  # schemas keep their numbers
         gc.collect()  # connections of worker threads that have ended
 
 
