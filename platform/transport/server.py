@@ -118,7 +118,7 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             metadata = _metadata(context)
             as_json = codec.is_json(metadata.get("x-content-type", ""))
             caller = await self._caller(metadata, method)
-            requests = (codec.decode(payload, method.request, as_json=as_json) async for payload in payloads)
+            requests = _decoded(payloads, method, as_json=as_json)
             async with _deadline(metadata), aclosing(_run(method, requests, caller)) as responses:
                 async for response in responses:
                     await context.write(codec.encode(response, as_json=as_json))
@@ -178,6 +178,13 @@ async def _run(method: Method, requests: AsyncIterator[Any], caller: Caller) -> 
     async with aclosing(method.function(method.request() if source is None else source, caller)) as responses:
         async for response in responses:
             yield response
+
+
+async def _decoded(payloads: AsyncIterator[bytes], method: Method, *, as_json: bool) -> AsyncGenerator[Any, None]:
+    message_type = method.request
+    async for payload in payloads:
+        yield codec.decode(payload, message_type, as_json=as_json)
+        message_type = method.then or method.request
 
 
 def _metadata(context: Context) -> dict[str, str]:
