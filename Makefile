@@ -1,0 +1,62 @@
+# install, run, test, bench, lint, proto. A second run of each does only what has changed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help install run test bench lint proto
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLIENT := $(shell find platform/micro platform/pyproject.toml -name '*.py' -o -name '*.pyi' -o -name '*.proto' -o -name '*.toml' -o -name py.typed)
+PROTOS := $(wildcard platform/micro/proto/*.proto)
+
+help:
+	@echo "make install   everything into $(VENV)"
+	@echo "make run       install, start the server, run examples/helloworld when the state is empty"
+	@echo "make test      all tests"
+	@echo "make bench     all measurements"
+	@echo "make lint      ruff, mypy, import-linter"
+	@echo "make proto     the Python of platform/micro/proto/*.proto"
+
+install: $(VENV)/.installed $(VENV)/.wheel
+
+# pip, not uv: a stranger's index settings are pip's.
+$(VENV)/.installed: requirements.txt platform/pyproject.toml | $(VENV)/.made
+	@echo "Installing the server's dependencies into $(VENV) (a minute the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt </dev/null
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e ./platform </dev/null
+	@touch $@
+
+$(VENV)/.made:
+	@command -v git >/dev/null || { echo "git is missing: install it (apt-get install git)." >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or later (apt-get install python3 python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), and 3.11 or later is needed: install it, and say make PYTHON=python3.12, or whichever it is." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv (apt-get install python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# The client as a wheel, which builds of services install; of its sources alone, hence no folder of an earlier build.
+$(VENV)/.wheel: $(CLIENT) $(VENV)/.installed
+	@rm -rf platform/build $(VENV)/share/micro.new && mkdir -p $(VENV)/share/micro
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir $(VENV)/share/micro.new ./platform </dev/null
+	@mv $(VENV)/share/micro.new/*.whl $(VENV)/share/micro/ && rm -rf $(VENV)/share/micro.new platform/build
+	@touch $@
+
+run: install
+	@exec $(BIN)/python manage.py server --example examples/helloworld
+
+test: install
+	@$(BIN)/pytest
+
+bench: install
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@PYTHONPATH=.:platform $(BIN)/lint-imports
+
+# grpcio-tools 1.76 writes code that runs on protobuf 6.31 and later, which is what the client's wheel promises.
+proto: install
+	@$(BIN)/uv tool run --from grpcio-tools==1.76.0 --with setuptools python -m grpc_tools.protoc -I platform --python_out=platform --pyi_out=platform $(PROTOS)

@@ -1,0 +1,217 @@
+"""A service's FileDescriptorSet and Micro's path rules → the transcoder's configuration.
+
+Micro's paths are injected as `google.api.http` bindings. What the set imports only for options (`google/api/*`,
+`descriptor.proto`) is dropped: Envoy reads the option all the same, and the set is a tenth of the size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from envoy.extensions.filters.http.grpc_json_transcoder.v3 import transcoder_pb2
+from google.api import annotations_pb2, http_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2
+
+LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+OPTION_FILES = re.compile(r"google/(protobuf/descriptor|api/(?!httpbody)\w+)\.proto")
+INFRASTRUCTURE = re.compile(r"grpc\.(health|reflection|channelz)\.")
+VERSION = re.compile(r"v\d+")
+
+
+class Unusable(ValueError):
+    """The set is not a FileDescriptorSet that can be linked; the text says why."""
+
+
+@lru_cache(maxsize=4096)
+def service_names(descriptors: bytes) -> tuple[str, ...]:
+    """The full names of the gRPC services in the set that are the service's own, in the set's order.
+
+    Empty for b"" and for a set that is unusable.
+    """
+    try:
+        return tuple(f"{file.package}.{service.name}".lstrip(".") for file, service in _own_services(_linked(descriptors)))
+    except Unusable:
+        return ()
+
+
+@lru_cache(maxsize=4096)
+def transcoder(service: str, descriptors: bytes) -> transcoder_pb2.GrpcJsonTranscoder:
+    """The transcoder for `service`, with every path of Micro's table that means one of its methods. Do not change it.
+
+    Raises Unusable when the set cannot be linked or has no service.
+    """
+    files = _linked(descriptors)
+    names = service_names(descriptors)
+    if not names:
+        raise Unusable(f"The descriptors of {service} hold no gRPC service.")
+    taken: set[tuple[str, str]] = _declared(files)
+    default = _default_handler(service, [name.rpartition(".")[2] for name in names])
+    for paths in (_mounted, _at_own_host):
+        for file, handler in _own_services(files):
+            full = f"{file.package}.{handler.name}".lstrip(".")
+            for method in handler.method:
+                found = paths(service, full, method.name, is_default=handler.name == default)
+                _bind(method, found, taken)
+    return _configured(files, names)
+
+
+def _linked(descriptors: bytes) -> list[descriptor_pb2.FileDescriptorProto]:
+    """The set's files in the order of their imports, without what only options need."""
+    try:
+        given = descriptor_pb2.FileDescriptorSet.FromString(descriptors)
+    except Exception as error:
+        raise Unusable(f"The descriptors cannot be read: {error}.") from None
+    files = {file.name: file for file in given.file if not OPTION_FILES.fullmatch(file.name)}
+    for file in files.values():
+        _strip(file)
+    ordered = list(_in_order(files))
+    pool = descriptor_pool.DescriptorPool()
+    try:
+        for file in ordered:
+            pool.AddSerializedFile(file.SerializeToString())
+            pool.FindFileByName(file.name)
+    except Exception as error:
+        raise Unusable(f"The descriptors cannot be linked: {error}.") from None
+    return ordered
+
+
+def _strip(file: descriptor_pb2.FileDescriptorProto) -> None:
+    """Take out comments, imports of option files and the extensions that declare options."""
+    file.ClearField("source_code_info")
+    kept = [name for name in file.dependency if not OPTION_FILES.fullmatch(name)]
+    del file.dependency[:], file.public_dependency[:], file.weak_dependency[:]
+    file.dependency.extend(kept)
+    _drop_option_extensions(file)
+
+
+def _drop_option_extensions(scope: descriptor_pb2.FileDescriptorProto | descriptor_pb2.DescriptorProto) -> None:
+    kept = [extension for extension in scope.extension if not extension.extendee.startswith(".google.protobuf.")]
+    del scope.extension[:]
+    scope.extension.extend(kept)
+    nested = scope.message_type if isinstance(scope, descriptor_pb2.FileDescriptorProto) else scope.nested_type
+    for message in nested:
+        _drop_option_extensions(message)
+
+
+def _in_order(files: dict[str, descriptor_pb2.FileDescriptorProto]) -> Iterator[descriptor_pb2.FileDescriptorProto]:
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> Iterator[descriptor_pb2.FileDescriptorProto]:
+        if name in done or name not in files:
+            return
+        if name in path:
+            raise Unusable(f"The descriptors import each other in a circle: {' → '.join((*path, name))}.")
+        for dependency in files[name].dependency:
+            yield from visit(dependency, (*path, name))
+        done.add(name)
+        yield files[name]
+
+    for name in sorted(files):
+        yield from visit(name, ())
+
+
+def _own_services(
+    files: Iterable[descriptor_pb2.FileDescriptorProto],
+) -> Iterator[tuple[descriptor_pb2.FileDescriptorProto, descriptor_pb2.ServiceDescriptorProto]]:
+    for file in files:
+        for service in file.service:
+            if not INFRASTRUCTURE.match(f"{file.package}."):
+                yield file, service
+
+
+def go_name(text: str) -> str:
+    """A path part as a method name: baz-xyz → BazXyz."""
+    return "".join(piece[:1].upper() + piece[1:] for piece in text.split("-"))
+
+
+def spellings(name: str) -> list[str]:
+    """The path parts that people write for a method or handler: ListServices, listServices, list-services."""
+    lower = name[:1].lower() + name[1:]
+    dashed = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+    return [part for part in dict.fromkeys((name, lower, dashed)) if go_name(part) == name]
+
+
+def _default_handler(service: str, handlers: list[str]) -> str:
+    """The handler that a path without one means: the one named like the service, or the only one."""
+    wanted = go_name(service.rpartition(".")[2])
+    alike = [handler for handler in handlers if handler.lower() == wanted.lower()]
+    exact = [handler for handler in alike if handler == wanted]
+    return (exact or alike or (handlers if len(handlers) == 1 else [wanted]))[0]
+
+
+def _mounted(service: str, full_name: str, method: str, *, is_default: bool) -> Iterator[str]:
+    """The method's paths where services are told apart by path, and its gRPC paths."""
+    handler = full_name.rpartition(".")[2]
+    yield f"/{full_name}/{method}"
+    yield f"/{service}.{handler}/{method}"
+    base = "/" + service.replace(".", "/")
+    yield from (f"{base}/{one}/{two}" for one in spellings(handler) for two in spellings(method))
+    if is_default and _has_short_form(service):
+        yield from (f"{base}/{part}" for part in spellings(method))
+        yield from [base] if method == "Call" else []
+
+
+def _has_short_form(service: str) -> bool:
+    """Only names of one part, with or without a version in front, can be told from a handler in a path."""
+    parts = service.split(".")
+    return len(parts) == 1 or (len(parts) == 2 and VERSION.fullmatch(parts[0]) is not None)
+
+
+def _at_own_host(service: str, full_name: str, method: str, *, is_default: bool) -> Iterator[str]:
+    """The method's paths at the service's own host."""
+    handler = full_name.rpartition(".")[2]
+    yield from (f"/{one}/{two}" for one in spellings(handler) for two in spellings(method))
+    if is_default:
+        yield from (f"/{part}" for part in spellings(method))
+        yield from ["/"] if method == "Call" else []
+
+
+def _bind(method: descriptor_pb2.MethodDescriptorProto, paths: Iterable[str], taken: set[tuple[str, str]]) -> None:
+    """Add POST and GET bindings for `paths` to the method's option; a path that is taken stays with who has it."""
+    rule = method.options.Extensions[annotations_pb2.http]
+    for path in paths:
+        for verb, binding in (("post", {"post": path, "body": "*"}), ("get", {"get": path})):
+            if (verb, path) not in taken:
+                taken.add((verb, path))
+                if rule.WhichOneof("pattern"):
+                    rule.additional_bindings.add(**binding)
+                else:
+                    rule.MergeFrom(http_pb2.HttpRule(**binding))
+
+
+def _declared(files: Iterable[descriptor_pb2.FileDescriptorProto]) -> set[tuple[str, str]]:
+    """The verbs and paths that the service's author has bound."""
+    found = set()
+    for _, service in _own_services(files):
+        for method in service.method:
+            if method.options.HasExtension(annotations_pb2.http):
+                rule = method.options.Extensions[annotations_pb2.http]
+                for each in (rule, *rule.additional_bindings):
+                    verb = each.WhichOneof("pattern")
+                    if verb and verb != "custom":
+                        found.add((verb, getattr(each, verb)))
+    return found
+
+
+def _configured(
+    files: Iterable[descriptor_pb2.FileDescriptorProto], names: tuple[str, ...]
+) -> transcoder_pb2.GrpcJsonTranscoder:
+    linked = descriptor_pb2.FileDescriptorSet(file=files)
+    return transcoder_pb2.GrpcJsonTranscoder(
+        proto_descriptor_bin=linked.SerializeToString(deterministic=True),
+        services=names,
+        match_incoming_request_route=True,
+        auto_mapping=True,
+        convert_grpc_status=False,  # the gateway's Lua writes Micro's error document instead
+        case_insensitive_enum_parsing=True,
+        print_options={
+            "preserve_proto_field_names": True,
+            "always_print_primitive_fields": True,
+            "stream_newline_delimited": True,
+        },
+        request_validation_options={"reject_unknown_method": True, "reject_unknown_query_parameters": True},
+        max_request_body_size=wrappers_pb2.UInt32Value(value=LARGEST_MESSAGE_BYTES),
+        max_response_body_size=wrappers_pb2.UInt32Value(value=LARGEST_MESSAGE_BYTES),
+    )

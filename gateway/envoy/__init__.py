@@ -1,0 +1,1 @@
+"""What Envoy is given: its bootstrap and its Lua."""

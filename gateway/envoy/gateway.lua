@@ -1,0 +1,501 @@
+-- Who is meant, and in which tongue: namespace and service of every request, before routes, transcoder and rules are applied.
+--
+-- Runs after jwt_authn (it reads the verified claims) and before the transcoder (which takes its configuration from the
+-- route chosen here). Two steps, each by the header that scoped routes key on: the namespace's index says which service
+-- is meant, then that service's own table has the routes. `settings` is put in front of this text by listeners.py.
+
+local GRPC_STATUS = {
+  [400] = "3", [401] = "16", [403] = "7", [404] = "5", [405] = "12", [409] = "6", [501] = "12", [503] = "14",
+}
+local HTTP_STATUS = {
+  ["1"] = 408, ["3"] = 400, ["4"] = 408, ["5"] = 404, ["6"] = 409, ["7"] = 403, ["8"] = 429, ["9"] = 412,
+  ["10"] = 409, ["11"] = 400, ["12"] = 501, ["14"] = 503, ["16"] = 401,
+}
+local REASONS = {
+  [400] = "Bad Request", [401] = "Unauthorized", [403] = "Forbidden", [404] = "Not Found", [405] = "Method Not Allowed",
+  [408] = "Request Timeout", [409] = "Conflict", [412] = "Precondition Failed", [413] = "Request Entity Too Large",
+  [429] = "Too Many Requests", [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",
+  [503] = "Service Unavailable", [504] = "Gateway Timeout",
+}
+local CORS = {
+  ["access-control-allow-credentials"] = "true",
+  ["access-control-allow-methods"] = "POST, PATCH, GET, OPTIONS, PUT, DELETE",
+  ["access-control-allow-headers"] = "Accept, Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, "
+    .. "Authorization, Micro-Namespace, X-Grpc-Web, X-User-Agent, Grpc-Timeout",
+  ["access-control-expose-headers"] = "Grpc-Status, Grpc-Message",
+}
+
+-- Pure functions: text in, text out. They are globals so that they can be tested without Envoy.
+
+-- The namespace and the service that a host names; nil where it says nothing. The third value is a host we do not know.
+function named_by_host(authority)
+  local host = string.gsub(string.lower(authority or ""), ":%d+$", "")
+  if host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
+    return nil, nil, nil
+  end
+  local suffix = "." .. settings.base
+  if #host <= #suffix or string.sub(host, -#suffix) ~= suffix then
+    return nil, nil, host
+  end
+  local label = string.sub(host, 1, -#suffix - 1)
+  if label == "api" or label == "proxy" then
+    return nil, nil, nil
+  end
+  local service, namespace = string.match(label, "^(.-)%-%-(.*)$")
+  if service then
+    return namespace, service, nil
+  end
+  return label, nil, nil
+end
+
+-- The parts of a path; the query is left out.
+function segments(path)
+  local parts = {}
+  for part in string.gmatch(string.match(path, "^[^?]*"), "[^/]+") do
+    parts[#parts + 1] = part
+  end
+  return parts
+end
+
+-- How many leading parts of a path without dots name the service, by Micro's path table.
+local function service_length(parts)
+  if string.match(parts[1], "^v%d+$") and #parts >= 2 then
+    return math.max(2, #parts - 2)
+  end
+  return math.max(1, #parts - 2)
+end
+
+-- The names that a path may mean: `rule` a gRPC service by the path table, `service` one by its plain name, `full` a proto
+-- full name; and the text for "not found".
+function meant_by_path(parts, grpc)
+  local first = parts[1]
+  local before, _ = string.match(first, "^(.*)%.([^.]*)$")
+  if grpc then
+    return { service = before or "", full = first, text = before or first }
+  end
+  if before then
+    return { rule = before, service = first, full = first, text = first }
+  end
+  local length = service_length(parts)
+  local rule = table.concat(parts, ".", 1, length)
+  return { rule = rule, service = first, text = rule }
+end
+
+-- `baz-xyz` as a Go name: BazXyz.
+function go_name(text)
+  return (string.gsub(string.gsub("-" .. text, "%-(%w)", string.upper), "-", ""))
+end
+
+-- The gRPC path that the parts of an HTTP path mean for a service without descriptors; nil when they mean none.
+function method_path(service, parts, by_host)
+  local rest = {}
+  local skip = 0
+  if not by_host or parts[1] == service then
+    skip = parts[1] == service and 1 or select(2, string.gsub(service, "%.", "")) + 1
+  end
+  for i = skip + 1, #parts do
+    rest[#rest + 1] = parts[i]
+  end
+  local last = string.match(service, "[^.]*$")
+  local handler, method = go_name(last), "Call"
+  if #rest == 1 then
+    method = go_name(rest[1])
+  elseif #rest == 2 then
+    handler, method = go_name(rest[1]), go_name(rest[2])
+  elseif #rest > 2 then
+    return nil
+  end
+  return "/" .. service .. "." .. handler .. "/" .. method
+end
+
+local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+
+function json_text(text)
+  return '"' .. string.gsub(text, '[%c"\\]', function(c)
+    return ESCAPES[c] or string.format("\\u%04x", string.byte(c))
+  end) .. '"'
+end
+
+function percent_decoded(text)
+  return (string.gsub(text, "%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+local function json_literal(text)
+  if text == "true" or text == "false" or text == "null" then
+    return true
+  end
+  return string.match(text, "^%-?[1-9]%d*$") or text == "0" or string.match(text, "^%-?%d+%.%d+$") and not string.match(text, "^%-?0%d")
+end
+
+-- A query as a JSON object: literals as they are, the rest as text; a repeated name makes a list.
+function query_json(query)
+  local names, values = {}, {}
+  for pair in string.gmatch(query or "", "[^&]+") do
+    local name, value = string.match(pair, "^([^=]*)=?(.*)$")
+    name = percent_decoded((string.gsub(name, "%+", " ")))
+    value = percent_decoded((string.gsub(value, "%+", " ")))
+    if not values[name] then
+      names[#names + 1], values[name] = name, {}
+    end
+    table.insert(values[name], json_literal(value) and value or json_text(value))
+  end
+  local fields = {}
+  for i, name in ipairs(names) do
+    local list = values[name]
+    fields[i] = json_text(name) .. ":" .. (#list == 1 and list[1] or "[" .. table.concat(list, ",") .. "]")
+  end
+  return "{" .. table.concat(fields, ",") .. "}"
+end
+
+-- The five bytes that go before a gRPC message of `length` bytes.
+function frame_header(length)
+  local function byte(shift)
+    return math.floor(length / shift) % 256
+  end
+  return string.char(0, byte(16777216), byte(65536), byte(256), byte(1))
+end
+
+-- Takes gRPC frames off a stream that comes in any pieces: returns a function from piece to the message bytes in it.
+-- Messages after the first begin on a new line.
+function unframer()
+  local head, left, messages = "", 0, 0
+  return function(piece)
+    local out, at = {}, 1
+    while at <= #piece do
+      if left == 0 then
+        local take = math.min(5 - #head, #piece - at + 1)
+        head, at = head .. string.sub(piece, at, at + take - 1), at + take
+        if #head == 5 then
+          local _, a, b, c, d = string.byte(head, 1, 5)
+          left, head = ((a * 256 + b) * 256 + c) * 256 + d, ""
+          messages = messages + 1
+          if messages > 1 then
+            out[#out + 1] = "\n"
+          end
+        end
+      else
+        local take = math.min(left, #piece - at + 1)
+        out[#out + 1] = string.sub(piece, at, at + take - 1)
+        left, at = left - take, at + take
+      end
+    end
+    return table.concat(out)
+  end
+end
+
+-- A Location as the browser must see it when the service is mounted under `prefix`.
+function location_under(prefix, location, host)
+  local origin, path = string.match(location, "^(%a[%w+.-]*://[^/?#]*)(.*)$")
+  if not origin and string.sub(location, 1, 2) == "//" then
+    origin, path = string.match(location, "^(//[^/?#]*)(.*)$")
+  end
+  if origin then
+    if string.lower(string.match(origin, "//(.*)$")) ~= string.lower(host or "") then
+      return location
+    end
+  else
+    origin, path = "", location
+    if string.sub(path, 1, 1) ~= "/" then
+      return location
+    end
+  end
+  if path == prefix or string.match(string.sub(path, 1, #prefix + 1), "[/?#]$") and string.sub(path, 1, #prefix) == prefix then
+    return location
+  end
+  return origin .. prefix .. path
+end
+
+-- A Set-Cookie with its Path moved under `prefix`. Without a Path the browser takes the request's, which is right as it is.
+function cookie_under(prefix, cookie)
+  return (string.gsub(cookie, "(;%s*[Pp][Aa][Tt][Hh]%s*=%s*)([^;]*)", function(name, path)
+    if string.sub(path, 1, 1) ~= "/" or path == prefix or string.sub(path, 1, #prefix + 1) == prefix .. "/" then
+      return name .. path
+    end
+    return name .. prefix .. (path == "/" and "" or path)
+  end, 1))
+end
+
+-- Micro's error document and its HTTP status, from a gRPC status and its message.
+function error_document(status, message)
+  local code = tonumber(string.match(message, '^{.*"[Cc]ode"%s*:%s*(%d+)'))
+  if code and code >= 400 and code < 600 then
+    return code, message
+  end
+  code = HTTP_STATUS[status] or 500
+  return code, string.format('{"id":"","code":%d,"detail":%s,"status":%s}', code, json_text(message), json_text(REASONS[code]))
+end
+
+-- From here on: Envoy's handle.
+
+local function refuse(handle, request, code, detail)
+  local answer = { [":status"] = tostring(code) }
+  if request.grpc then
+    answer["grpc-status"] = GRPC_STATUS[code]
+  elseif request.origin then
+    answer["access-control-allow-origin"] = request.origin
+    for name, value in pairs(CORS) do
+      answer[name] = value
+    end
+  end
+  handle:respond(answer, detail)
+end
+
+local function answer_preflight(handle, request)
+  local answer = { [":status"] = "200", ["access-control-allow-origin"] = request.origin or "*" }
+  for name, value in pairs(CORS) do
+    answer[name] = value
+  end
+  handle:respond(answer, "")
+end
+
+local function verified(handle)
+  local found = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn") or {}
+  return found.claims, found.failure
+end
+
+-- The one namespace that host, header and token agree on.
+local function namespace_of(handle, headers, request, claims)
+  local named, service, foreign = named_by_host(headers:get(":authority"))
+  if foreign then
+    named = handle:filterContext():get("namespace")
+  end
+  if headers:getNumValues("micro-namespace") > 1 then
+    refuse(handle, request, 400, "The header Micro-Namespace is given more than once.")
+  end
+  local given = headers:get("micro-namespace")
+  if given == "" then
+    given = nil
+  end
+  if named and given and named ~= given then
+    refuse(handle, request, 400, "The host names namespace " .. named .. " and the header Micro-Namespace names " .. given .. ".")
+  end
+  return named or given or (claims and claims.iss) or "micro", service
+end
+
+-- A caller who shows a token must show a good one, except to plain HTTP services, whose tokens are their own affair.
+local function require_good_token(handle, headers, request, claims, failure)
+  local shown = headers:get("authorization")
+  if shown == nil or shown == "" then
+    return
+  end
+  if string.sub(shown, 1, 7) ~= "Bearer " then
+    refuse(handle, request, 401, "invalid authorization header. expected Bearer schema")
+  end
+  if not claims then
+    refuse(handle, request, 401, failure and failure.message or "Jwt is not valid")
+  end
+  if type(claims.iss) ~= "string" or claims.iss == "" or type(claims.sub) ~= "string" or claims.sub == "" then
+    refuse(handle, request, 401, "Jwt names no account")
+  end
+end
+
+-- Says which codec a gRPC payload has: grpcio hides content-type from handlers.
+local function mark_codec(headers, request)
+  local own = headers:get("x-content-type")
+  if not request.grpc then
+    if own then headers:remove("x-content-type") end
+  elseif string.match(request.content_type, "^application/grpc%+json") then
+    headers:replace("x-content-type", "application/grpc+json")
+  elseif own and not string.find(own, "json", 1, true) then
+    headers:remove("x-content-type")
+  end
+end
+
+local function send_frames(handle, headers, service, parts, request)
+  local path = method_path(service, parts, request.by_host)
+  if not path then
+    refuse(handle, request, 404, "service " .. service .. " has no such path")
+  end
+  local query = string.match(headers:get(":path"), "%?(.*)$")
+  local length = tonumber(headers:get("content-length") or "")
+  local without_body = headers:get(":method") == "GET"
+  handle:streamInfo():dynamicMetadata():set("micro", "frames", true)
+  headers:replace(":path", path)
+  headers:replace(":method", "POST")
+  headers:replace("content-type", "application/grpc+json")
+  headers:replace("x-content-type", "application/grpc+json")
+  headers:replace("te", "trailers")
+  headers:remove("content-length")
+  if without_body or length == 0 then
+    local message = query_json(query)
+    handle:body(true):setBytes(frame_header(#message) .. message)
+  elseif length then
+    local before = frame_header(length)
+    for chunk in handle:bodyChunks() do
+      if before then
+        chunk:setBytes(before .. chunk:getBytes(0, chunk:length()))
+        before = nil
+      end
+    end
+  else
+    local body = handle:body(true)
+    local message = body:getBytes(0, body:length())
+    if message == "" then
+      message = "{}"
+    end
+    body:setBytes(frame_header(#message) .. message)
+  end
+end
+
+local function choose_scope(handle, headers, scope)
+  headers:replace("x-micro-scope", scope)
+  handle:clearRouteCache()
+end
+
+-- Says to the index which names may be meant; true when the path names one of the platform's own services.
+local function ask_index(headers, request, service, parts)
+  if service then
+    headers:replace("x-micro-service", service)
+    return service
+  end
+  local meant = meant_by_path(parts, request.grpc)
+  if meant.rule then headers:replace("x-micro-rule", meant.rule) end
+  headers:replace("x-micro-service", meant.service)
+  if meant.full then headers:replace("x-micro-full", meant.full) end
+  return meant.text
+end
+
+local function platform_service(request, parts)
+  local first = parts[1]
+  local before = string.match(first, "^(.*)%.[^.]*$")
+  if request.grpc and string.match(first, "^grpc%.") then
+    return "grpc"
+  end
+  return settings.platform[before or first] and (before or first)
+end
+
+local function answer_root(handle, headers, request, parts)
+  if headers:get(":method") == "OPTIONS" then
+    answer_preflight(handle, request)
+  elseif #parts == 0 then
+    handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, settings.version)
+  elseif parts[1] == "favicon.ico" then
+    handle:respond({ [":status"] = "200" }, "")
+  end
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local content_type = headers:get("content-type") or ""
+  local request = {
+    content_type = content_type,
+    grpc = string.match(content_type, "^application/grpc") ~= nil,
+    origin = headers:get("origin"),
+  }
+  local path = headers:get(":path")
+  if not path or string.sub(path, 1, 1) ~= "/" then
+    refuse(handle, request, 400, "The path does not begin with a slash.")
+  end
+  local claims, failure = verified(handle)
+  local namespace, service = namespace_of(handle, headers, request, claims)
+  request.by_host = service ~= nil
+  if not string.match(namespace, "^[%w][%w-]*$") then
+    refuse(handle, request, 404, "There is no namespace " .. namespace .. ".")
+  end
+  headers:replace("micro-namespace", namespace)
+  mark_codec(headers, request)
+  local parts = segments(path)
+  local platform = not service and #parts > 0 and platform_service(request, parts)
+  if not service and (#parts == 0 or parts[1] == "favicon.ico") and not request.grpc then
+    answer_root(handle, headers, request, parts)
+  elseif request.grpc and not service and (#parts < 2 or not string.find(parts[1], ".", 1, true)) then
+    refuse(handle, request, 400, "service name is blank")
+  end
+  local text = ask_index(headers, request, service, parts)
+  choose_scope(handle, headers, namespace)
+  local found = handle:metadata()
+  if not found:get("namespace") then
+    refuse(handle, request, 404, "There is no namespace " .. namespace .. ".")
+  end
+  local protocol, target = found:get("protocol"), found:get("service")
+  if platform then
+    protocol, target = "grpc", platform
+  elseif found:get("conflict") then
+    refuse(handle, request, 409, found:get("conflict"))
+  elseif not target then
+    refuse(handle, request, 404, "service " .. text .. ": route not found")
+  end
+  headers:remove("x-micro-rule")
+  headers:remove("x-micro-service")
+  headers:remove("x-micro-full")
+  if protocol == "grpc" then
+    if headers:get(":method") == "OPTIONS" then
+      answer_preflight(handle, request)
+    end
+    require_good_token(handle, headers, request, claims, failure)
+    if request.origin and not request.grpc then
+      handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
+    end
+  else
+    handle:streamInfo():dynamicMetadata():set("micro", "host", headers:get(":authority"))
+  end
+  choose_scope(handle, headers, platform and ":" .. platform or namespace .. ":" .. target)
+  if found:get("frames") and not platform and not request.grpc then
+    send_frames(handle, headers, target, parts, request)
+  end
+end
+
+local function mount(handle, headers, prefix, host)
+  for _, name in ipairs({ "location", "content-location" }) do
+    local location = headers:get(name)
+    if location then
+      headers:replace(name, location_under(prefix, location, host))
+    end
+  end
+  local count = headers:getNumValues("set-cookie")
+  if count > 0 then
+    local cookies = {}
+    for i = 0, count - 1 do
+      cookies[#cookies + 1] = cookie_under(prefix, headers:getAtIndex("set-cookie", i))
+    end
+    headers:remove("set-cookie")
+    for _, cookie in ipairs(cookies) do
+      headers:add("set-cookie", cookie)
+    end
+  end
+end
+
+local function answer_error(handle, headers, status)
+  local code, document = error_document(status, percent_decoded(headers:get("grpc-message") or ""))
+  headers:replace(":status", tostring(code))
+  headers:replace("content-type", "application/json")
+  headers:remove("grpc-message")
+  headers:remove("grpc-status")
+  headers:remove("grpc-status-details-bin")
+  headers:remove("content-length")
+  handle:body(true):setBytes(document)
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local about = handle:metadata()
+  local mine = handle:streamInfo():dynamicMetadata():get("micro") or {}
+  if about:get("protocol") == "http" then
+    local prefix = about:get("prefix")
+    if prefix then
+      mount(handle, headers, prefix, mine.host)
+    end
+    return
+  end
+  if mine.origin then
+    headers:replace("access-control-allow-origin", mine.origin)
+    for name, value in pairs(CORS) do
+      headers:replace(name, value)
+    end
+  end
+  local content_type = headers:get("content-type") or ""
+  local status = headers:get("grpc-status")
+  if mine.frames then
+    if status and status ~= "0" then
+      answer_error(handle, headers, status)
+    elseif string.match(content_type, "^application/grpc") then
+      headers:replace("content-type", "application/json")
+      local message = unframer()
+      for chunk in handle:bodyChunks() do
+        chunk:setBytes(message(chunk:getBytes(0, chunk:length())))
+      end
+    end
+  elseif status and status ~= "0" and not string.match(content_type, "^application/grpc") then
+    answer_error(handle, headers, status)
+  end
+end

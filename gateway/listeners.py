@@ -1,0 +1,212 @@
+"""The three front doors: limits, filters in their order, and how the gateway's own errors look."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import address_pb2, protocol_pb2, substitution_format_string_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.extensions.filters.http.grpc_json_transcoder.v3 import transcoder_pb2
+from envoy.extensions.filters.http.grpc_web.v3 import grpc_web_pb2
+from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt_pb2
+from envoy.extensions.filters.http.lua.v3 import lua_pb2
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
+from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
+from google.protobuf.message import Message
+
+from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, ads
+from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TRANSCODER
+from .state import Address, State
+
+LUA_SOURCE = Path(__file__).parent / "envoy" / "gateway.lua"
+JWT = "envoy.filters.http.jwt_authn"
+# What a client may not say about itself. x-forwarded-for, x-forwarded-proto and x-envoy-* are Envoy's own to clean.
+UNTRUSTED_HEADERS = (
+    *INTERNAL_HEADERS,
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-original-host",
+    "x-original-path",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-script-name",
+)
+PLATFORM_PACKAGES = (
+    "auth", "broker", "config", "debug", "events", "network", "registry", "router", "runtime", "store",
+)  # fmt: skip
+PathAction = hcm_pb2.HttpConnectionManager.PathWithEscapedSlashesAction
+ERRORS = [status for status in HTTPStatus if status >= 400]
+
+
+def listeners(state: State) -> list[listener_pb2.Listener]:
+    """The API gateway, the identity proxy and the service network: the same routes behind each."""
+    browsers, programs = PathAction.Value("UNESCAPE_AND_REDIRECT"), PathAction.Value("REJECT_REQUEST")
+    return [
+        _listener("api", state.doors.api, _manager(state, "api", slashes=browsers, streams=100)),
+        _listener("proxy", state.doors.proxy, _manager(state, "proxy", slashes=programs, streams=100)),
+        _listener("network", state.doors.network, _manager(state, "network", slashes=programs, streams=1000)),
+    ]
+
+
+def _listener(name: str, address: Address, manager: hcm_pb2.HttpConnectionManager) -> listener_pb2.Listener:
+    host, port = address
+    network_filter = listener_components_pb2.Filter(
+        name="envoy.filters.network.http_connection_manager", typed_config=_packed(manager)
+    )
+    return listener_pb2.Listener(
+        name=name,
+        address=address_pb2.Address(socket_address=address_pb2.SocketAddress(address=host, port_value=port)),
+        filter_chains=[listener_components_pb2.FilterChain(filters=[network_filter])],
+        per_connection_buffer_limit_bytes=_number(BUFFER_BYTES),
+    )
+
+
+def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.HttpConnectionManager:
+    return hcm_pb2.HttpConnectionManager(
+        stat_prefix=name,
+        scoped_routes=_scoped_routes(),
+        http_filters=http_filters(state),
+        local_reply_config=_error_documents(),
+        early_header_mutation_extensions=[_untrusting()],
+        upgrade_configs=[hcm_pb2.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
+        use_remote_address=wrappers_pb2.BoolValue(value=True),
+        internal_address_config=hcm_pb2.HttpConnectionManager.InternalAddressConfig(),
+        server_header_transformation=hcm_pb2.HttpConnectionManager.APPEND_IF_ABSENT,
+        server_name="micro",
+        generate_request_id=wrappers_pb2.BoolValue(value=False),
+        normalize_path=wrappers_pb2.BoolValue(value=True),
+        merge_slashes=True,
+        path_with_escaped_slashes_action=slashes,
+        max_request_headers_kb=_number(32),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+            idle_timeout=duration_pb2.Duration(seconds=3600),
+            headers_with_underscores_action=protocol_pb2.HttpProtocolOptions.REJECT_REQUEST,
+            max_headers_count=_number(100),
+        ),
+        http2_protocol_options=protocol_pb2.Http2ProtocolOptions(
+            max_concurrent_streams=_number(streams),
+            initial_stream_window_size=_number(STREAM_WINDOW_BYTES),
+            initial_connection_window_size=_number(CONNECTION_WINDOW_BYTES),
+            connection_keepalive=protocol_pb2.KeepaliveSettings(
+                interval=duration_pb2.Duration(seconds=60), timeout=duration_pb2.Duration(seconds=20)
+            ),
+        ),
+        request_headers_timeout=duration_pb2.Duration(seconds=10),
+        stream_idle_timeout=duration_pb2.Duration(seconds=300),
+    )
+
+
+def _scoped_routes() -> hcm_pb2.ScopedRoutes:
+    key = hcm_pb2.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder(
+        header_value_extractor={"name": SCOPE_HEADER, "index": 0}
+    )
+    return hcm_pb2.ScopedRoutes(
+        name="scopes",
+        scope_key_builder=hcm_pb2.ScopedRoutes.ScopeKeyBuilder(fragments=[key]),
+        rds_config_source=ads(),
+        scoped_rds=hcm_pb2.ScopedRds(scoped_rds_config_source=ads()),
+    )
+
+
+def http_filters(state: State) -> list[hcm_pb2.HttpFilter]:
+    """The filters in their order: who is it, who is meant, in which tongue, may they, go."""
+    return [
+        _filter("envoy.filters.http.grpc_web", grpc_web_pb2.GrpcWeb()),
+        _filter(JWT, _token_check(state.jwks)),
+        _filter(LUA, lua_pb2.Lua(default_source_code={"inline_string": lua_source(state.base_domain, state.version)})),
+        _filter(TRANSCODER, transcoder_pb2.GrpcJsonTranscoder(proto_descriptor_bin=b"")),
+        _filter("envoy.filters.http.rbac", rbac_pb2.RBAC()),
+        _filter("envoy.filters.http.router", router_pb2.Router(suppress_envoy_headers=True)),
+    ]
+
+
+def lua_source(base_domain: str, version: str) -> str:
+    """The gateway's Lua with its settings in front."""
+    platform = ", ".join(f"[{json.dumps(package)}] = true" for package in PLATFORM_PACKAGES)
+    answer = json.dumps(json.dumps({"version": version}))
+    return (
+        f"settings = {{ base = {json.dumps(base_domain.lower())}, version = {answer}, platform = {{ {platform} }} }}\n"
+        + _lua_text()
+    )
+
+
+@cache
+def _lua_text() -> str:
+    return LUA_SOURCE.read_text()
+
+
+def _token_check(jwks: str) -> jwt_pb2.JwtAuthentication:
+    """Every token is checked, none is required here: the Lua knows whether the one who is called wants to see one."""
+    provider = jwt_pb2.JwtProvider(
+        local_jwks={"inline_string": jwks},
+        from_headers=[jwt_pb2.JwtHeader(name="authorization", value_prefix="Bearer ")],
+        forward=True,
+        payload_in_metadata="claims",
+        failed_status_in_metadata="failure",
+        clock_skew_seconds=1,
+        require_expiration=True,
+        jwt_cache_config={"jwt_cache_size": 1000},
+    )
+    either = jwt_pb2.JwtRequirementOrList(
+        requirements=[
+            jwt_pb2.JwtRequirement(provider_name="micro"),
+            jwt_pb2.JwtRequirement(allow_missing_or_failed={}),
+        ]
+    )
+    rule = jwt_pb2.RequirementRule(match={"prefix": "/"}, requires=jwt_pb2.JwtRequirement(requires_any=either))
+    return jwt_pb2.JwtAuthentication(providers={"micro": provider}, rules=[rule])
+
+
+def _untrusting() -> Any:
+    """Take away what a client may not say, and start every request in the scope that knows own domains."""
+    mutations: list[dict[str, Any]] = [{"remove": header} for header in UNTRUSTED_HEADERS]
+    scope = {"key": SCOPE_HEADER, "value": HOSTS}
+    mutations.append({"append": {"header": scope, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}})
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": _packed(header_mutation_pb2.HeaderMutation(mutations=mutations)),
+    }
+
+
+def _error_documents() -> hcm_pb2.LocalReplyConfig:
+    """Every error of the gateway's own is Micro's error document; for gRPC it is the status message."""
+    return hcm_pb2.LocalReplyConfig(mappers=[_mapper(status) for status in ERRORS])
+
+
+def _mapper(status: HTTPStatus) -> hcm_pb2.ResponseMapper:
+    document = struct_pb2.Struct()
+    document.update({"id": "gateway", "code": int(status), "detail": "%LOCAL_REPLY_BODY%", "status": status.phrase})
+    comparison = accesslog_pb2.ComparisonFilter(
+        op=accesslog_pb2.ComparisonFilter.EQ,
+        value={"default_value": int(status), "runtime_key": "gateway.error_documents"},
+    )
+    return hcm_pb2.ResponseMapper(
+        filter=accesslog_pb2.AccessLogFilter(status_code_filter={"comparison": comparison}),
+        body_format_override=substitution_format_string_pb2.SubstitutionFormatString(json_format=document),
+    )
+
+
+def _filter(name: str, config: Message) -> hcm_pb2.HttpFilter:
+    return hcm_pb2.HttpFilter(name=name, typed_config=_packed(config))
+
+
+def _packed(message: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message, deterministic=True)
+    return packed
+
+
+def _number(value: int) -> wrappers_pb2.UInt32Value:
+    return wrappers_pb2.UInt32Value(value=value)

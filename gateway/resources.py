@@ -1,0 +1,60 @@
+"""Envoy's resources as values: names, versions that are digests of the content, and the packed message."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+
+PREFIX = "type.googleapis.com/"
+CLUSTER = PREFIX + "envoy.config.cluster.v3.Cluster"
+ENDPOINTS = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER = PREFIX + "envoy.config.listener.v3.Listener"
+SCOPE = PREFIX + "envoy.config.route.v3.ScopedRouteConfiguration"
+ROUTES = PREFIX + "envoy.config.route.v3.RouteConfiguration"
+TYPES = (CLUSTER, ENDPOINTS, LISTENER, SCOPE, ROUTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of Envoy's, ready to send. Equal content has equal versions, in every process and on every day."""
+
+    type_url: str
+    name: str
+    version: str
+    value: bytes
+
+    @classmethod
+    def of(cls, name: str, message: Message) -> Resource:
+        """The resource `name` with the content of `message`."""
+        value = message.SerializeToString(deterministic=True)
+        return cls(PREFIX + message.DESCRIPTOR.full_name, name, hashlib.sha256(value).hexdigest()[:20], value)
+
+    def packed(self) -> any_pb2.Any:
+        """The content with its type."""
+        return any_pb2.Any(type_url=self.type_url, value=self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Everything that Envoy should have at a registry revision, by type and name."""
+
+    revision: int
+    by_type: Mapping[str, Mapping[str, Resource]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, revision: int, resources: Iterable[Resource]) -> Resources:
+        """The resources sorted into their types."""
+        by_type: dict[str, dict[str, Resource]] = {type_url: {} for type_url in TYPES}
+        for resource in resources:
+            by_type[resource.type_url][resource.name] = resource
+        return cls(revision, by_type)
+
+    def __getitem__(self, type_url: str) -> Mapping[str, Resource]:
+        return self.by_type.get(type_url, {})
+
+    def __len__(self) -> int:
+        return sum(len(resources) for resources in self.by_type.values())

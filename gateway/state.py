@@ -1,0 +1,74 @@
+"""What the gateway's configuration is made from: plain values, read once, then handed to `snapshot.build`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Protocol = Literal["grpc", "http"]
+Address = tuple[str, int]
+
+DEFAULT_NAMESPACE = "micro"
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The addresses that Envoy listens on: the API gateway, the identity proxy, the service network."""
+
+    api: Address
+    proxy: Address
+    network: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of a namespace with the endpoints of all its versions. `descriptors` is a FileDescriptorSet or b""."""
+
+    namespace: str
+    name: str
+    protocol: Protocol
+    endpoints: tuple[Address, ...]
+    descriptors: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One consistent picture of the platform. `domains` maps own hosts to the namespace they belong to."""
+
+    revision: int
+    doors: Doors
+    base_domain: str
+    jwks: str
+    sidecars: tuple[str, ...]
+    version: str = ""
+    namespaces: frozenset[str] = frozenset()
+    domains: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[Service, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a service as the registry has it."""
+
+    service: Service
+    version: str
+
+
+def merged(versions: Iterable[Version]) -> tuple[Service, ...]:
+    """One service per name out of its versions: `latest`, or else the last by name, says what it speaks and offers.
+
+    Endpoints of a version that speaks another protocol are left out: one cluster speaks one protocol.
+    """
+    groups: dict[tuple[str, str], list[Version]] = {}
+    for each in versions:
+        groups.setdefault((each.service.namespace, each.service.name), []).append(each)
+    return tuple(_merge(group) for _, group in sorted(groups.items()))
+
+
+def _merge(group: list[Version]) -> Service:
+    served = [each for each in group if each.service.endpoints] or group
+    lead = max(served, key=lambda each: (each.version == "latest", each.version)).service
+    alike = [each.service for each in group if each.service.protocol == lead.protocol]
+    endpoints = tuple(sorted({endpoint for service in alike for endpoint in service.endpoints}))
+    return Service(lead.namespace, lead.name, lead.protocol, endpoints, lead.descriptors)

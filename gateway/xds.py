@@ -1,0 +1,145 @@
+"""Envoy's control plane: the current resources, handed to every Envoy that asks on the delta ADS stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from envoy.service.discovery.v3 import discovery_pb2
+
+from . import snapshot
+from .ads import Session
+from .resources import ROUTES, Resource, Resources
+from .state import State
+
+logger = logging.getLogger(__name__)
+
+METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+Request = discovery_pb2.DeltaDiscoveryRequest
+Response = discovery_pb2.DeltaDiscoveryResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """One Envoy's word: it has applied `revision` (None: nothing yet), and its stream is open or not."""
+
+    envoy_id: str
+    pid: int
+    revision: int | None
+    connected: bool
+
+
+class ControlPlane:
+    """Holds what Envoys should have and the streams of those that are connected."""
+
+    def __init__(self, *, heard: Callable[[Ack], None], good: Callable[[Resources], None]) -> None:
+        """`heard` gets every change in what an Envoy has applied; `good` gets resources that an Envoy has applied whole."""
+        self._heard = heard
+        self._good = good
+        self._state: State | None = None
+        self._resources: Resources | None = None
+        self._refused: frozenset[str] = frozenset()
+        self._inboxes: set[asyncio.Queue[Request | None]] = set()
+        self._published = asyncio.Event()
+
+    def publish(self, state: State) -> None:
+        """Make `state` what every Envoy should have."""
+        self._state = state
+        self.offer(snapshot.build(state, refused=self._refused))
+
+    def offer(self, resources: Resources) -> None:
+        """Make `resources` what every Envoy should have, as they are."""
+        self._resources = resources
+        self._published.set()
+        for inbox in self._inboxes:
+            inbox.put_nowait(None)
+
+    async def stream(self, requests: AsyncIterator[Request], context: grpc.aio.ServicerContext) -> AsyncIterator[Response]:
+        """One Envoy's stream, for as long as it lasts."""
+        await self._published.wait()
+        inbox: asyncio.Queue[Request | None] = asyncio.Queue()
+        self._inboxes.add(inbox)
+        reader = asyncio.create_task(_pump(requests, inbox))
+        session = Session(self._current())
+        told: Ack | None = None
+        try:
+            while not reader.done() or not inbox.empty():
+                request = await inbox.get()
+                session.resources = self._current()
+                if request is not None:
+                    session.receive(request)
+                self._note_refusals(session.take_refusals())
+                for response in session.responses():
+                    yield response
+                told = self._tell(session, told)
+        finally:
+            reader.cancel()
+            self._inboxes.discard(inbox)
+            if told:
+                self._heard(Ack(told.envoy_id, told.pid, told.revision, connected=False))
+
+    def _current(self) -> Resources:
+        assert self._resources is not None  # noqa: S101 - a stream begins when something was published
+        return self._resources
+
+    def _tell(self, session: Session, told: Ack | None) -> Ack | None:
+        if not session.envoy_id:
+            return told
+        applied = session.applied_revision()
+        revision = applied if applied is not None else told.revision if told else None
+        ack = Ack(session.envoy_id, session.pid, revision, connected=True)
+        if ack != told:
+            self._heard(ack)
+            if applied is not None:
+                self._good(session.resources)
+        return ack
+
+    def _note_refusals(self, refused: list[Resource]) -> None:
+        """Services whose routes were refused get routes without a transcoder: only what they brought can be at fault."""
+        names = {each.name for each in refused if each.type_url == ROUTES}
+        if self._state is None or not names:
+            return
+        fresh = {
+            snapshot.fingerprint(service)
+            for service in self._state.services
+            if f"service/{service.namespace}/{service.name}" in names and service.descriptors
+        } - self._refused
+        if fresh:
+            self._refused |= fresh
+            self.publish(self._state)
+
+
+async def _pump(requests: AsyncIterator[Request], inbox: asyncio.Queue[Request | None]) -> None:
+    try:
+        async for request in requests:
+            inbox.put_nowait(request)
+    finally:
+        inbox.put_nowait(None)
+
+
+@contextlib.asynccontextmanager
+async def serving(control_plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
+    """Serve `control_plane` on a Unix socket while the block runs."""
+    server = grpc.aio.server(
+        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
+    )
+    handler = grpc.stream_stream_rpc_method_handler(
+        control_plane.stream,
+        request_deserializer=Request.FromString,
+        response_serializer=Response.SerializeToString,
+    )
+    service, method = METHOD[1:].split("/")
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+    socket.unlink(missing_ok=True)
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    socket.chmod(0o600)
+    try:
+        yield
+    finally:
+        await server.stop(0.2)

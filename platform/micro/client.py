@@ -1,0 +1,227 @@
+"""Calls to any service by name."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from google.protobuf.message import Message
+
+from . import codec, errors, home, wire
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import MethodDescriptor
+
+    from .proto import registry_pb2
+
+TIMEOUT_S = 5.0
+
+M = TypeVar("M", bound=Message)
+
+
+class Client:
+    """A server, a namespace and an identity to call with.
+
+        Client().call("helloworld", "Helloworld.Call", {"name": "Joe"})["msg"]
+
+    Without arguments: where and who the process is by its MICRO_* variables, else by `micro env` and `micro login`.
+    Safe to share between threads.
+    """
+
+    def __init__(self, address: str = "", *, namespace: str = "", target: home.Target | None = None) -> None:
+        from . import identity
+
+        self._target = target or home.target(address=address, namespace=namespace)
+        self._connection = wire.Connection(self._target.address)
+        self._identity = identity.of_this_process(self._target)
+        self._methods: dict[tuple[str, str], dict[str, MethodDescriptor]] = {}
+
+    @property
+    def address(self) -> str:
+        return self._target.address
+
+    @property
+    def namespace(self) -> str:
+        return self._target.namespace
+
+    def call(
+        self,
+        service: str,
+        endpoint: str,
+        request: Mapping[str, Any] | None = None,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> dict[str, Any]:
+        """The answer of `Handler.Method`, as JSON has it: 64-bit integers are strings, bytes are base64.
+
+        Raises an Error of micro.errors: the one the service raised, or Unavailable, NotFound, Unimplemented on the way.
+        """
+        path = wire.path(service, endpoint)
+        encode, decode, content_type = self._codec(service, endpoint)
+        data = self._connection.unary(
+            path,
+            encode(request or {}),
+            metadata=self._metadata(service, content_type, metadata, timeout_s=timeout_s),
+            timeout_s=timeout_s,
+        )
+        return decode(data)
+
+    def stream(
+        self,
+        service: str,
+        endpoint: str,
+        requests: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None,
+        *,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The answers of a method that streams, as they come. Leave the loop, and the call ends."""
+        path = wire.path(service, endpoint)
+        encode, decode, content_type = self._codec(service, endpoint)
+        sent = [requests or {}] if requests is None or isinstance(requests, Mapping) else requests
+        replies = self._connection.stream(
+            path, map(encode, sent), metadata=self._metadata(service, content_type, metadata)
+        )
+        yield from map(decode, replies)
+
+    def invoke(
+        self,
+        service: str,
+        endpoint: str,
+        request: Message,
+        returns: type[M],
+        *,
+        anonymous: bool = False,
+        timeout_s: float = TIMEOUT_S,
+    ) -> M:
+        """`call` for who has the messages' classes."""
+        metadata = self._metadata(service, codec.PROTOBUF, anonymous=anonymous, timeout_s=timeout_s)
+        path = wire.path(service, endpoint)
+        data = self._connection.unary(path, request.SerializeToString(), metadata=metadata, timeout_s=timeout_s)
+        return returns.FromString(data)
+
+    def invoke_stream(self, service: str, endpoint: str, requests: Iterable[Message], returns: type[M]) -> Iterator[M]:
+        """`stream` for who has the messages' classes."""
+        encoded = (request.SerializeToString() for request in requests)
+        metadata = self._metadata(service, codec.PROTOBUF)
+        for data in self._connection.stream(wire.path(service, endpoint), encoded, metadata=metadata):
+            yield returns.FromString(data)
+
+    def services(self, name: str) -> list[registry_pb2.Service]:
+        """Every version of a service as the registry has it, in its own domain. Raises NotFound."""
+        from . import registry
+
+        return registry.service(name, domain=self._domain(name), client=self)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _domain(self, service: str) -> str:
+        return home.DEFAULT_NAMESPACE if service in wire.PLATFORM_SERVICES else self.namespace
+
+    def _metadata(
+        self,
+        service: str,
+        content_type: str,
+        extra: Mapping[str, str] | None = None,
+        *,
+        anonymous: bool = False,
+        timeout_s: float | None = None,
+    ) -> wire.Metadata:
+        sent = {
+            "x-content-type": content_type,
+            "micro-namespace": self._domain(service),
+            "micro-from-service": os.environ.get("MICRO_SERVICE_NAME") or "micro",
+            "micro-trace-id": _trace_id(),
+        }
+        if timeout_s is not None:
+            sent["timeout"] = str(int(timeout_s * 1e9))
+        if not anonymous and (token := self._identity.access_token(self)):
+            sent["authorization"] = f"Bearer {token}"
+        return tuple((sent | {key.lower(): value for key, value in (extra or {}).items()}).items())
+
+    def _codec(
+        self, service: str, endpoint: str
+    ) -> tuple[Callable[[Mapping[str, Any]], bytes], Callable[[bytes], dict[str, Any]], str]:
+        """Protobuf where the registry knows the method's messages, JSON frames where it knows none of the service's."""
+        methods = self._described(service)
+        if not methods:
+            return _to_json, _from_json, codec.JSON
+        if endpoint not in methods:
+            self._methods.pop((self.namespace, service))
+            methods = self._described(service)
+        if endpoint not in methods:
+            raise errors.Unimplemented(f"unknown service {endpoint}")
+        return (*_protobuf(methods[endpoint]), codec.PROTOBUF)
+
+    def _described(self, service: str) -> dict[str, MethodDescriptor]:
+        """The service's methods by `Handler.Method`; none when the registry does not know them."""
+        key = self.namespace, service
+        if key not in self._methods:
+            try:
+                found = next((known.descriptors for known in self.services(service) if known.descriptors), b"")
+            except errors.NotFound:
+                return {}
+            self._methods[key] = methods_in(found)
+        return self._methods[key]
+
+
+@functools.cache
+def default() -> Client:
+    """The client of this process."""
+    return Client()
+
+
+def methods_in(descriptors: bytes) -> dict[str, MethodDescriptor]:
+    """The methods that a serialized FileDescriptorSet describes, by `Handler.Method`."""
+    from google.protobuf import descriptor_pb2, descriptor_pool
+
+    pool = descriptor_pool.DescriptorPool()
+    files = descriptor_pb2.FileDescriptorSet.FromString(descriptors).file
+    for file in files:
+        pool.Add(file)
+    services = [service for file in files for service in pool.FindFileByName(file.name).services_by_name.values()]
+    return {f"{service.name}.{method.name}": method for service in services for method in service.methods}
+
+
+def _protobuf(
+    method: MethodDescriptor,
+) -> tuple[Callable[[Mapping[str, Any]], bytes], Callable[[bytes], dict[str, Any]]]:
+    from google.protobuf import message_factory
+
+    request = message_factory.GetMessageClass(method.input_type)
+    reply = message_factory.GetMessageClass(method.output_type)
+
+    def encode(fields: Mapping[str, Any]) -> bytes:
+        return codec.from_dict(request, fields).SerializeToString()
+
+    def decode(data: bytes) -> dict[str, Any]:
+        return codec.to_dict(reply.FromString(data))
+
+    return encode, decode
+
+
+def _to_json(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(fields)).encode()
+
+
+def _from_json(data: bytes) -> dict[str, Any]:
+    try:
+        reply = json.loads(data or b"{}")
+    except ValueError:
+        reply = None
+    if not isinstance(reply, dict):
+        raise errors.Internal("The answer is not a JSON object.", id="go.micro.client")
+    return reply
+
+
+def _trace_id() -> str:
+    """The trace of the call being answered, else a new one."""
+    from .context import Context
+
+    context = Context.current()
+    return (context and context.metadata.get("micro-trace-id")) or str(uuid.uuid4())

@@ -1,0 +1,97 @@
+"""`~/.micro/tokens`: one line for each login, in Micro 3's format.
+
+micro://<proxy address>/<namespace>/<account id>:<base64 of the token as JSON>
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import home
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token, what renews it, and when it was made and ends (unix seconds)."""
+
+    access_token: str
+    refresh_token: str
+    created: int
+    expiry: int
+
+
+def read(target: home.Target) -> Token | None:
+    """The token of whoever is logged in at `target`; None when nobody is."""
+    account = target.config.get(f"{target.environment}.current-user")
+    if saved := _load().get(_key(target, account)):
+        return saved
+    return _from_old_config(target)
+
+
+def save(target: home.Target, *, account: str, token: Token) -> None:
+    """Keep `token`, and remember `account` as the one logged in."""
+    with home.locked(_path()):
+        _store(_load() | {_key(target, account): token})
+    if target.config.get(f"{target.environment}.current-user") != account:
+        target.config.set(f"{target.environment}.current-user", account)
+
+
+def remove(target: home.Target) -> None:
+    """Forget whoever is logged in at `target`."""
+    account = target.config.get(f"{target.environment}.current-user")
+    with home.locked(_path()):
+        kept = _load()
+        if kept.pop(_key(target, account), None):
+            _store(kept)
+    for old in ("token", "refresh-token", "expiry"):
+        if target.config.get(f"micro.auth.{target.environment}.{old}"):
+            target.config.set(f"micro.auth.{target.environment}.{old}", "")
+    if account:
+        target.config.set(f"{target.environment}.current-user", "")
+
+
+def _path() -> Path:
+    return home.folder() / "tokens"
+
+
+def _key(target: home.Target, account: str) -> str:
+    return f"micro://{target.address}/{target.namespace}/{account}"
+
+
+def _load() -> dict[str, Token]:
+    try:
+        lines = _path().read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    return {key: token for line in lines if (key := line.rpartition(":")[0]) and (token := _parse(line))}
+
+
+def _parse(line: str) -> Token | None:
+    """None for a line that is damaged: a login that cannot be read is a login that is not there."""
+    try:
+        fields = json.loads(base64.b64decode(line.rpartition(":")[2]))
+        return Token(
+            fields["access_token"], fields["refresh_token"], int(fields.get("created", 0)), int(fields.get("expiry", 0))
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _store(tokens: dict[str, Token]) -> None:
+    lines = [
+        f"{key}:{base64.b64encode(json.dumps(asdict(token)).encode()).decode()}\n" for key, token in tokens.items()
+    ]
+    home.write_private(_path(), "".join(lines))
+
+
+def _from_old_config(target: home.Target) -> Token | None:
+    """Tokens were once kept in the config file."""
+    prefix = f"micro.auth.{target.environment}"
+    refresh = target.config.get(f"{prefix}.refresh-token")
+    if not refresh:
+        return None
+    expiry = target.config.get(f"{prefix}.expiry")
+    return Token(target.config.get(f"{prefix}.token"), refresh, 0, int(expiry) if expiry.isdigit() else 0)

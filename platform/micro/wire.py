@@ -1,0 +1,181 @@
+"""gRPC as Micro speaks it: where a path leads, how an address is dialled, and how an error travels."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from . import errors
+from .proto import errors_pb2, status_pb2
+
+PLATFORM_SERVICES = frozenset(
+    {"api", "auth", "broker", "config", "events", "network", "proxy", "registry", "router", "runtime", "store"}
+)
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_DETAIL_CHARACTERS = 3000  # an error travels in HTTP/2 headers, twice, and those end at 16 KB
+STATUS_KEY = "grpc-status-details-bin"
+ERROR_TYPE = "type.googleapis.com/errors.Error"
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+class Unreachable(errors.Unavailable):
+    """Nobody answers at the server's address."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"Failed to connect to micro server at {address}")
+        self.address = address
+
+
+# Each error class of the tree once, by its HTTP status and by its gRPC status.
+_BY_CODE = {kind.http: kind for kind in errors.Error.__subclasses__()}
+_BY_STATUS = {kind.status: kind for kind in errors.Error.__subclasses__()}
+
+
+def path(service: str, endpoint: str) -> str:
+    """`/<service>.<Handler>/<Method>`. Raises InvalidArgument for an endpoint that is not `Handler.Method`."""
+    if endpoint.startswith("/"):
+        return endpoint
+    handler, dot, method = endpoint.partition(".")
+    if not (handler and dot and method) or "." in method or "/" in endpoint:
+        raise errors.InvalidArgument(f'malformed method name: "{endpoint}"')
+    return f"/{service}.{handler}/{method}" if service else f"/{handler}/{method}"
+
+
+class Connection:
+    """Calls with encoded messages to one address. Safe to share between threads; dials at the first call."""
+
+    def __init__(self, address: str) -> None:
+        self.address, self._secure = dialled(address)
+
+    @cached_property
+    def _channel(self) -> grpc.Channel:
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ]
+        if _is_loopback(self.address):
+            options.append(("grpc.enable_http_proxy", 0))
+        if self._secure:
+            return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(_system_roots()), options)
+        return grpc.insecure_channel(self.address, options)
+
+    def unary(self, path: str, request: bytes, *, metadata: Metadata, timeout_s: float | None) -> bytes:
+        call = self._channel.unary_unary(path, None, None)
+        with self._translating():
+            reply: bytes = call(request, timeout=timeout_s, metadata=metadata)
+            return reply
+
+    def stream(
+        self, path: str, requests: Iterable[bytes], *, metadata: Metadata, timeout_s: float | None = None
+    ) -> Iterator[bytes]:
+        """Replies as they come. Every stream is opened in both directions, whatever the method declares."""
+        call = self._channel.stream_stream(path, None, None)
+        with self._translating():
+            replies = call(iter(requests), timeout=timeout_s, metadata=metadata)
+            try:
+                yield from replies
+            finally:
+                replies.cancel()
+
+    def close(self) -> None:
+        if "_channel" in self.__dict__:
+            self._channel.close()
+
+    @contextlib.contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+
+    def _translated(self, error: grpc.RpcError) -> errors.Error:
+        text = error.details() or ""
+        if error.code() is grpc.StatusCode.UNAVAILABLE and _was_not_reached(text):
+            return Unreachable(self.address)
+        return from_status(error.code(), text, error.trailing_metadata() or ())
+
+
+def _was_not_reached(text: str) -> bool:
+    return any(
+        sign in text for sign in ("failed to connect", "Failed to connect", "DNS resolution failed", "Name resolution")
+    )
+
+
+def dialled(address: str) -> tuple[str, bool]:
+    """`host:port`, and whether it takes TLS: with https://, on port 443, or when no port is given."""
+    secure = address.startswith("https://")
+    address = address.removeprefix("https://").removeprefix("http://").rstrip("/")
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        return f"{address}:443", True
+    return f"{host or '127.0.0.1'}:{port}", secure or port == "443"
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _system_roots() -> bytes | None:
+    """This system's certificate authorities; None means those that come with grpcio."""
+    file = ssl.get_default_verify_paths().cafile
+    if not file:
+        return None
+    with open(file, "rb") as roots:  # noqa: PTH123
+        return roots.read()
+
+
+def to_status(error: errors.Error) -> tuple[grpc.StatusCode, str, Metadata]:
+    """An error as it travels: gRPC status, Micro's JSON as the message, `errors.Error` in the details."""
+    error.detail = error.detail[:MAX_DETAIL_CHARACTERS]
+    message = error.as_json()
+    inner = errors_pb2.Error(id=error.id, code=error.http, detail=error.detail, status=HTTPStatus(error.http).phrase)
+    details = status_pb2.Status(code=error.status.value[0], message=message)
+    details.details.add(type_url=ERROR_TYPE, value=inner.SerializeToString())
+    return error.status, message, ((STATUS_KEY, details.SerializeToString()),)
+
+
+def from_status(status: grpc.StatusCode, text: str, trailers: Iterable[tuple[str, str | bytes]] = ()) -> errors.Error:
+    """The error somebody raised: from the details, else from JSON in the message, else from the status alone."""
+    found = _in_details(trailers) or _in_message(text)
+    if found:
+        id, code, detail = found
+        return _BY_CODE.get(code, errors.Internal)(detail, id=id)
+    return _BY_STATUS.get(status, errors.Internal)(text or status.name, id="go.micro.client")
+
+
+def _in_details(trailers: Iterable[tuple[str, str | bytes]]) -> tuple[str, int, str] | None:
+    data = next((value for key, value in trailers if key == STATUS_KEY), None)
+    if not isinstance(data, bytes):
+        return None
+    try:
+        for detail in status_pb2.Status.FromString(data).details:
+            if detail.type_url.endswith("/errors.Error"):
+                inner = errors_pb2.Error.FromString(detail.value)
+                return inner.id, inner.code, inner.detail
+    except DecodeError:
+        return None
+    return None
+
+
+def _in_message(text: str) -> tuple[str, int, str] | None:
+    """Micro 3.0 wrote the keys capitalised, later versions do not."""
+    try:
+        fields = {str(key).lower(): value for key, value in json.loads(text).items()}
+        code = int(fields["code"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return (str(fields.get("id", "")), code, str(fields.get("detail", ""))) if code > 0 else None

@@ -1,0 +1,164 @@
+"""Changes of the registry. Each takes the next revision and wakes the readers when it commits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import psutil
+from django.db import connection, transaction
+from django.utils.timezone import now
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.message import DecodeError
+
+from micro.errors import InvalidArgument, NotFound
+from tenants.models import Namespace
+from tenants.scoping import NamespacedQuerySet
+
+from . import models
+from .records import CHANNEL, Node, acknowledgements, current_revision, live
+
+MAX_DESCRIPTOR_BYTES = 4 * 1024 * 1024
+GONE_AFTER = timedelta(seconds=60)  # an Envoy that was not heard of for so long, and has no process, is gone
+ORPHAN_AGE = timedelta(hours=1)
+
+
+@transaction.atomic
+def register(  # noqa: PLR0913 - a registration is these facts
+    *,
+    namespace: str,
+    service: str,
+    version: str,
+    protocol: str,
+    node: Node,
+    descriptors: bytes = b"",
+    ttl: timedelta | None = None,
+    advertised: bytes = b"",
+) -> int:
+    """Make `node` part of a version of a service; the revision that holds it.
+
+    Registering the same again changes nothing but the lease, and wakes nobody. Without `ttl` the runner answers for the
+    node's life, with it the node is dropped when it is not registered again in time. Raises NotFound for an unknown
+    namespace, InvalidArgument for descriptors that are none.
+    """
+    facts = {
+        "service": service,
+        "version": version,
+        "protocol": protocol,
+        "host": node.host,
+        "port": node.port,
+        "metadata": dict(node.metadata),
+        "descriptors_id": _keep(descriptors),
+        "advertised": advertised,
+        "is_leased": ttl is not None,
+    }
+    known = models.Node.objects.in_namespace(namespace).filter(live(), node_id=node.id).first()
+    if known is not None and all(_plain(getattr(known, name)) == value for name, value in facts.items()):
+        _renew(known, ttl)
+        return current_revision()
+    if not Namespace.objects.filter(slug=namespace).exists():
+        raise NotFound(f"Namespace {namespace!r} does not exist.")
+    revision = _advance()
+    rows = models.Node.objects.across_namespaces()
+    row, _ = rows.update_or_create(namespace_id=namespace, node_id=node.id, defaults={**facts, "revision": revision})
+    _renew(row, ttl)
+    return revision
+
+
+@transaction.atomic
+def deregister(*, namespace: str, node_ids: Collection[str], leased_only: bool = False) -> int:
+    """Drop nodes; the revision that is without them. Unknown ids are no error.
+
+    With `leased_only` the nodes that the runner answers for stay: what a service may do for itself.
+    """
+    rows = models.Node.objects.in_namespace(namespace).filter(node_id__in=node_ids)
+    return _drop(rows.filter(is_leased=True) if leased_only else rows)
+
+
+@transaction.atomic
+def prune(*, at: datetime) -> int:
+    """Drop leased nodes whose lease has lapsed and descriptors that nobody has; the revision afterwards."""
+    rows = models.Node.objects.across_namespaces().filter(is_leased=True).exclude(lease__expires_at__gt=at)
+    revision = _drop(rows)
+    models.DescriptorSet.objects.filter(nodes=None, created_at__lt=at - ORPHAN_AGE).delete()
+    return revision
+
+
+def record_ack(*, envoy_id: str, pid: int, revision: int, connected: bool, at: datetime) -> None:
+    """Note how far an Envoy has followed (0: not yet), and whether its stream is open."""
+    models.EnvoyAck.objects.update_or_create(
+        envoy_id=envoy_id, defaults={"pid": pid, "revision": revision, "connected": connected, "at": at}
+    )
+
+
+def acknowledged(revision: int, *, at: datetime) -> bool:
+    """Whether there is a live Envoy, and every live Envoy has acknowledged `revision` or a later one.
+
+    An Envoy that was not heard of for 60 s and whose process is gone does not count. Processes are looked up on this
+    machine: an xds that serves Envoys elsewhere must renew their acknowledgements more often than that.
+    """
+    alive = [ack for ack in acknowledgements() if _is_alive(ack, at)]
+    return bool(alive) and all(ack.revision >= revision for ack in alive)
+
+
+def _is_alive(ack: models.EnvoyAck, at: datetime) -> bool:
+    return ack.at > at - GONE_AFTER or _has_process(ack)
+
+
+def _has_process(ack: models.EnvoyAck) -> bool:
+    """Whether the process that was heard of then still runs, rather than a later one that got its number."""
+    try:
+        return psutil.Process(ack.pid).create_time() <= ack.at.timestamp() + 1
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _plain(value: object) -> object:
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+def _keep(descriptors: bytes) -> str | None:
+    """The digest under which the descriptors are kept; None for none."""
+    if not descriptors:
+        return None
+    if len(descriptors) > MAX_DESCRIPTOR_BYTES:
+        raise InvalidArgument(f"The descriptors are larger than {MAX_DESCRIPTOR_BYTES} bytes.")
+    digest = hashlib.sha256(descriptors).hexdigest()
+    if not models.DescriptorSet.objects.filter(pk=digest).exists():
+        try:
+            FileDescriptorSet.FromString(descriptors)
+        except DecodeError:
+            raise InvalidArgument("The descriptors are not a FileDescriptorSet.") from None
+        models.DescriptorSet.objects.bulk_create(
+            [models.DescriptorSet(sha256=digest, content=descriptors)], ignore_conflicts=True
+        )
+    return digest
+
+
+def _renew(row: models.Node, ttl: timedelta | None) -> None:
+    if ttl is None:
+        models.Lease.objects.filter(node=row).delete()
+    else:
+        models.Lease.objects.update_or_create(node=row, defaults={"expires_at": now() + ttl})
+
+
+def _drop(rows: NamespacedQuerySet[models.Node]) -> int:
+    """Delete nodes, and advance only when there were some."""
+    if not rows.exists():
+        return current_revision()
+    revision = _advance()
+    rows.delete()
+    return revision
+
+
+def _advance() -> int:
+    """Take the next revision, and with it the lock that orders all changes until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO registry_revision AS r (id, value) VALUES (1, 1) "
+            "ON CONFLICT (id) DO UPDATE SET value = r.value + 1 RETURNING value"
+        )
+        (revision,) = cursor.fetchone()
+        cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+    return int(revision)

@@ -1,0 +1,135 @@
+"""Brings the database to where this version of the platform needs it."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import psycopg
+from django.conf import settings
+from django.core.management import call_command
+from django.db import Error as DatabaseError
+from django.db import ProgrammingError, connection
+from django.db.migrations.loader import MigrationLoader
+from django_tenants.utils import get_public_schema_name, schema_context
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from project.settings.base import DEFAULT_ADMIN_PASSWORD, LOCAL
+from project.waiting import NotReady, wait_for
+from tenants import operations
+from tenants.models import Namespace, User
+
+from .errors import CannotRun
+
+DATABASE_WITHIN = timedelta(seconds=30)
+MAINTENANCE_DATABASE = "postgres"
+PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining connection slots")
+
+
+def prepare() -> str:
+    """Wait for the database, create it, migrate every schema, make the first admin; what was done, in a few words.
+
+    Raises CannotRun with a sentence that names what is wrong.
+    """
+    began = time.monotonic()
+    create_database(settings.DATABASE_URL)
+    try:
+        pending = _pending_migrations()
+        if pending:
+            call_command("migrate_schemas", verbosity=0, interactive=False)
+        with schema_context(get_public_schema_name()):  # migrating leaves the connection in the last one it touched
+            _make_first_admin()
+    except DatabaseError as error:
+        raise CannotRun(
+            f"The database is damaged, or not micro's ({_first_line(error)}): restore a backup, or empty it."
+        ) from error
+    return f"{pending} migrations, {time.monotonic() - began:.1f} s"
+
+
+def create_database(url: str, within: timedelta = DATABASE_WITHIN) -> None:
+    """Wait for the server that `url` names, and make the database when it has none of that name."""
+    refusals: list[psycopg.OperationalError] = []
+
+    def exists() -> bool:
+        try:
+            _connect_or_create(url)
+        except psycopg.OperationalError as error:
+            if not _is_refusal(error):
+                raise
+            refusals.append(error)
+        return True
+
+    try:
+        wait_for("Postgres", exists, within)
+    except NotReady as error:
+        raise CannotRun(
+            f"The database does not answer ({_first_line(error)}): start it, or correct DATABASE_URL."
+        ) from None
+    if refusals:
+        raise CannotRun(f"The database refuses us ({_first_line(refusals[0])}): correct DATABASE_URL.")
+
+
+def _connect_or_create(url: str) -> None:
+    name = str(conninfo_to_dict(url).get("dbname") or "micro")
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except psycopg.OperationalError as missing:
+        try:
+            with psycopg.connect(make_conninfo(url, dbname=MAINTENANCE_DATABASE, connect_timeout=3)) as server:
+                server.autocommit = True
+                if server.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None:
+                    raise missing
+                server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except psycopg.OperationalError:
+            raise missing from None
+
+
+def _is_refusal(error: psycopg.OperationalError) -> bool:
+    """Whether the server said no, and waiting will not help."""
+    return "FATAL" in str(error) and not any(passing in str(error) for passing in PASSING)
+
+
+def _pending_migrations() -> int:
+    """How many migrations a schema lacks, at most. Raises CannotRun when the database has some that we do not know."""
+    loader = MigrationLoader(connection)
+    known, applied = set(loader.disk_migrations or {}), set(loader.applied_migrations or {})
+    if newer := sorted(key for key in applied - known if key[0] in loader.migrated_apps):
+        raise CannotRun(
+            f"The database was made by a newer version (it has the migration {'.'.join(newer[0])}): "
+            f"run that version, or restore a backup of this one's."
+        )
+    return len(known - applied) or _pending_in_namespaces(len(known))
+
+
+def _pending_in_namespaces(expected: int) -> int:
+    """How many migrations the most backward namespace lacks, when an earlier run was cut short."""
+    schemas = list(Namespace.objects.values_list("schema_name", flat=True))
+    counts = sql.SQL(" UNION ALL ").join(
+        sql.SQL("SELECT count(*) AS n FROM {}.django_migrations").format(sql.Identifier(schema)) for schema in schemas
+    )
+    if not schemas:
+        return 0
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL("SELECT min(n) FROM ({}) AS counts").format(counts))
+            return max(0, expected - int(cursor.fetchone()[0]))
+    except ProgrammingError:  # a namespace whose schema has no migrations at all
+        return expected
+
+
+def _make_first_admin() -> None:
+    admin = User.objects.filter(username="admin").first()
+    if settings.MICRO_PROFILE != LOCAL:
+        if admin is None and not settings.MICRO_ADMIN_PASSWORD:
+            raise CannotRun("There is no admin yet, and no default password for one: set MICRO_ADMIN_PASSWORD.")
+        if admin is not None and admin.check_password(DEFAULT_ADMIN_PASSWORD):
+            raise CannotRun(
+                f"The user admin still has the default password, which the profile {settings.MICRO_PROFILE} refuses: "
+                f"change it with `manage.py changepassword admin`."
+            )
+    operations.bootstrap(admin_password=settings.MICRO_ADMIN_PASSWORD)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")

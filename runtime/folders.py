@@ -1,0 +1,82 @@
+"""Where the runtime keeps its files under MICRO_HOME. Names are derived from rows, so that a second attempt finds the first one's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def home() -> Path:
+    """The state folder of this server."""
+    return Path(settings.MICRO_HOME)
+
+
+def builds(namespace: str) -> Path:
+    """The folder of a namespace's builds, one folder each, named by deployment."""
+    return home() / "builds" / namespace
+
+
+def build(namespace: str, deployment_id: UUID) -> Path:
+    """The folder of one build: its source and, once it is finished, its plan."""
+    return builds(namespace) / str(deployment_id)
+
+
+def environments(namespace: str) -> Path:
+    """The folder of a namespace's Python environments, named by the hash of what they hold."""
+    return _made(home() / "environments" / namespace)
+
+
+def archives(namespace: str) -> Path:
+    """The folder of a namespace's uploaded archives, named by their SHA-256."""
+    return _made(home() / "sources" / namespace)
+
+
+def unfinished() -> Path:
+    """Files that are being written; housekeeping removes what is old here."""
+    return _made(home() / "tmp")
+
+
+def replicas() -> Path:
+    """One folder for each replica of this machine: its process record and its HOME."""
+    return _made(home() / "replicas")
+
+
+def jobs() -> Path:
+    """One folder for each build process that runs: its process record."""
+    return _made(home() / "jobs")
+
+
+def uv_cache() -> Path:
+    """uv's cache, shared by all builds."""
+    return _made(home() / "cache" / "uv")
+
+
+def logs() -> Path:
+    """Log files that are followed: `<namespace>/<service id>/<run|build>/<id>.log`."""
+    return _made(home() / "logs" / "services")
+
+
+def run_log(namespace: str, service_id: UUID, release_id: int, replica_id: UUID) -> Path:
+    """What one replica prints."""
+    return _made(logs() / namespace / str(service_id) / "run") / f"{release_id}.{replica_id}.log"
+
+
+def build_log(namespace: str, service_id: UUID, deployment_id: UUID) -> Path:
+    """What one deployment's fetch, detection and build print."""
+    return _made(logs() / namespace / str(service_id) / "build") / f"{deployment_id}.log"
+
+
+def remove(path: Path) -> None:
+    """Make it so that `path`, a file or a folder, is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,191 @@
+"""Fetching from a real git server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from micro.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from runtime import sources
+from runtime.sources import addresses, clone, tree
+from runtime.sources import git as grammar
+
+
+def fetch(text: str, tmp_path: Path) -> sources.Fetched:
+    return sources.fetch(
+        text,
+        namespace="micro",
+        folder="",
+        destination=tmp_path / "work" / "source",
+        record=tmp_path / "record",
+        log=tmp_path / "log",
+        keep_going=lambda: True,
+    )
+
+
+def test_the_default_branch_is_fetched_and_its_commit_named(git, tmp_path):
+    commit = git.commit("app", {"main.py": "print(1)\n", "sub/x.txt": "x"})
+    fetched = fetch(git.url("app"), tmp_path)
+    assert fetched.digest == f"git:{commit}"
+    assert (fetched.path / "main.py").read_text() == "print(1)\n"
+    assert not (fetched.root / ".git").exists()
+
+
+def test_a_branch_a_tag_a_commit_and_a_folder_can_be_named(git, tmp_path):
+    first = git.commit("app", {"sub/v": "1"}, tag="v1")
+    git.commit("app", {"sub/v": "2"})
+    git.commit("app", {"sub/v": "3"}, branch="feature/x")
+    for ref, content in (("v1", "1"), ("main", "2"), ("feature/x", "3"), (first, "1")):
+        fetched = fetch(f"{git.url('app')}/sub@{ref}", tmp_path)
+        assert (fetched.path / "v").read_text() == content
+
+
+def test_a_repository_that_is_not_there_is_not_found(git, tmp_path):
+    with pytest.raises(NotFound, match=r"no-such\.git"):
+        fetch(git.url("no-such"), tmp_path)
+
+
+def test_a_ref_and_a_folder_that_are_not_there_are_named(git, tmp_path):
+    git.commit("app", {"x": "1"})
+    with pytest.raises(NotFound, match="no-such-branch"):
+        fetch(f"{git.url('app')}@no-such-branch", tmp_path)
+    assert "no-such-branch" in (tmp_path / "log").read_text()
+    with pytest.raises(NotFound, match="no-such-folder"):
+        fetch(f"{git.url('app')}/no-such-folder", tmp_path)
+
+
+def test_a_redirect_to_a_listed_place_is_followed(git, tmp_path):
+    git.commit("new", {"x": "1"})
+    git.redirects["/old.git"] = f"http://127.0.0.1:{git.port}/new.git"
+    assert (fetch(git.url("old"), tmp_path).path / "x").read_text() == "1"
+
+
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.1:{canary}/x.git", "https://10.0.0.1/a/b.git", "file:///etc", "//[::1]/a.git"]
+)
+def test_a_redirect_to_a_place_that_may_not_be_fetched_is_refused_without_a_connection(git, tmp_path, target):
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        canary.settimeout(0.3)
+        git.redirects["/old.git"] = target.format(canary=canary.getsockname()[1])
+        with pytest.raises(InvalidArgument):
+            fetch(git.url("old"), tmp_path)
+        with pytest.raises(TimeoutError):
+            canary.accept()
+
+
+def test_a_circle_of_redirects_ends(git, tmp_path):
+    git.redirects["/old.git"] = f"http://127.0.0.1:{git.port}/old.git"
+    with pytest.raises(InvalidArgument, match="more than 5 times"):
+        fetch(git.url("old"), tmp_path)
+
+
+def test_a_name_that_resolves_to_a_private_address_is_refused_without_a_connection(monkeypatch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        canary.settimeout(0.3)
+        entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "", canary.getsockname())
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: [entry])
+        with pytest.raises(InvalidArgument, match=r"127\.0\.0\.1"):
+            fetch("https://rebound.example/a/b.git", tmp_path)
+        with pytest.raises(TimeoutError):
+            canary.accept()
+
+
+def test_git_goes_to_the_address_that_was_judged_even_if_the_name_now_means_another(
+    git, tmp_path, settings, monkeypatch
+):
+    """The name does not exist at all for git; only the pin makes it reachable."""
+    git.commit("app", {"x": "1"})
+    settings.MICRO_GIT_ALLOW_HOSTS = (f"rebound.invalid:{git.port}",)
+    monkeypatch.setattr(addresses, "_resolve", lambda _host, _port: ["127.0.0.1"])
+    fetched = fetch(f"http://rebound.invalid:{git.port}/app.git", tmp_path)
+    assert (fetched.path / "x").read_text() == "1"
+
+
+def test_a_committed_symlink_is_a_small_text_file_and_a_committed_hook_or_filter_does_not_run(git, tmp_path):
+    git.commit(
+        "app",
+        {
+            "x": "1",
+            ".gitattributes": "* filter=evil\n",
+            ".gitmodules": '[submodule "s"]\npath = s\nurl = file:///etc\n',
+        },
+    )
+    work = git.root / "app.work"
+    (work / "Dockerfile").symlink_to("/etc/passwd")
+    git._git("add", "-A", cwd=work)
+    git._git("commit", "-qm", "x", cwd=work)
+    git._git("push", "-qf", str(git.root / "app.git"), "main", cwd=work)
+    fetched = fetch(git.url("app"), tmp_path)
+    assert not (fetched.path / "Dockerfile").is_symlink()
+    assert (fetched.path / "Dockerfile").read_text() == "/etc/passwd"
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///{repo}", "{repo}", "ext::sh -c 'touch {canary}'", "--upload-pack=touch {canary}"]
+)
+def test_the_command_line_refuses_every_other_transport_even_if_the_grammar_had_let_it_through(git, tmp_path, url):
+    git.commit("app", {"x": "1"})
+    source = grammar.parse(git.url("app"))
+    url = url.format(repo=git.root / "app.git", canary=tmp_path / "canary")
+    argv = [*clone.clone_commands(source, "127.0.0.1", tmp_path / "out")[0][:-2], url, str(tmp_path / "out")]
+    done = subprocess.run(argv, env=clone.environment("https", tmp_path), capture_output=True)
+    assert done.returncode != 0
+    assert not (tmp_path / "canary").exists()
+    assert not (tmp_path / "out" / "x").exists()
+
+
+def test_nothing_of_the_servers_environment_reaches_git(monkeypatch, tmp_path):
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file:ext")
+    monkeypatch.setenv("MICRO_SECRET_KEY", "x")
+    env = clone.environment("https", tmp_path)
+    assert env["GIT_ALLOW_PROTOCOL"] == "https"
+    assert "MICRO_SECRET_KEY" not in env
+    assert set(env) - set(clone.CERTIFICATES) <= {
+        *("PATH", "HOME", "LANG", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "GIT_TERMINAL_PROMPT", "GIT_ASKPASS"),
+        *("GIT_ALLOW_PROTOCOL", "GIT_LFS_SKIP_SMUDGE"),
+    }
+
+
+def test_a_repository_that_is_too_large_or_too_slow_ends_with_that_reason(git, tmp_path, monkeypatch):
+    (git.root / "large.work").mkdir()
+    git._git("init", "-q", "-b", "main", ".", cwd=git.root / "large.work")
+    (git.root / "large.work" / "blob").write_bytes(os.urandom(3 << 20))
+    git.commit("large", {"x": "1"})
+    monkeypatch.setattr(tree, "LARGEST_BYTES", 1 << 20)
+    git.commit("large", {"x": "y" * (2 << 20)})
+    with pytest.raises(ResourceExhausted, match="larger than"):
+        fetch(git.url("large"), tmp_path)
+    monkeypatch.undo()
+
+
+def test_a_server_that_never_answers_ends_with_that_reason(tmp_path, settings, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        settings.MICRO_GIT_ALLOW_HOSTS = (f"127.0.0.1:{port}",)
+        monkeypatch.setattr(clone, "PROBE_TIMEOUT_S", 0.3)
+        with pytest.raises(Unavailable, match=f"127.0.0.1:{port}"):
+            fetch(f"http://127.0.0.1:{port}/x.git", tmp_path)
+
+
+def test_a_clone_that_does_not_end_is_stopped_at_the_limit(tmp_path, settings, monkeypatch):
+    """The server answers the question whether the repository is there, and then git never again."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        settings.MICRO_GIT_ALLOW_HOSTS = (f"127.0.0.1:{port}",)
+        kept = []
+
+        def serve() -> None:
+            first, _address = server.accept()
+            first.recv(4096)
+            first.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            kept.extend((first, server.accept()[0]))
+
+        threading.Thread(target=serve, daemon=True).start()
+        monkeypatch.setattr(clone, "TIMEOUT", clone.timedelta(seconds=0.5))
+        with pytest.raises(DeadlineExceeded, match="longer than"):
+            fetch(f"http://127.0.0.1:{port}/x.git", tmp_path)
