@@ -44,6 +44,7 @@ SHARED_APPS = [
     "django_tenants",
     "tenants",
     "primitives.registry",
+    "primitives.store",
     "runtime",
     "gateway",
     "django.contrib.contenttypes",

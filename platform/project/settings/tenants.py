@@ -5,3 +5,5 @@ from __future__ import annotations
 from project import env
 
 MICRO_DEFAULT_REPLICAS = env.number("MICRO_DEFAULT_REPLICAS", 100)
+MICRO_DEFAULT_RECORDS = env.number("MICRO_DEFAULT_RECORDS", 1_000_000)
+MICRO_DEFAULT_RECORD_BYTES = env.number("MICRO_DEFAULT_RECORD_BYTES", 10 * 1024**3)
