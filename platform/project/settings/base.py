@@ -43,6 +43,7 @@ MICRO_RUN = _run_dir()
 SHARED_APPS = [
     "django_tenants",
     "tenants",
+    "primitives.broker",
     "primitives.registry",
     "primitives.store",
     "runtime",
@@ -56,7 +57,7 @@ SHARED_APPS = [
     "rest_framework",
     "project",
 ]
-TENANT_APPS = ["primitives.auth"]
+TENANT_APPS = ["primitives.auth", "primitives.events"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 TENANT_MODEL = "tenants.Namespace"
