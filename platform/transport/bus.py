@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -32,7 +32,7 @@ from .database import PerLoop
 logger = logging.getLogger(__name__)
 
 ANSWER_S = 2.0  # NATS answers in milliseconds, or it is away
-AWAY_S = 1.5  # how long callers wait for a connection that is being made again
+AWAY_S = 1.0  # how long callers wait for a connection that is being made again
 RECONNECT_S = 0.1
 PING_S = 5  # two unanswered pings and the connection counts as dead
 READABLE_TOKEN = 64
@@ -86,20 +86,30 @@ class Bus:
         self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float = ANSWER_S
     ) -> Msg:
         """The answer to a message. Raises NoResponder, and Unavailable when NATS is away or does not answer."""
+        message = await self._ask(lambda reply: self.publish(subject, payload, reply=reply, headers=headers), timeout_s)
+        if status(message) == "503":
+            raise NoResponder(subject)
+        return message
+
+    async def confirm(self) -> None:
+        """Until NATS has taken everything that was sent before this. Raises Unavailable when it is away.
+
+        Not by PING: when somebody stops waiting for a PONG, the client library takes the PONG for a broken connection.
+        """
+        await self._ask(lambda reply: self.publish(reply, b""), ANSWER_S)
+
+    async def _ask(self, send: Callable[[str], Awaitable[None]], timeout_s: float) -> Msg:
         future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         with self._answering(partial(_answer, future)) as reply:
-            await self.publish(subject, payload, reply=reply, headers=headers)
             self._waiting.add(future)
             try:
+                await send(reply)
                 async with asyncio.timeout(timeout_s):
-                    message = await future
+                    return await future
             except TimeoutError:
                 raise Unavailable("The event server did not answer in time; try again.") from None
             finally:
                 self._waiting.discard(future)
-        if status(message) == "503":
-            raise NoResponder(subject)
-        return message
 
     async def jetstream(self, api: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """An answer of JetStream's API, such as `STREAM.INFO.events`. Raises JetStreamError for a refusal."""
@@ -122,7 +132,7 @@ class Bus:
         """Raises Unavailable unless there is a connection within AWAY_S."""
         if self._up.is_set():
             return
-        if self._connecting is None or self._connecting.done():
+        if self._connecting is None:
             self._connecting = self.spawn(self._connect())
         try:
             async with asyncio.timeout(AWAY_S):
@@ -176,9 +186,13 @@ class Bus:
             subscription = await self._connection.subscribe(
                 subject, queue=queue, cb=deliver, pending_msgs_limit=0, pending_bytes_limit=0
             )
-            await self._connection.flush(timeout=int(ANSWER_S))
         except (nats.errors.Error, OSError) as error:
             raise _away(error) from None
+        try:
+            await self.confirm()
+        except BaseException:
+            self.spawn(self._unsubscribe(subscription))
+            raise
         return subscription
 
     async def leave(self, subscription: Subscription) -> None:
@@ -222,7 +236,7 @@ class Bus:
         await self._connection.connect(
             self._url,
             name="micro",
-            error_cb=_log,
+            error_cb=self._log,
             disconnected_cb=self._lost,
             reconnected_cb=self._found,
             connect_timeout=2,
@@ -256,6 +270,12 @@ class Bus:
         self._up.set()
         for tell in tuple(self.on_back):
             tell()
+
+    async def _log(self, error: Exception) -> None:
+        if not isinstance(error, (nats.errors.Error, OSError)):
+            logger.error("a message was not taken", exc_info=error)
+        elif self._up.is_set():
+            logger.warning("NATS: %s", str(error) or type(error).__name__)
 
     def _tell_away(self) -> None:
         for tell in tuple(self.on_away):
@@ -326,13 +346,6 @@ def _away(error: Exception | None = None) -> Unavailable:
     if error is not None:
         logger.warning("NATS: %s", error or type(error).__name__)
     return Unavailable("The event server is away; try again.")
-
-
-async def _log(error: Exception) -> None:
-    if not isinstance(error, (nats.errors.Error, OSError)):
-        logger.error("a message was not taken", exc_info=error)
-        return
-    logger.warning("NATS: %s", str(error) or type(error).__name__)
 
 
 _bus: PerLoop[Bus] = PerLoop(lambda: Bus(settings.NATS_URL))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +57,14 @@ class Nats:
             os.kill(self._process.pid, sign)
             self._process.wait(10)
             self._process = None
+
+    def signal(self, sign: signal.Signals) -> None:
+        if self._process is not None:
+            os.kill(self._process.pid, sign)
+
+    def forget(self) -> None:
+        """Everything it has on disk."""
+        shutil.rmtree(self._config.parent / "js")
 
     def monitor(self, page: str) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._monitor}/{page}", timeout=5) as answer:

@@ -77,7 +77,7 @@ class Mailbox:
 
 
 async def publish(request: pb.PublishRequest, caller: Caller) -> pb.Empty:
-    """To whoever is subscribed now."""
+    """To whoever is subscribed now; answered when NATS has it."""
     namespace = authorize(caller, request.namespace)
     _require_topic(request.topic)
     if not request.HasField("message"):
@@ -91,6 +91,7 @@ async def publish(request: pb.PublishRequest, caller: Caller) -> pb.Empty:
         raise ResourceExhausted(f"The field message is too large: it would take {len(payload)} of {most} bytes.")
     broker.rate.take(namespace, per_s=limits.of(namespace).messages_per_s)
     await broker.bus.publish(_subject(namespace, request.topic), payload)
+    await broker.bus.confirm()
     return pb.Empty()
 
 
