@@ -44,6 +44,7 @@ SHARED_APPS = [
     "django_tenants",
     "tenants",
     "primitives.broker",
+    "primitives.config",
     "primitives.registry",
     "primitives.store",
     "runtime",
