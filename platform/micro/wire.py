@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import json
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -77,15 +77,11 @@ class Connection:
 
     def stream(
         self, path: str, requests: Iterable[bytes], *, metadata: Metadata, timeout_s: float | None = None
-    ) -> Iterator[bytes]:
+    ) -> Stream:
         """Replies as they come. Every stream is opened in both directions, whatever the method declares."""
         call = self._channel.stream_stream(path, None, None)
         with self._translating():
-            replies = call(iter(requests), timeout=timeout_s, metadata=metadata)
-            try:
-                yield from replies
-            finally:
-                replies.cancel()
+            return Stream(call(iter(requests), timeout=timeout_s, metadata=metadata), self._translating)
 
     def close(self) -> None:
         if "_channel" in self.__dict__:
@@ -109,6 +105,28 @@ def _was_not_reached(text: str) -> bool:
     return any(
         sign in text for sign in ("failed to connect", "Failed to connect", "DNS resolution failed", "Name resolution")
     )
+
+
+class Stream(Iterator[bytes]):
+    """The replies of a call under way. Whoever closes it, in whatever thread, ends the call."""
+
+    def __init__(self, call: Any, translating: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        self._call, self._translating = call, translating
+
+    def __next__(self) -> bytes:
+        try:
+            with self._translating():
+                reply: bytes = next(self._call)
+        except BaseException:
+            self.close()
+            raise
+        return reply
+
+    def close(self) -> None:
+        self._call.cancel()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def dialled(address: str) -> tuple[str, bool]:
