@@ -58,7 +58,7 @@ SHARED_APPS = [
     "rest_framework",
     "project",
 ]
-TENANT_APPS = ["primitives.auth", "primitives.events"]
+TENANT_APPS = ["primitives.auth", "primitives.blobs", "primitives.events"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 TENANT_MODEL = "tenants.Namespace"
