@@ -18,11 +18,14 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from primitives.auth import rpc as auth
 from primitives.auth.tokens import Verifier
+from primitives.blobs import rpc as blobs
+from primitives.config import rpc as config
 from primitives.registry import operations
 from primitives.registry.listings import Listings
 from primitives.registry.rpc import Bell, Registry
+from primitives.store import rpc as store
 from runtime import rpc as runtime
-from transport import debug
+from transport import database, debug
 from transport.database import Reader, dsn
 from transport.failures import AWAY
 from transport.methods import Methods
@@ -58,10 +61,17 @@ class Sidecar:
         finally:
             await server.stop(GRACE_S)
             await self._reader.close()
+            await database.close()
 
     def _tables(self) -> dict[str, Methods]:
         self._statistics = Statistics()
-        tables = {"auth": auth.METHODS, "runtime": runtime.METHODS, "debug": debug.methods(self._statistics)}
+        tables: dict[str, Methods] = {
+            "auth": auth.METHODS,
+            "config": config.METHODS,
+            "runtime": runtime.METHODS,
+            "store": store.METHODS | blobs.METHODS,
+            "debug": debug.methods(self._statistics),
+        }
         registry = Registry(Listings(self._reader), self._bell, platform=tables)
         tables["registry"] = registry.methods()
         return tables

@@ -1,4 +1,4 @@
-"""Postgres on the event loop: psycopg, no ORM, no thread, no search path. Every statement names its namespace itself."""
+"""Postgres on the event loop: psycopg, no ORM, no thread, no search path. Every statement names its own namespace."""
 
 from __future__ import annotations
 
