@@ -11,7 +11,7 @@ from tenants.models import Namespace
 from . import operations, uploads
 
 
-@shared_task(name="blobs.remove_leftovers")
+@shared_task(name="blobs.remove_leftovers")  # type: ignore[untyped-decorator]
 def remove_leftovers(**_later_arguments: object) -> None:
     """Delete the objects and half uploads that killed processes have left behind."""
     uploads.remove_abandoned()
