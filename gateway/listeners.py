@@ -23,6 +23,7 @@ from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 
 from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, ads
+from .descriptors import LARGEST_MESSAGE_BYTES
 from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TRANSCODER
 from .state import Address, State
 
@@ -44,7 +45,7 @@ UNTRUSTED_HEADERS = (
     "x-script-name",
 )
 PLATFORM_PACKAGES = (
-    "auth", "broker", "config", "debug", "events", "network", "registry", "router", "runtime", "store",
+    "api", "auth", "broker", "client", "config", "debug", "events", "network", "registry", "router", "runtime", "store",
 )  # fmt: skip
 PathAction = hcm_pb2.HttpConnectionManager.PathWithEscapedSlashesAction
 ERRORS = [status for status in HTTPStatus if status >= 400]
@@ -82,7 +83,7 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
         early_header_mutation_extensions=[_untrusting()],
         upgrade_configs=[hcm_pb2.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         use_remote_address=wrappers_pb2.BoolValue(value=True),
-        internal_address_config=hcm_pb2.HttpConnectionManager.InternalAddressConfig(),
+        internal_address_config=_nobody(),
         server_header_transformation=hcm_pb2.HttpConnectionManager.APPEND_IF_ABSENT,
         server_name="micro",
         generate_request_id=wrappers_pb2.BoolValue(value=False),
@@ -106,6 +107,12 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
         request_headers_timeout=duration_pb2.Duration(seconds=10),
         stream_idle_timeout=duration_pb2.Duration(seconds=300),
     )
+
+
+def _nobody() -> hcm_pb2.HttpConnectionManager.InternalAddressConfig:
+    """No address is inside: nobody may send x-envoy-* headers, on loopback neither."""
+    unused = address_pb2.CidrRange(address_prefix="255.255.255.255", prefix_len=_number(32))
+    return hcm_pb2.HttpConnectionManager.InternalAddressConfig(cidr_ranges=[unused])
 
 
 def _scoped_routes() -> hcm_pb2.ScopedRoutes:
@@ -136,10 +143,11 @@ def lua_source(base_domain: str, version: str) -> str:
     """The gateway's Lua with its settings in front."""
     platform = ", ".join(f"[{json.dumps(package)}] = true" for package in PLATFORM_PACKAGES)
     answer = json.dumps(json.dumps({"version": version}))
-    return (
-        f"settings = {{ base = {json.dumps(base_domain.lower())}, version = {answer}, platform = {{ {platform} }} }}\n"
-        + _lua_text()
+    settings = (
+        f"base = {json.dumps(base_domain.lower())}, version = {answer}, "
+        f"largest = {LARGEST_MESSAGE_BYTES}, platform = {{ {platform} }}"
     )
+    return f"settings = {{ {settings} }}\n{_lua_text()}"
 
 
 @cache

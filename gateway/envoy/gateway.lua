@@ -17,6 +17,7 @@ local REASONS = {
   [429] = "Too Many Requests", [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",
   [503] = "Service Unavailable", [504] = "Gateway Timeout",
 }
+local CALLS = { PUT = true, PATCH = true, DELETE = true }  -- what means POST, unless a service has bound it itself
 local CORS = {
   ["access-control-allow-credentials"] = "true",
   ["access-control-allow-methods"] = "POST, PATCH, GET, OPTIONS, PUT, DELETE",
@@ -30,7 +31,7 @@ local CORS = {
 -- The namespace and the service that a host names; nil where it says nothing. The third value is a host we do not know.
 function named_by_host(authority)
   local host = string.gsub(string.lower(authority or ""), ":%d+$", "")
-  if host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
+  if host == "" or host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
     return nil, nil, nil
   end
   local suffix = "." .. settings.base
@@ -127,21 +128,39 @@ local function json_literal(text)
   return string.match(text, "^%-?[1-9]%d*$") or text == "0" or string.match(text, "^%-?%d+%.%d+$") and not string.match(text, "^%-?0%d")
 end
 
--- A query as a JSON object: literals as they are, the rest as text; a repeated name makes a list.
-function query_json(query)
+-- The names of a query or form in their order, and each one's values.
+local function fields_of(text)
   local names, values = {}, {}
-  for pair in string.gmatch(query or "", "[^&]+") do
+  for pair in string.gmatch(text or "", "[^&]+") do
     local name, value = string.match(pair, "^([^=]*)=?(.*)$")
     name = percent_decoded((string.gsub(name, "%+", " ")))
-    value = percent_decoded((string.gsub(value, "%+", " ")))
     if not values[name] then
       names[#names + 1], values[name] = name, {}
     end
-    table.insert(values[name], json_literal(value) and value or json_text(value))
+    table.insert(values[name], percent_decoded((string.gsub(value, "%+", " "))))
   end
+  return names, values
+end
+
+-- A form as a JSON object of texts; a repeated name's values are joined by commas.
+function form_json(form)
+  local names, values = fields_of(form)
+  local fields = {}
+  for i, name in ipairs(names) do
+    fields[i] = json_text(name) .. ":" .. json_text(table.concat(values[name], ","))
+  end
+  return "{" .. table.concat(fields, ",") .. "}"
+end
+
+-- A query as a JSON object: literals as they are, the rest as text; a repeated name makes a list.
+function query_json(query)
+  local names, values = fields_of(query)
   local fields = {}
   for i, name in ipairs(names) do
     local list = values[name]
+    for j, value in ipairs(list) do
+      list[j] = json_literal(value) and value or json_text(value)
+    end
     fields[i] = json_text(name) .. ":" .. (#list == 1 and list[1] or "[" .. table.concat(list, ",") .. "]")
   end
   return "{" .. table.concat(fields, ",") .. "}"
@@ -309,6 +328,9 @@ local function send_frames(handle, headers, service, parts, request)
   local query = string.match(headers:get(":path"), "%?(.*)$")
   local length = tonumber(headers:get("content-length") or "")
   local without_body = headers:get(":method") == "GET"
+  if length and length > settings.largest then
+    refuse(handle, request, 413, "The body is larger than " .. settings.largest .. " bytes.")
+  end
   handle:streamInfo():dynamicMetadata():set("micro", "frames", true)
   headers:replace(":path", path)
   headers:replace(":method", "POST")
@@ -319,7 +341,7 @@ local function send_frames(handle, headers, service, parts, request)
   if without_body or length == 0 then
     local message = query_json(query)
     handle:body(true):setBytes(frame_header(#message) .. message)
-  elseif length then
+  elseif length and not request.form then
     local before = frame_header(length)
     for chunk in handle:bodyChunks() do
       if before then
@@ -330,11 +352,38 @@ local function send_frames(handle, headers, service, parts, request)
   else
     local body = handle:body(true)
     local message = body:getBytes(0, body:length())
-    if message == "" then
+    if request.form then
+      message = form_json(message)
+    elseif message == "" then
       message = "{}"
     end
     body:setBytes(frame_header(#message) .. message)
   end
+end
+
+-- Holds a JSON body to the size of the largest message: the transcoder keeps what it has read of a message, without limit.
+-- What comes without a length is cut off there; then it is no JSON, and the transcoder says so.
+local function limit_body(handle, headers, request)
+  local length = tonumber(headers:get("content-length") or "")
+  if length then
+    if length > settings.largest then
+      refuse(handle, request, 413, "The body is larger than " .. settings.largest .. " bytes.")
+    end
+    return
+  end
+  local taken = 0
+  for chunk in handle:bodyChunks() do
+    taken = taken + chunk:length()
+    if taken > settings.largest then
+      chunk:setBytes("")
+    end
+  end
+end
+
+local function send_form(handle, headers)
+  headers:replace("content-type", "application/json")  -- before the body: what was read before a wait is gone after it
+  local body = handle:body(true)
+  body:setBytes(form_json(body:getBytes(0, body:length())))
 end
 
 local function choose_scope(handle, headers, scope)
@@ -380,11 +429,15 @@ function envoy_on_request(handle)
   local request = {
     content_type = content_type,
     grpc = string.match(content_type, "^application/grpc") ~= nil,
+    form = string.match(content_type, "^application/x%-www%-form%-urlencoded") ~= nil,
     origin = headers:get("origin"),
   }
   local path = headers:get(":path")
   if not path or string.sub(path, 1, 1) ~= "/" then
     refuse(handle, request, 400, "The path does not begin with a slash.")
+  end
+  if not string.match(headers:get(":authority") or "", "^[%w._:%[%]-]*$") then
+    refuse(handle, request, 400, "The host is not one host.")
   end
   local claims, failure = verified(handle)
   local namespace, service = namespace_of(handle, headers, request, claims)
@@ -405,19 +458,19 @@ function envoy_on_request(handle)
   choose_scope(handle, headers, namespace)
   local found = handle:metadata()
   if not found:get("namespace") then
+    require_good_token(handle, headers, request, claims, failure)
     refuse(handle, request, 404, "There is no namespace " .. namespace .. ".")
   end
   local protocol, target = found:get("protocol"), found:get("service")
+  local frames, verbs = found:get("frames"), found:get("verbs")
   if platform then
-    protocol, target = "grpc", platform
+    protocol, target, frames, verbs = "grpc", platform, false, false
   elseif found:get("conflict") then
     refuse(handle, request, 409, found:get("conflict"))
   elseif not target then
+    require_good_token(handle, headers, request, claims, failure)  -- with a good token it might have been found
     refuse(handle, request, 404, "service " .. text .. ": route not found")
   end
-  headers:remove("x-micro-rule")
-  headers:remove("x-micro-service")
-  headers:remove("x-micro-full")
   if protocol == "grpc" then
     if headers:get(":method") == "OPTIONS" then
       answer_preflight(handle, request)
@@ -426,12 +479,23 @@ function envoy_on_request(handle)
     if request.origin and not request.grpc then
       handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
     end
+  elseif request.grpc then
+    refuse(handle, request, 501, "service " .. target .. " speaks HTTP, not gRPC")
   else
     handle:streamInfo():dynamicMetadata():set("micro", "host", headers:get(":authority"))
   end
   choose_scope(handle, headers, platform and ":" .. platform or namespace .. ":" .. target)
-  if found:get("frames") and not platform and not request.grpc then
-    send_frames(handle, headers, target, parts, request)
+  if protocol == "grpc" and not request.grpc then
+    if not verbs and CALLS[headers:get(":method")] then
+      headers:replace(":method", "POST")
+    end
+    if frames then
+      send_frames(handle, headers, target, parts, request)
+    elseif request.form then
+      send_form(handle, headers)
+    else
+      limit_body(handle, headers, request)
+    end
   end
 end
 
@@ -495,7 +559,7 @@ function envoy_on_response(handle)
         chunk:setBytes(message(chunk:getBytes(0, chunk:length())))
       end
     end
-  elseif status and status ~= "0" and not string.match(content_type, "^application/grpc") then
+  elseif status and status ~= "0" and headers:get(":status") ~= "200" then  -- the transcoder has set it: not for a gRPC client
     answer_error(handle, headers, status)
   end
 end

@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from . import auth as auth
     from . import errors as errors
     from . import registry as registry
+    from . import runtime as runtime
     from .client import Client as Client
     from .context import Context as Context
     from .service import Service as Service
 
 __version__ = "0.1.0"
-__all__ = ["Client", "Context", "Service", "auth", "errors", "registry"]
+__all__ = ["Client", "Context", "Service", "auth", "errors", "registry", "runtime"]
 
 _HOMES = {"Client": "client", "Context": "context", "Service": "service"}
-_MODULES = ("auth", "errors", "registry")
+_MODULES = ("auth", "errors", "registry", "runtime")
 
 
 def __getattr__(name: str) -> object:

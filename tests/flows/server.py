@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,16 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 MICRO = Path(sys.executable).with_name("micro")
-PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "CI")
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "CI",
+)
 
 
 def free_ports(count: int) -> list[int]:
@@ -28,6 +38,14 @@ def free_ports(count: int) -> list[int]:
     for sock in sockets:
         sock.close()
     return ports
+
+
+def command_line(process: psutil.Process) -> str:
+    """A process' command line; blank when it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 @dataclass
@@ -69,7 +87,13 @@ class Server:
         """Start it and wait until it says that it is ready."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [MICRO, "server"], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
+                [MICRO, "server"],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
             )
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
@@ -96,29 +120,48 @@ class Server:
         self.process.wait(30)
         return time.monotonic() - started
 
+    def forget(self) -> None:
+        """Remove its database, which lies outside its folder when it runs as root."""
+        shutil.rmtree((self.home / "postgres").resolve(), ignore_errors=True)
+
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this server, its replicas included, wherever it hangs in the tree."""
         return [process for process in psutil.process_iter() if self._owns(process)]
 
     def _owns(self, process: psutil.Process) -> bool:
         try:
-            environment = process.environ()
-            line = " ".join(process.cmdline())
+            traces = [*process.environ().values(), process.cwd(), " ".join(process.cmdline())]
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             return False
-        return environment.get("MICRO_HOME") == str(self.home) or str(self.home) in line
+        return any(str(self.home) in trace for trace in traces)
+
+    def replicas(self, service: str) -> list[psutil.Process]:
+        """The first process of each replica of `service`: those whose parent belongs to no replica of it."""
+        own = {p.pid: p for p in self.processes() if environment(p).get("MICRO_SERVICE_NAME") == service}
+        return [process for process in own.values() if process.ppid() not in own]
 
     def named(self, part: str) -> list[psutil.Process]:
         """This server's processes whose command line holds `part`."""
-        return [process for process in self.processes() if part in " ".join(process.cmdline())]
+        return [process for process in self.processes() if part in command_line(process)]
 
-    def micro(self, *args: str | Path, check: bool = True, timeout_s: float = 180, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run the command line as this server's user; with `check`, a status other than 0 fails the test with what it printed."""
+    def micro(
+        self, *args: str | Path, check: bool = True, timeout_s: float = 180, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line as this server's user; with `check`, any status but 0 fails the test with what it said."""
         done = subprocess.run(
-            [MICRO, *map(str, args)], cwd=cwd or ROOT, env=self.client_env, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL
+            [MICRO, *map(str, args)],
+            check=False,
+            cwd=cwd or ROOT,
+            env=self.client_env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL,
         )
         if check:
-            assert done.returncode == 0, f"micro {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            assert done.returncode == 0, (
+                f"micro {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return done
 
     def login(self) -> None:
@@ -150,6 +193,15 @@ def running_server(folder: Path, **environment: str) -> Iterator[Server]:
     finally:
         if server.process and server.process.poll() is None:
             server.stop()
+        server.forget()
+
+
+def environment(process: psutil.Process) -> dict[str, str]:
+    """The environment of a process; empty when it is gone."""
+    try:
+        return process.environ()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return {}
 
 
 def eventually(claim: object, within_s: float, what: str) -> None:

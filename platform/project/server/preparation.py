@@ -15,14 +15,14 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from project.settings.base import DEFAULT_ADMIN_PASSWORD, LOCAL
+from project.profiles import DEFAULT_ADMIN_PASSWORD, LOCAL
 from project.waiting import NotReady, wait_for
 from tenants import operations
 from tenants.models import Namespace, User
 
 from .errors import CannotRun
 
-DATABASE_WITHIN = timedelta(seconds=30)
+DATABASE_WITHIN = timedelta(seconds=10)
 MAINTENANCE_DATABASE = "postgres"
 PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining connection slots")
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import psutil
 
 from project.embedded import kept_secret, nats, postgres, valkey, write_private
-from project.settings.base import LOCAL
+from project.profiles import LOCAL
 
 from . import checks, leftovers, programs, supervisor_config
 from .bring_up import BringUp
@@ -87,6 +87,7 @@ def _supervise(plan: Plan, progress: Progress, *, example: str) -> None:
 
     replicas.stop()
     leftovers.clean_up(plan)
+    leftovers.remove_run_folder(plan)
     if supervision.failure:
         raise supervision.failure
     progress.say("stopped")
