@@ -44,6 +44,7 @@ SHARED_APPS = [
     "tenants",
     "primitives.broker",
     "primitives.registry",
+    "primitives.rules",
     "primitives.store",
     "runtime",
     "gateway",
