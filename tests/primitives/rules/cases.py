@@ -113,7 +113,9 @@ def _cases() -> list[Case]:
     row = rules("of equal priorities the first id decides", deny(id="a"), grant(id="b"))
     row(NOBODY, CALL, False)
 
-    row = rules("a rule that does not fit the account is passed over", deny("admin", priority=2), grant("*", priority=1))
+    row = rules(
+        "a rule that does not fit the account is passed over", deny("admin", priority=2), grant("*", priority=1)
+    )
     row(JOE, CALL, True)
     row(ADMIN, CALL, False)
     row(STRANGER, CALL, False)
@@ -138,7 +140,9 @@ def _cases() -> list[Case]:
     row = rules("a method is named whole", deny(resource="service:*:oworld.Call", priority=1), grant())
     row(NOBODY, CALL, True)
 
-    row = rules("case does not matter in resources", deny(resource="SERVICE:HelloWorld:helloworld.CALL"), grant("", id="z"))
+    row = rules(
+        "case does not matter in resources", deny(resource="SERVICE:HelloWorld:helloworld.CALL"), grant("", id="z")
+    )
     row(NOBODY, CALL, False)
     row(NOBODY, LIST, True)
 

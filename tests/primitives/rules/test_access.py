@@ -8,7 +8,9 @@ from primitives.rules.access import ALWAYS, DEFAULT, Book, Rule, grants, refusal
 from .cases import ADMIN, CASES, JOE, OPERATOR, Case, deny, grant
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.claim}: {case.account and case.account.id} {case.call}")
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: f"{case.claim}: {case.account and case.account.id} {case.call}"
+)
 def test_the_table(case: Case):
     service, endpoint = case.call
     rules = Book.of("foo", case.rules).about(service)
