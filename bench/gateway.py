@@ -242,7 +242,7 @@ def scale(gateway: Gateway, backend: int, count: int) -> None:
 def main() -> int:
     """Run it all; 1 when the gate is missed."""
     port, bare = backends.free_port(), backends.free_port()
-    gateway = Gateway()
+    gateway = Gateway(concurrency=1)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         backend = subprocess.Popen([sys.executable, __file__, "--backend", str(port)])
         other = bare_envoy(bare, port, Path(folder))

@@ -25,11 +25,11 @@ from google.protobuf.message import Message
 
 from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, ads
 from .descriptors import LARGEST_MESSAGE_BYTES
-from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TRANSCODER
-from .rules import CALLED, JWT, RBAC, RESOURCE, RESOURCE_SOURCE, SUBJECT
+from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TOKEN_HEADER, TRANSCODER
+from .rules import CALLED, JWT, RBAC, RESOURCE, SUBJECT
 from .state import Address, State
 
-LUA_SOURCE = Path(__file__).parent / "envoy" / "gateway.lua"
+LUA_FOLDER = Path(__file__).parent / "envoy"
 # What a client may not say about itself. x-forwarded-for, x-forwarded-proto and x-envoy-* are Envoy's own to clean.
 UNTRUSTED_HEADERS = (
     *INTERNAL_HEADERS,
@@ -97,6 +97,7 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
             headers_with_underscores_action=protocol_pb2.HttpProtocolOptions.REJECT_REQUEST,
             max_headers_count=_number(100),
         ),
+        http_protocol_options=_http1(),
         http2_protocol_options=protocol_pb2.Http2ProtocolOptions(
             max_concurrent_streams=_number(streams),
             initial_stream_window_size=_number(STREAM_WINDOW_BYTES),
@@ -108,6 +109,11 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
         request_headers_timeout=duration_pb2.Duration(seconds=10),
         stream_idle_timeout=duration_pb2.Duration(seconds=300),
     )
+
+
+def _http1() -> protocol_pb2.Http1ProtocolOptions:
+    """Old clients are served, and those that offer to go over to HTTP/2 (Java's does at once) stay where they are."""
+    return protocol_pb2.Http1ProtocolOptions(accept_http_10=True, ignore_http_11_upgrade=[{"exact": "h2c"}])
 
 
 def _nobody() -> hcm_pb2.HttpConnectionManager.InternalAddressConfig:
@@ -132,13 +138,24 @@ def http_filters(state: State) -> list[hcm_pb2.HttpFilter]:
     """The filters in their order: who is it, who is meant, in which tongue, may they, go."""
     return [
         _filter("envoy.filters.http.grpc_web", grpc_web_pb2.GrpcWeb()),
+        _filter("envoy.filters.http.lua.basic", lua_pb2.Lua(default_source_code={"inline_string": basic_lua_source()})),
         _filter(JWT, _token_check(state.jwks)),
         _filter(LUA, lua_pb2.Lua(default_source_code={"inline_string": lua_source(state.base_domain, state.version)})),
         _filter(TRANSCODER, transcoder_pb2.GrpcJsonTranscoder(proto_descriptor_bin=b"")),
-        _filter(RESOURCE, lua_pb2.Lua(source_codes={RESOURCE: {"inline_string": _resource_text()}})),
+        _filter(RESOURCE, lua_pb2.Lua(source_codes={RESOURCE: {"inline_string": resource_lua_source()}})),
         _filter(RBAC, rbac_pb2.RBAC()),
         _filter("envoy.filters.http.router", router_pb2.Router(suppress_envoy_headers=True)),
     ]
+
+
+def basic_lua_source() -> str:
+    """The Lua that finds a token in Basic credentials."""
+    return _lua_text("basic.lua")
+
+
+def resource_lua_source() -> str:
+    """The Lua that says what is called, in the words of rules."""
+    return _lua_text("resource.lua")
 
 
 def lua_source(base_domain: str, version: str) -> str:
@@ -149,24 +166,22 @@ def lua_source(base_domain: str, version: str) -> str:
         f"base = {json.dumps(base_domain.lower())}, version = {answer}, "
         f"largest = {LARGEST_MESSAGE_BYTES}, platform = {{ {platform} }}"
     )
-    return f"settings = {{ {settings} }}\n{_lua_text()}"
+    return f"settings = {{ {settings} }}\n{_lua_text('gateway.lua')}"
 
 
 @cache
-def _lua_text() -> str:
-    return LUA_SOURCE.read_text()
-
-
-@cache
-def _resource_text() -> str:
-    return RESOURCE_SOURCE.read_text()
+def _lua_text(name: str) -> str:
+    return (LUA_FOLDER / name).read_text()
 
 
 def _token_check(jwks: str) -> jwt_pb2.JwtAuthentication:
     """Every token is checked, none is required here: the Lua knows whether the one who is called wants to see one."""
     provider = jwt_pb2.JwtProvider(
         local_jwks={"inline_string": jwks},
-        from_headers=[jwt_pb2.JwtHeader(name="authorization", value_prefix="Bearer ")],
+        from_headers=[
+            jwt_pb2.JwtHeader(name="authorization", value_prefix="Bearer "),
+            jwt_pb2.JwtHeader(name=TOKEN_HEADER),
+        ],
         forward=True,
         payload_in_metadata="claims",
         failed_status_in_metadata="failure",

@@ -7,7 +7,6 @@ and RBAC goes through the rules. Other routes have neither.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from envoy.config.rbac.v3 import rbac_pb2 as actions_pb2
@@ -25,7 +24,6 @@ from primitives.rules.access import ALL_ACCOUNTS, ANYTHING, OWN_ACCOUNTS, PUBLIC
 RBAC = "envoy.filters.http.rbac"
 JWT = "envoy.filters.http.jwt_authn"
 RESOURCE = "resource"  # the second Lua: its name among the filters, and that of its only script
-RESOURCE_SOURCE = Path(__file__).parent / "envoy" / "resource.lua"
 ENDPOINT = ("micro", "endpoint")  # where the second Lua leaves what is called
 CALLED = ("micro", "called")  # and `service:endpoint`, for the refusal
 ISSUER, SUBJECT, SCOPES = ((JWT, "claims", claim) for claim in ("iss", "sub", "scopes"))

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
 
 from django.db import connection
 
@@ -17,6 +16,7 @@ from .models import Deployment, Release, Replica, Service, Upload
 
 KEPT_RELEASES = 5
 UNFINISHED_AGE_S = 3600.0
+ENVIRONMENT_AGE_S = 86400.0  # since its last use by a build: it is also a cache
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def tidy() -> None:
         prune_releases()
         remove_killed_services()
         remove_builds()
+        close_logs()
         remove_archives()
         remove_unfinished()
     except Exception:
@@ -65,29 +66,41 @@ def remove_killed_services() -> None:
 
 
 def remove_builds() -> None:
-    """Remove build folders and environments that no release and no deployment under way needs."""
+    """Remove build folders that no release and no deployment under way needs, and environments unused for a day."""
     found = [path for namespace in _folders(folders.home() / "builds") for path in _folders(namespace)]
     environments = [path for namespace in _folders(folders.home() / "environments") for path in namespace.iterdir()]
     needed = _needed_builds()  # after the listing: what is made from now on is not in it
-    under_way = Deployment.objects.across_namespaces().filter(state__in=["queued", *Deployment.WORKING]).exists()
     for path in found:
         if path.name not in needed:
             folders.remove(path)
     kept = set(Release.objects.exclude(environment="").values_list("environment", flat=True))
-    for path in environments if not under_way else []:
+    for path in environments:
         name = path.read_text() if path.suffix == ".ready" else path.name
-        if name not in kept:
+        if name not in kept and _age_s(path) > ENVIRONMENT_AGE_S:
             folders.remove(path)
 
 
 def _needed_builds() -> set[str]:
+    """The builds of deployments under way, of releases that went live, and of whatever serves or runs."""
     rows = Deployment.objects.across_namespaces()
     under_way = rows.unfinished().values_list("pk", flat=True)
-    released = rows.exclude(release=None).filter(service__deleted_at=None).values_list("pk", flat=True)
+    went_live = rows.filter(state=Deployment.State.LIVE, service__deleted_at=None).exclude(release=None)
+    services = Service.objects.across_namespaces().alive()
     running = Replica.objects.across_namespaces().values_list("release__deployment_id", flat=True)
-    failed = rows.filter(state__in=["failed", "superseded"]).values_list("pk", flat=True)
-    kept: set[UUID] = ({*under_way, *released} - set(failed)) | set(running)
+    kept = {*under_way, *went_live.values_list("pk", flat=True), *running}
+    kept |= set(services.exclude(release=None).values_list("release__deployment_id", flat=True))
     return {str(key) for key in kept}
+
+
+def close_logs() -> None:
+    """Let go of the logs of which nothing more comes: their replica is gone, or their deployment left its worker."""
+    found = [path for path in folders.logs().glob("*/*/*/*.log") if not path.with_suffix(".done").exists()]
+    working = Deployment.objects.across_namespaces().filter(state__in=["queued", *Deployment.WORKING])
+    written = {str(key) for key in working.values_list("pk", flat=True)}
+    written |= {str(key) for key in Replica.objects.across_namespaces().values_list("pk", flat=True)}
+    for path in found:
+        if path.stem.rpartition(".")[2] not in written and path.exists():
+            path.with_suffix(".done").touch()
 
 
 def remove_archives() -> None:
@@ -109,10 +122,15 @@ def remove_unfinished() -> None:
 
 
 def _is_old(path: Path) -> bool:
+    return _age_s(path) > UNFINISHED_AGE_S
+
+
+def _age_s(path: Path) -> float:
+    """Seconds since it was last changed; one that is gone meanwhile is as young as can be."""
     try:
-        return time.time() - path.stat().st_mtime > UNFINISHED_AGE_S
+        return time.time() - path.stat().st_mtime
     except FileNotFoundError:
-        return False
+        return 0.0
 
 
 def _folders(path: Path) -> Iterator[Path]:

@@ -125,7 +125,6 @@ class Deployment(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
-    started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = NamespacedManager.from_queryset(DeploymentQuerySet)()

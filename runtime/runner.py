@@ -9,7 +9,7 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -24,21 +24,20 @@ from django.utils.timezone import now
 from primitives.registry import operations as registry
 from primitives.registry.records import Node
 
-from . import credentials, folders, housekeeping, notices, ports, probes, rollouts
-from .backends import Backend, Launch
+from . import folders, housekeeping, launching, notices, ports, probes, rollouts
+from .backends import Backend
 from .backends.process import Process
-from .builds.environments import BASE_PATH
 from .logs import Follower
 from .models import Deployment, Release, Replica
 from .processes import StillStarting
 from .rollouts import Step
 
-HOST = "127.0.0.1"
 POLL_S = 2.0  # however quiet the doorbell is
 EAGER_S, PATIENT_S = 0.05, 0.25  # between probes, and between looks at acknowledgements
 EAGER_FOR = timedelta(seconds=10)
 STOP_TIME = timedelta(seconds=10)
 TIDY_EVERY_S = 300.0
+STOP_WAIT_S = 3.0
 PROBES_AT_ONCE = 8
 BACKENDS: Mapping[str, Callable[[], Backend]] = {"process": Process}
 
@@ -101,6 +100,8 @@ class Runner:
             finally:
                 self.follower.stop()
                 self._pool.shutdown(wait=False, cancel_futures=True)
+                if self._tidying:
+                    wait([self._tidying], timeout=STOP_WAIT_S)
                 self._unlisten()
                 connection.close()
 
@@ -198,7 +199,7 @@ class Runner:
         due = now() + settings.MICRO_START_TIMEOUT
         self._write(replica, state=Replica.State.STARTING, port=port, due_at=due)
         try:
-            self.backend.start(launch(replica))
+            self.backend.start(launching.launch(replica))
         except StillStarting:
             return
         except OSError as error:
@@ -218,7 +219,9 @@ class Runner:
         if future is None:
             if time.monotonic() >= self._next_probe.get(replica.pk, 0.0) and replica.port:
                 protocol = replica.release.protocol
-                self._probes[replica.pk] = self._pool.submit(probes.probe, HOST, replica.port, protocol=protocol)
+                self._probes[replica.pk] = self._pool.submit(
+                    probes.probe, launching.HOST, replica.port, protocol=protocol
+                )
                 self._probes[replica.pk].add_done_callback(lambda _done: self.wake())
             return
         if future.done():
@@ -239,7 +242,7 @@ class Runner:
             service=replica.service.name,
             version=replica.service.version,
             protocol=ready.protocol,
-            node=Node(replica.node_id, HOST, replica.port or 0, {"release": str(replica.release.number)}),
+            node=Node(replica.node_id, launching.HOST, replica.port or 0, {"release": str(replica.release.number)}),
             descriptors=ready.descriptors,
         )
         self._write(replica, state=Replica.State.ANNOUNCED, revision=revision, due_at=None)
@@ -251,14 +254,14 @@ class Runner:
         limit = settings.MICRO_START_TIMEOUT.total_seconds()
         self.backend.kill(replica.pk)
         reason = f"It runs but does not listen on $PORT (127.0.0.1:{replica.port}) after {limit:g} s."
-        self._fail_or_back_off(replica, reason + _tail(replica))
+        self._fail_or_back_off(replica, reason + launching.last_line(replica))
 
     def _restart(self, replica: Replica) -> None:
         self._deregister(replica)
         self.backend.kill(replica.pk)
         words = self.backend.last_words(replica.pk)
         when = " before it listened on $PORT" if replica.state == Replica.State.STARTING else ""
-        self._fail_or_back_off(replica, f"The process {words}{when}.{_tail(replica)}")
+        self._fail_or_back_off(replica, f"The process {words}{when}.{launching.last_line(replica)}")
 
     def _fail_or_back_off(self, replica: Replica, reason: str) -> None:
         """A release that is being tried fails; one that serves is started again, later each time."""
@@ -267,10 +270,10 @@ class Runner:
             return
         was_steady = replica.state == Replica.State.SERVING and replica.due_at and now() > replica.due_at
         crashes = 1 if was_steady else replica.crashes + 1
-        wait = rollouts.back_off(crashes)
-        logger.info("%s: %s Starting again in %g s", replica.node_id, reason, wait.total_seconds())
+        pause = rollouts.back_off(crashes)
+        logger.info("%s: %s Starting again in %g s", replica.node_id, reason, pause.total_seconds())
         self._write(
-            replica, state=Replica.State.PENDING, reason=reason, crashes=crashes, not_before=now() + wait, due_at=None
+            replica, state=Replica.State.PENDING, reason=reason, crashes=crashes, not_before=now() + pause, due_at=None
         )
 
     def _confirm(self, replica: Replica) -> None:
@@ -283,8 +286,8 @@ class Runner:
         self._write(replica, state=Replica.State.LEAVING, revision=revision, due_at=due)
 
     def _drain(self, replica: Replica) -> None:
-        wait = timedelta() if replica.service.deleted_at else settings.MICRO_DRAIN_TIME
-        self._write(replica, state=Replica.State.DRAINING, due_at=now() + wait)
+        drain_time = timedelta() if replica.service.deleted_at else settings.MICRO_DRAIN_TIME
+        self._write(replica, state=Replica.State.DRAINING, due_at=now() + drain_time)
 
     def _stop(self, replica: Replica) -> None:
         self.backend.terminate(replica.pk)
@@ -296,7 +299,7 @@ class Runner:
     def _forget(self, replica: Replica) -> None:
         self._deregister(replica)
         self.backend.forget(replica.pk)
-        log_path(replica).with_suffix(".done").touch()
+        launching.log_path(replica).with_suffix(".done").touch()
         Replica.objects.across_namespaces().filter(pk=replica.pk).delete()
         self._next_probe.pop(replica.pk, None)
         self._tidy_at = 0.0
@@ -380,62 +383,6 @@ class _alone:
 
     def __exit__(self, *_exception: object) -> None:
         self._file.close()
-
-
-def launch(replica: Replica) -> Launch:
-    """How a replica is started: its release's command, with exactly the environment that a service gets."""
-    release, service = replica.release, replica.service
-    source = folders.build(service.namespace.slug, release.deployment_id) / "source"
-    return Launch(
-        replica_id=replica.pk,
-        command=release.command,
-        env=environment(replica),
-        folder=source / release.folder,
-        log=log_path(replica),
-    )
-
-
-def environment(replica: Replica) -> dict[str, str]:
-    """A replica's whole environment. Nothing of the server's own is in it."""
-    release, service = replica.release, replica.service
-    home = folders.replicas() / str(replica.pk)
-    python = folders.environments(service.namespace.slug) / release.environment
-    own_path = [str(python / "bin")] if release.environment else []
-    host, port = settings.MICRO_NETWORK_ADDRESS
-    return {
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        **release.env,
-        "PATH": os.pathsep.join([*own_path, *BASE_PATH]),
-        "HOME": str(home),
-        "VIRTUAL_ENV": str(python),
-        "PORT": str(replica.port),
-        "MICRO_SERVICE_NAME": service.name,
-        "MICRO_SERVICE_VERSION": service.version,
-        "MICRO_SERVICE_ADDRESS": f"{HOST}:{replica.port}",
-        "MICRO_PROXY": f"{HOST if host == '0.0.0.0' else host}:{port}",  # noqa: S104 - "every interface" includes this one
-        "MICRO_NAMESPACE": service.namespace.slug,
-        "MICRO_AUTH_ID": credentials.account_id(release),
-        "MICRO_AUTH_SECRET": credentials.secret(release.deployment_id),
-    }
-
-
-def log_path(replica: Replica) -> Path:
-    """Where a replica's output goes."""
-    service = replica.service
-    return folders.run_log(service.namespace.slug, service.pk, replica.release.deployment_id, replica.pk)
-
-
-def _tail(replica: Replica) -> str:
-    """The last line that a replica printed, as the end of a reason; without its secret."""
-    path = log_path(replica)
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 4096))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    secret = credentials.secret(replica.release.deployment_id)
-    return f" Its last words: {lines[-1][-500:]}".replace(secret, "…").replace("\0", "") if lines else ""
 
 
 def _remember(release: Release, ready: probes.Ready) -> None:

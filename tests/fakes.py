@@ -328,11 +328,14 @@ class FakeEnvoy:
             return answer.read().decode()
 
     def _follow(self) -> None:
-        from django.db import connection
+        from django.db import Error, connection
 
         while not self._stopped.wait(0.02):
-            if not self.is_away:
-                self._look()
+            try:
+                if not self.is_away:
+                    self._look()
+            except Error:
+                connection.close()
         connection.close()
 
     def _look(self) -> None:

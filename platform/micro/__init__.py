@@ -7,9 +7,7 @@ Names are loaded when they are first used, so that importing this package costs 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # importing typing for it would cost more than all of this file
 if TYPE_CHECKING:
     from . import auth as auth
     from . import errors as errors
@@ -27,6 +25,8 @@ _MODULES = ("auth", "errors", "registry", "runtime")
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     if name in _MODULES:

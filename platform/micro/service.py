@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -70,9 +70,9 @@ class Service:
         """Serve until SIGTERM or Ctrl-C; requests under way get 5 s to finish."""
         if not self._names:
             raise Mistake(f"{self.name} has no handler: call service.handle(...) before service.run().")
-        _install_uvloop()
         try:
-            asyncio.run(self._serve())
+            with asyncio.Runner(loop_factory=_uvloop()) as runner:
+                runner.run(self._serve())
         except errors.Error as error:
             sys.exit(f"{self.name}: {error.detail}")
 
@@ -252,12 +252,13 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _install_uvloop() -> None:
+def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Half as many requests again where uvloop happens to be installed; nothing needs it."""
-    with contextlib.suppress(ImportError):
+    try:
         import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    except ImportError:
+        return None
+    return uvloop.new_event_loop  # type: ignore[no-any-return]
 
 
 def _leave_stuck_threads() -> None:

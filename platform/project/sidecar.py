@@ -20,7 +20,9 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from primitives.auth import rpc as auth
 from primitives.auth.tokens import Verifier
+from primitives.blobs import rpc as blobs
 from primitives.broker import rpc as broker
+from primitives.config import rpc as config
 from primitives.events import rpc as events
 from primitives.network.rpc import Network
 from primitives.registry import operations
@@ -73,13 +75,14 @@ class Sidecar:
 
     def _tables(self) -> dict[str, Methods]:
         self._statistics = Statistics()
-        tables = {
+        tables: dict[str, Methods] = {
             "auth": {**auth.METHODS, **rules.METHODS},
             "broker": broker.METHODS,
+            "config": config.METHODS,
             "debug": debug.methods(self._statistics, _journal()),
             "events": events.METHODS,
             "runtime": runtime.METHODS,
-            "store": store.METHODS,
+            "store": {**store.METHODS, **blobs.METHODS},
         }
         registry = Registry(Listings(self._reader), self._bell, platform=tables)
         tables["registry"] = registry.methods()

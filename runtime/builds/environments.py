@@ -102,6 +102,8 @@ def make(recipe: Recipe, *, namespace: str, deployment_id: UUID, run: Callable[[
     root, key = folders.environments(namespace), recipe.key()
     pointer = root / f"{key}.ready"
     if pointer.exists() and (root / pointer.read_text()).is_dir():
+        for used in (pointer, root / pointer.read_text()):
+            used.touch()  # housekeeping removes what no build has used for long
         return pointer.read_text()
     name = f"{key}-{deployment_id.hex[:8]}"
     folders.remove(root / name)

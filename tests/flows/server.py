@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import shutil
 import signal
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -147,7 +150,7 @@ class Server:
     def micro(
         self, *args: str | Path, check: bool = True, timeout_s: float = 180, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command line as this server's user; with `check`, any status but 0 fails the test with what it said."""
+        """Run the command line as this server's user; with `check`, a status other than 0 fails the test."""
         done = subprocess.run(
             [MICRO, *map(str, args)],
             check=False,
@@ -164,6 +167,21 @@ class Server:
             )
         return done
 
+    def call(self, service: str, endpoint: str, request: dict[str, object]) -> dict[str, object]:
+        """The answer of `micro call`."""
+        return json.loads(self.micro("call", service, endpoint, json.dumps(request)).stdout)
+
+    def user_of(self, namespace: str, secret: str) -> Server:
+        """The same server as another user sees it: one with a home of their own, who works in another namespace."""
+        account = {"id": "owner", "secret": secret, "type": "user", "scopes": ["admin"]}
+        self.call("auth", "Auth.Generate", {**account, "options": {"namespace": namespace}})
+        other = copy.copy(self)
+        other.client_home = self.folder / namespace
+        other.client_home.mkdir()
+        other.micro("user", "namespace", "set", namespace)
+        other.micro("login", "--username", "owner", "--password", secret)
+        return other
+
     def login(self) -> None:
         """Log in as the local profile's admin."""
         self.micro("login", "--username", "admin", "--password", "micro")
@@ -176,10 +194,10 @@ class Server:
                 return fields[3]
         return ""
 
-    def get(self, path: str, *, host: str = "", **options: object) -> httpx.Response:
-        """An HTTP request through the API gateway, by path or on a service's own host."""
-        headers = {"Host": f"{host}:{self.api_port}"} if host else {}
-        return httpx.get(f"http://127.0.0.1:{self.api_port}{path}", headers=headers, timeout=20, **options)  # type: ignore[arg-type]
+    def get(self, path: str, *, host: str = "", headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+        """An HTTP request through the API gateway, by path or on a host."""
+        sent = {**(headers or {}), **({"Host": f"{host}:{self.api_port}"} if host else {})}
+        return httpx.get(f"http://127.0.0.1:{self.api_port}{path}", headers=sent, timeout=20, **more)
 
 
 @contextmanager

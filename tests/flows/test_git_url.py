@@ -7,7 +7,6 @@ import time
 import pytest
 from server import Server
 
-
 ONE_ANSWER = """
 import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -104,7 +104,8 @@ class Plane:
 class Gateway:
     """Envoy in a folder and on ports of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, concurrency: int = 2) -> None:
+        self.concurrency = concurrency
         self.run = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp"))
         self.doors = Doors(*(("127.0.0.1", free_port()) for _ in range(3)))
         self.state = State(
@@ -123,7 +124,7 @@ class Gateway:
         document = bootstrap.bootstrap(node_id="test", pid=4321, run=self.run, heap_bytes=2**30)
         file = bootstrap.write(document, self.run / "envoy.json")
         with (self.run / "envoy.log").open("ab") as log:
-            self.envoy = subprocess.Popen(bootstrap.command(file, concurrency=2), stderr=log)
+            self.envoy = subprocess.Popen(bootstrap.command(file, concurrency=self.concurrency), stderr=log)
 
     def serve(self, *services: Service, **changes: Any) -> int:
         """Publish these services and wait until Envoy has acknowledged; the revision."""
@@ -168,6 +169,18 @@ class Gateway:
 
     def post(self, path: str, **arguments: Any) -> httpx.Response:
         return self.request("POST", path, **arguments)
+
+    def admin(self, path: str) -> httpx.Response:
+        """One request at Envoy's own interface."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.run / "envoy-admin.sock"))) as client:
+            return client.get(f"http://envoy{path}")
+
+    def admin_answers(self) -> bool:
+        """Whether Envoy has started."""
+        try:
+            return self.admin("/server_info").status_code == 200
+        except httpx.TransportError:
+            return False
 
     @contextmanager
     def channel(self, door: str = "proxy", authority: str | None = None) -> Iterator[grpc.Channel]:

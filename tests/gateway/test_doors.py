@@ -391,6 +391,17 @@ def test_json_frames_are_marked_for_the_service(gateway: Gateway, hello: Grpc):
     assert "x-content-type" not in hello.seen[-1]
 
 
+def test_a_grpc_content_type_of_json_is_told_to_the_service(gateway: Gateway, hello: Grpc):
+    message = b'{"name": "x"}'
+    answer = gateway.post(
+        "/helloworld.Helloworld/Call",
+        headers=FOO | {"content-type": "application/grpc+json", "x-content-type": "application/evil", "te": "trailers"},
+        content=b"\0" + len(message).to_bytes(4, "big") + message,
+    )
+    assert json.loads(answer.content[5:])["codec"] == "json"
+    assert hello.seen[-1]["x-content-type"] == "application/grpc+json"
+
+
 def test_browsers_come_in_by_grpc_web(gateway: Gateway, hello: Grpc):
     message = ask(hello, name="x")
     answer = gateway.post(
@@ -403,6 +414,42 @@ def test_browsers_come_in_by_grpc_web(gateway: Gateway, hello: Grpc):
     length = int.from_bytes(answer.content[1:5], "big")
     assert hello.response_type.FromString(answer.content[5 : 5 + length]).msg == "Hello x"
     assert b"grpc-status:0" in answer.content
+
+
+# --- the order of filters ------------------------------------------------------------------------------------------
+
+
+def test_the_running_envoy_has_its_filters_in_this_order(gateway: Gateway):
+    """Who is it, who is meant, in which tongue, may they, go. Each one needs what the one before it found out."""
+    dump = gateway.admin("/config_dump?resource=dynamic_listeners").json()["configs"]
+    assert len(dump) == 3
+    for each in dump:
+        chain = each["active_state"]["listener"]["filter_chains"][0]
+        filters = chain["filters"][0]["typed_config"]["http_filters"]
+        assert [each["name"].rpartition(".")[2] for each in filters] == [
+            "grpc_web",
+            "basic",
+            "jwt_authn",
+            "lua",
+            "grpc_json_transcoder",
+            "rbac",
+            "router",
+        ]
+
+
+def test_the_token_chooses_the_namespace_the_namespace_the_route_and_the_route_the_transcoder(gateway: Gateway):
+    """Breaks when Lua runs before the token is checked, or the transcoder before the route is chosen."""
+    headers = {"authorization": f"Bearer {token('foo')}"}
+    assert gateway.post("/v1/people/call", headers=headers, json={"name": "Joe"}).json()["msg"] == "Hello Joe"
+    assert gateway.post("/v1/people/call", json={"name": "Joe"}).status_code == 404
+
+
+def test_a_services_figures_can_be_read(gateway: Gateway):
+    gateway.get("/web/get", headers=FOO)
+    figures = gateway.admin("/stats?filter=cluster.foo/web").text
+    assert "cluster.foo/web.membership_healthy: 1" in figures
+    for name in ("upstream_rq_total", "upstream_cx_none_healthy", "upstream_cx_destroy_with_active_rq"):
+        assert f"cluster.foo/web.{name}: " in figures
 
 
 # --- namespaces ----------------------------------------------------------------------------------------------------
@@ -493,6 +540,9 @@ def test_browsers_of_any_origin_may_call(gateway: Gateway):
     origin = {"origin": "https://a.example"}
     preflight = gateway.request("OPTIONS", "/helloworld/call", headers=FOO | origin)
     assert preflight.status_code == 200
+    blind = gateway.request("OPTIONS", "/web/get", headers=origin | {"access-control-request-method": "POST"})
+    assert blind.status_code == 200  # a preflight does not name the namespace
+    assert blind.headers["access-control-allow-origin"] == "https://a.example"
     assert preflight.headers["access-control-allow-methods"] == "POST, PATCH, GET, OPTIONS, PUT, DELETE"
     assert "Micro-Namespace" in preflight.headers["access-control-allow-headers"]
     for answer in (

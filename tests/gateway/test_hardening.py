@@ -12,6 +12,7 @@ from .harness import Gateway
 
 FOO = {"micro-namespace": "foo"}
 FORGED = {
+    "x-micro-token": "forged",
     "x-micro-scope": "bar:helloworld",
     "x-micro-service": "web",
     "x-micro-rule": "web",
@@ -196,6 +197,20 @@ def test_an_ambiguous_or_oversize_request_reaches_nobody(gateway: Gateway, site:
     answer = raw(gateway, request_bytes)
     assert answer == b"" or 400 <= int(answer[9:12]) <= 501, answer
     assert site.seen == []
+
+
+def test_a_client_that_offers_http2_is_answered_in_http1(gateway: Gateway):
+    more = "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+    request = (
+        f"GET /web/get HTTP/1.1\r\nHost: x\r\nMicro-Namespace: foo\r\nConnection: Upgrade, HTTP2-Settings\r\n{more}\r\n"
+    )
+    assert raw(gateway, request.encode()).startswith(b"HTTP/1.1 200")
+
+
+def test_an_old_client_is_served(gateway: Gateway):
+    assert (
+        b" 200 " in raw(gateway, b"GET /web/get HTTP/1.0\r\nHost: x\r\nMicro-Namespace: foo\r\n\r\n").split(b"\r\n")[0]
+    )
 
 
 def test_the_admin_interface_is_a_private_socket(gateway: Gateway):

@@ -130,6 +130,33 @@ def test_another_scheme_is_refused_in_micros_words(gateway: Gateway, header: str
     assert "expected Bearer schema" in error.details()
 
 
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def test_a_token_may_come_as_the_password_of_basic_credentials(gateway: Gateway, hello: Grpc):
+    good = token("foo")
+    assert gateway.post("/helloworld/call", headers=basic("joe", good), json={}).status_code == 200
+    assert hello.seen[-1]["authorization"] == f"Bearer {good}"
+    assert hello.seen[-1]["micro-namespace"] == "foo"
+    assert "x-micro-token" not in hello.seen[-1]
+    for bad in (BAD["changed"](), BAD["alg none"](), BAD["expired"](), "secret"):
+        headers = basic("joe", bad) | {"micro-namespace": "foo"}
+        assert gateway.post("/helloworld/call", headers=headers, json={}).status_code == 401
+
+
+def test_basic_credentials_of_a_plain_http_service_are_its_own_affair(gateway: Gateway):
+    for password in ("secret", token("foo")):
+        headers = basic("joe", password) | {"micro-namespace": "foo"}
+        seen = gateway.get("/web/get", headers=headers).json()["headers"]
+        assert seen["authorization"] == headers["authorization"]
+        assert "x-micro-token" not in seen
+
+
+def test_a_token_in_the_gateways_own_header_is_no_identity(gateway: Gateway):
+    assert gateway.get("/web/get", headers={"x-micro-token": token("foo")}).status_code == 404
+
+
 def test_two_authorization_headers_are_no_identity(gateway: Gateway, hello: Grpc):
     calls = len(hello.seen)
     for pair in ((token("foo"), token("micro")), (token("foo"), "x"), ("x", token("foo"))):

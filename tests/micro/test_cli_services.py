@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from micro.proto import registry_pb2
 from tests.micro.conftest import MICRO, eventually
 
 SLOW = """
@@ -172,3 +173,10 @@ def test_ctrl_c_ends_a_call_quietly(user, sidecar, slow):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out, err.strip()) == (130, "", "")
+
+
+def test_a_plain_http_service_has_no_methods_to_call(user, sidecar, helloworld):
+    sidecar.registered["micro", "web"] = registry_pb2.Service(name="web", version="latest", protocol="http")
+    done = user.micro("web", "--name=Joe")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "web speaks plain HTTP: open its address, which `micro status -o json web` shows.\n"

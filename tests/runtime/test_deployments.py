@@ -99,7 +99,7 @@ def test_an_update_that_cannot_be_built_ends_in_error_and_nothing_of_it_is_left(
     assert "no-such-package-of-micro" in failed.reason
     assert envoy.get("web") == "one"
     eventually(lambda: len(list(folders.builds("micro").iterdir())) == 1)
-    eventually(lambda: not [path for path in folders.environments("micro").iterdir() if path.is_dir()][1:])
+    assert len([path for path in folders.environments("micro").iterdir() if path.is_dir()]) == 1
 
 
 def test_a_folder_with_nothing_to_run_says_what_was_looked_for(platform, running, envoy):
@@ -308,3 +308,78 @@ def test_a_process_without_a_row_is_stopped(platform, running, envoy):
     Replica.objects.in_namespace("micro").delete()
     running.wake()
     eventually(lambda: pids("web") == [])
+
+
+def test_many_deployments_at_once_all_go_live(platform, running, envoy):
+    from django.db import connection
+
+    platform.deploy("first", hello("first"))  # makes the environment
+    queued = []
+
+    def deploy(name: str) -> None:
+        queued.append(platform.work(platform.queue(name, hello(name))))
+        connection.close()
+
+    threads = [threading.Thread(target=deploy, args=(f"web{number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(queued) == 6
+    eventually(lambda: {platform.again(deployment).state for deployment in queued} == {"live"}, 30)
+    assert {envoy.get(f"web{number}") for number in range(6)} == {f"web{number}" for number in range(6)}
+
+
+def test_a_worker_that_was_overtaken_after_its_lease_lapsed_writes_nothing_more(platform, monkeypatch):
+    from runtime import builds, leases
+
+    deployment = platform.queue("web", hello("one"))
+    original = builds.build
+
+    def stalled(*args: object) -> object:
+        Deployment.objects.in_namespace("micro").update(lease_until=now())
+        assert Deployment.objects.in_namespace("micro").claim(deployment.pk, at=now())
+        return original(*args)
+
+    monkeypatch.setattr(builds, "build", stalled)
+    platform.work(deployment)
+    assert not Release.objects.exists()
+    again = platform.again(deployment)
+    assert (again.state, again.fence, again.reason) == ("fetching", 2, "")
+    stale = leases.Lease(deployment)
+    with pytest.raises(leases.Lost):
+        stale.write(state="building")
+
+
+def test_a_lease_is_renewed_for_as_long_as_the_work_takes(platform, monkeypatch):
+    from runtime import leases
+
+    monkeypatch.setattr(leases, "RENEW_EVERY_S", 0.05)
+    deployment = Deployment.objects.in_namespace("micro").claim(platform.queue("web", hello("one")).pk, at=now())
+    with leases.Lease(deployment) as lease:
+        first = platform.again(deployment).lease_until
+        eventually(lambda: platform.again(deployment).lease_until > first)
+        Deployment.objects.in_namespace("micro").update(fence=99)
+        eventually(lambda: not lease.is_held())
+
+
+def test_a_runner_that_loses_its_database_goes_on_when_it_is_back(platform, running, envoy):
+    from django.db import connection
+
+    platform.deploy("web", hello("one"))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert platform.deploy("web", hello("two")).state == "live"
+    assert envoy.get("web") == "two"
+    assert len(pids("web")) > 0
+
+
+def test_the_logs_of_a_superseded_deployment_do_not_stay_open(platform, running, envoy):
+    first = platform.work(platform.queue("web", {"main.py": "import time; time.sleep(600)\n"}))
+    platform.deploy("web", hello("two"))
+    assert platform.again(first).state == "superseded"
+    eventually(lambda: len(list(folders.logs().glob("*/*/run/*.log"))) == 1)
+    eventually(lambda: list(folders.logs().glob("*/*/build/*.log")) == [])

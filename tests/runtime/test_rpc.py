@@ -79,6 +79,8 @@ def test_a_folder_is_uploaded_created_read_logged_updated_and_deleted(platform, 
     call("Update", wire.UpdateRequest(resource=resource(source=source)))
     work(platform)
     eventually(lambda: read("web")[0].metadata["release"] == "2")
+    eventually(lambda: log("build")[-1:] == ["Release 2 is built; starting it."])
+    assert "Release 1 is built; starting it." not in log("build", count=100)
     assert Deployment.objects.in_namespace("micro").latest("created_at").env == {"COLOUR": "a=b"}
 
     call("Delete", wire.DeleteRequest(resource=resource()))

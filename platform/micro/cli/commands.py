@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Iterable, Sequence
 
 import click
+
+from .help import columns, section
 
 
 def go_style(args: Sequence[str], params: Iterable[click.Parameter]) -> list[str]:
@@ -27,31 +28,6 @@ def _double_dashed(arg: str, known: set[str]) -> list[str]:
     if f"-{name}" in known:
         return [f"-{arg}"]
     return [name, value] if equals and name in known else [arg]
-
-
-def section(title: str, lines: Iterable[str]) -> str:
-    return "\n".join([f"{title}:", *(f"   {line}".rstrip() for line in lines)])
-
-
-def columns(rows: Sequence[tuple[str, str]]) -> list[str]:
-    """Two columns, the second one wrapped to the terminal."""
-    import textwrap
-
-    left = max((len(first) for first, _ in rows), default=0)
-    width = max(40, min(_terminal_width(), 110) - left - 6)
-    lines: list[str] = []
-    for first, second in rows:
-        wrapped = textwrap.wrap(second, width) or [""]
-        lines.append(f"{first:<{left}}   {wrapped[0]}")
-        lines += [f"{'':<{left}}   {line}" for line in wrapped[1:]]
-    return lines
-
-
-def _terminal_width() -> int:
-    try:
-        return os.get_terminal_size().columns
-    except OSError:
-        return 110
 
 
 def option_rows(command: click.Command, ctx: click.Context) -> list[tuple[str, str]]:

@@ -51,6 +51,8 @@ def command(name: str) -> click.Command:
     def dynamic(session: Session, args: tuple[str, ...]) -> None:
         _exec_plugin(name, args)
         client, services = _found(session.client, name)
+        if all(service.protocol == "http" for service in services):
+            raise Failure(f"{name} speaks plain HTTP: open its address, which `micro status -o json {name}` shows.")
         endpoints = endpoints_of(services)
         words, flags = split(args)
         if not args or "--help" in args or "-h" in args:
@@ -88,7 +90,7 @@ def _found(client: Client, name: str) -> tuple[Client, list[registry_pb2.Service
 def _meant(name: str) -> str:
     import difflib
 
-    from .main import COMMANDS
+    from .help import COMMANDS
 
     close = difflib.get_close_matches(name, COMMANDS, 1)
     return f"\nDid you mean `micro {close[0]}`?" if close else ""

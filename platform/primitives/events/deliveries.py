@@ -91,15 +91,16 @@ class Session:
         self._asked = 0  # events that JetStream was asked for and has not sent
         self._wake = asyncio.Event()
         self._failure: Exception | None = None
+        self._is_finished = False
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """What the consumer is to see, for ever. Raises Unavailable, or what `fail` was given."""
+        """What the consumer is to see, until `finish`. Raises Unavailable, or what `fail` was given."""
         inbox = self._bus.new_inbox()
         subscription = await self._bus.subscribe(inbox, self._arrive)
         self._bus.on_back.add(self._ask_again)
         self._bus.on_away.add(self.fail)
         try:
-            while True:
+            while not self._is_finished:
                 await self._pull(inbox)
                 if not self._arrived:
                     await self._wait()
@@ -130,6 +131,11 @@ class Session:
     def fail(self, failure: Exception) -> None:
         """End the stream."""
         self._failure = failure
+        self._wake.set()
+
+    def finish(self) -> None:
+        """End the stream: the consumer has said all it had to say."""
+        self._is_finished = True
         self._wake.set()
 
     def _arrive(self, message: Msg) -> None:

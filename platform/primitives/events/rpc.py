@@ -128,10 +128,15 @@ async def _consumer(
 
 
 async def _read_acks(session: Session, acks: AsyncIterator[pb.AckRequest]) -> None:
+    """Until the caller closes its side: then it leaves, unless it is one that cannot acknowledge at all."""
+    can_acknowledge = False
     try:
         async for ack in acks:
+            can_acknowledge = True
             _number("delay", ack.delay, most=LONGEST_ACK_WAIT)
             await session.acknowledge(ack)
+        if can_acknowledge:
+            session.finish()
     except Exception as error:  # noqa: BLE001 - the stream that it belongs to ends with it
         session.fail(error)
 

@@ -126,7 +126,7 @@ def _make_first_admin() -> None:
         if admin is not None and admin.check_password(DEFAULT_ADMIN_PASSWORD):
             raise CannotRun(
                 f"The user admin still has the default password, which the profile {settings.MICRO_PROFILE} refuses: "
-                f"change it with `manage.py changepassword admin`."
+                f"start once with MICRO_PROFILE={LOCAL} and change it in /admin/."
             )
     operations.bootstrap(admin_password=settings.MICRO_ADMIN_PASSWORD)
 
