@@ -45,6 +45,7 @@ SHARED_APPS = [
     "primitives.broker",
     "primitives.config",
     "primitives.registry",
+    "primitives.rules",
     "primitives.store",
     "runtime",
     "gateway",
