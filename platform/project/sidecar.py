@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from primitives.auth import rpc as auth
-from primitives.auth.tokens import Verifier
+from primitives.auth.tokens import verifier
 from primitives.blobs import rpc as blobs
 from primitives.broker import rpc as broker
 from primitives.config import rpc as config
@@ -97,7 +97,7 @@ class Sidecar:
         _add_reflection(server, self.services)
         Server(
             self.services,
-            identify=Verifier().identify,
+            identify=verifier.get().identify,
             permit=self._gatekeeper.permit,
             statistics=self._statistics,
         ).mount(server)
