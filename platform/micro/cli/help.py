@@ -22,6 +22,7 @@ START_HERE = (
 
 # Each command lives in the module of its noun, which is imported when the command runs.
 COMMANDS = {
+    "auth": ("auth", "Manage accounts and access rules"),
     "call": (
         "services",
         'Call a service\'s method with JSON, e.g. micro call helloworld Helloworld.Call \'{"name": "Joe"}\'',
@@ -31,6 +32,7 @@ COMMANDS = {
     "login": ("account", "Log in to a server"),
     "logout": ("account", "Log out of a server"),
     "logs": ("runtime", "Show what a service prints, or its build"),
+    "network": ("network", "Show where services are reached"),
     "run": ("runtime", "Build and run a folder or a git repository as a service"),
     "server": ("server", "Start the platform on this machine"),
     "services": ("services", "List the services that can be called"),
