@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import psutil
 import uvloop
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,7 @@ ROUND_S = 3.0
 LIMITS = {"Store.Read": (0.4, "gate"), "Store.Write": (0.3, "gate"), "Config.Get": (0.5, "goal")}
 STEADY_RATE = 1000  # calls per second, for the time that each call takes
 ADDED_P90_MS = 1.4
+WATCHES = 5000
 
 Call = tuple[str, bytes, tuple[tuple[str, str], ...]]  # path, request, metadata
 
@@ -53,13 +55,12 @@ def main() -> int:
         folder.chmod(0o755)
         stack.enter_context(database(folder))
         tokens = prepare()
-        for role in ("echo", "sidecar"):
-            stack.enter_context(process(role, folder / f"{role}.sock"))
+        pids = {role: stack.enter_context(process(role, folder / f"{role}.sock")) for role in ("echo", "sidecar")}
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(measure(folder, tokens))
+            return runner.run(measure(folder, tokens, pids))
 
 
-async def measure(folder: Path, tokens: dict[str, str]) -> int:
+async def measure(folder: Path, tokens: dict[str, str], pids: dict[str, int]) -> int:
     """Every round beside its echo; 1 when a gate is missed."""
     options = (("grpc.use_local_subchannel_pool", 1),)
     async with (
@@ -77,6 +78,7 @@ async def measure(folder: Path, tokens: dict[str, str]) -> int:
                 rates[name].append(await rate(sidecar, work[name]))
         met = [report(name, rates, *limit) for name, limit in LIMITS.items()]
         await report_times(echo, sidecar, work)
+        await report_watches(sidecar, work["Config.Get"], pids["sidecar"])
     return 0 if all(met) else 1
 
 
@@ -161,6 +163,22 @@ async def report_times(echo: grpc.aio.Channel, sidecar: grpc.aio.Channel, work: 
         print(f"{name:<12} added p90 at {STEADY_RATE}/s {added:8.2f} ms    goal <= {ADDED_P90_MS}{verdict}", flush=True)
 
 
+async def report_watches(sidecar: grpc.aio.Channel, gets: list[Call], pid: int) -> None:
+    """What so many open streams on which nothing happens cost the server."""
+    from micro.proto import config_pb2
+
+    watch = sidecar.unary_stream("/config.Revisions/Watch")
+    request = config_pb2.WatchRequest(path="key-0").SerializeToString()
+    before = psutil.Process(pid).memory_info().rss
+    streams = [watch(request, metadata=gets[nth % len(gets)][2]) for nth in range(WATCHES)]
+    for stream in streams:
+        await stream.read()
+    each_kib = (psutil.Process(pid).memory_info().rss - before) / WATCHES / 1024
+    print(f"{WATCHES} idle watches {each_kib:8.1f} KiB each", flush=True)
+    for stream in streams:
+        stream.cancel()
+
+
 def report(name: str, rates: dict[str, list[float]], least: float, word: str) -> bool:
     """Print one ratio against its limit; False when a gate is missed."""
     ratio = statistics.median(own / echo for own, echo in zip(rates[name], rates["echo"], strict=True))
@@ -219,12 +237,12 @@ def prepare() -> dict[str, str]:
 
 
 @contextmanager
-def process(role: str, path: Path) -> Iterator[None]:
-    """This file again, as a server on a Unix socket."""
+def process(role: str, path: Path) -> Iterator[int]:
+    """This file again, as a server on a Unix socket; its process id."""
     server = subprocess.Popen([sys.executable, __file__, role, str(path)])
     try:
         wait_for(path)
-        yield
+        yield server.pid
     finally:
         server.terminate()
         server.wait(10)

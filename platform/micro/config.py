@@ -96,23 +96,33 @@ def get(
 
     Secrets read "[secret]" unless asked for by `is_secret`. Raises InvalidArgument when the value is no `kind`.
     """
-    client = _client(client)
-    request = pb.GetRequest(namespace=client.namespace, path=path, options={"secret": is_secret}, **_as_of(as_of))
     try:
-        reply = persistently(lambda: client.invoke("config", "Config.Get", request, pb.GetResponse))
+        found = text(path, is_secret=is_secret, as_of=as_of, client=client)
     except errors.NotFound:
         if as_of is not None:
             raise
         return default
-    return default if reply.value.data == "null" else _value(reply.value.data, kind)
+    return default if found == "null" else _value(found, kind)
+
+
+def text(
+    path: str = "", *, is_secret: bool = False, as_of: int | datetime | None = None, client: Client | None = None
+) -> str:
+    """The JSON of what is at a path, `null` when nothing is. Raises NotFound when nothing was ever set."""
+    client = _client(client)
+    request = pb.GetRequest(namespace=client.namespace, path=path, options={"secret": is_secret}, **_as_of(as_of))
+    return persistently(lambda: client.invoke("config", "Config.Get", request, pb.GetResponse)).value.data
 
 
 def set(path: str, value: object, *, is_secret: bool = False, client: Client | None = None) -> int:
     """Merge an object into the tree, or replace what is at the path; the revision that this made."""
+    return set_text(path, _json(value), is_secret=is_secret, client=client)
+
+
+def set_text(path: str, text: str, *, is_secret: bool = False, client: Client | None = None) -> int:
+    """`set` for who has the value as JSON."""
     client = _client(client)
-    request = pb.SetRequest(
-        namespace=client.namespace, path=path, value={"data": _json(value)}, options={"secret": is_secret}
-    )
+    request = pb.SetRequest(namespace=client.namespace, path=path, value={"data": text}, options={"secret": is_secret})
     return persistently(lambda: client.invoke("config", "Config.Set", request, pb.SetResponse)).revision
 
 
@@ -197,7 +207,9 @@ class Watch(Iterator[Change]):
 
 
 aget = aio.call(get)
+atext = aio.call(text)
 aset = aio.call(set)
+aset_text = aio.call(set_text)
 adelete = aio.call(delete)
 ahistory = aio.call(history)
 awatch = aio.iterate(watch)

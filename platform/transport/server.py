@@ -25,6 +25,9 @@ OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
+    # Above 1,000 calls that wait to be taken grpcio cancels some at random: too few when thousands of streams return.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 30_000),
 )
 MAX_TIMEOUT_DIGITS = 18  # some thirty years; longer is no limit at all
 HIDDEN = frozenset({"authorization", "x-content-type", "timeout", "user-agent"})

@@ -231,3 +231,8 @@ async def test_nobody_writes_lists_or_deletes_in_anothers_namespace(channel, sho
     nobody = Blobs(channel, None)
     async with refused(grpc.StatusCode.UNAUTHENTICATED):
         await nobody.write("k", [b"v"], namespace="shop")
+
+
+def test_every_method_was_tried_by_a_stranger_above():
+    service = store_pb2.DESCRIPTOR.services_by_name["BlobStore"]
+    assert {method.name for method in service.methods} == {"Read", "Write", "List", "Delete"}
