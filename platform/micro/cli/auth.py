@@ -18,7 +18,8 @@ from .tables import tabbed
 def auth() -> None:
     """Manage accounts and access rules.
 
-    A rule says who may call what: the first that fits, by priority, decides. Without any, everybody may call everything.
+    A rule says who may call what: the first that fits, by priority, decides. Without rules everybody may call
+    everything.
     """
 
 

@@ -62,9 +62,7 @@ def nodes(session: Session) -> None:
 @click.option("--network", "network_", default="", help="Another namespace's, for admins of the platform.")
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", help="table or json.")
 @pass_session
-def routes(
-    session: Session, service: str, address: str, gateway: str, router: str, network_: str, output: str
-) -> None:
+def routes(session: Session, service: str, address: str, gateway: str, router: str, network_: str, output: str) -> None:
     """List the routes of the namespace."""
     query = {
         "service": service,
