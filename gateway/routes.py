@@ -189,7 +189,7 @@ def _http_hosts(
     hosts = [route_components_pb2.VirtualHost(name="*", domains=["*"], routes=routes, typed_per_filter_config=filters)]
     if host := own_host(service, base_domain):
         at_root = [_to(cluster, own, IDLE_S, match={"prefix": "/"})]
-        filters = rules.filters(access, **whose)
+        filters = rules.filters(access, **whose, prefix="")
         hosts.append(
             route_components_pb2.VirtualHost(name=host, domains=[host], routes=at_root, typed_per_filter_config=filters)
         )

@@ -43,12 +43,15 @@ def restriction(book: Book, service: str) -> Restriction:
     return None if rules[-1].scope == PUBLIC and rules[-1].endpoint == ANYTHING else rules
 
 
-def filters(rules: Restriction, *, namespace: str, service: str, prefix: str = "") -> dict[str, any_pb2.Any]:
-    """What the filters of a service's routes are told: nothing without rules. `prefix` is where it is mounted."""
+def filters(rules: Restriction, *, namespace: str, service: str, prefix: str | None = None) -> dict[str, any_pb2.Any]:
+    """What the filters of a service's routes are told: nothing when it is open.
+
+    `prefix` is where a plain HTTP service is mounted, "" on its own host; None stands for gRPC.
+    """
     if rules is None:
         return {}
     context = struct_pb2.Struct()
-    context.update({"service": service, "prefix": prefix})
+    context.update({"service": service} if prefix is None else {"service": service, "prefix": prefix})
     return {
         RESOURCE: _packed(lua_pb2.LuaPerRoute(name=RESOURCE, filter_context=context)),
         RBAC: _packed(rbac_pb2.RBACPerRoute(rbac=rbac_pb2.RBAC(matcher=matcher(rules, namespace=namespace)))),

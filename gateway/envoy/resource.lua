@@ -27,21 +27,21 @@ end
 
 -- From here on: Envoy's handle.
 
+local function refuse(handle, text)
+  local by_grpc = string.match(handle:headers():get("content-type") or "", "^application/grpc")
+  handle:respond({ [":status"] = "400", ["grpc-status"] = by_grpc and "3" or nil }, text)
+end
+
 function envoy_on_request(handle)
   local context, path = handle:filterContext(), handle:headers():get(":path")
-  local service, is_grpc = context:get("service"), handle:metadata():get("protocol") == "grpc"
+  local prefix = context:get("prefix")
   local endpoint
-  if is_grpc then
-    endpoint = method_of(path)
+  if prefix then
+    endpoint = page_of(path, prefix) or refuse(handle, "The path can be read in two ways.")
   else
-    endpoint = page_of(path, context:get("prefix"))
-  end
-  if not endpoint then
-    local called_by_grpc = string.match(handle:headers():get("content-type") or "", "^application/grpc")
-    local text = is_grpc and 'malformed method name: "' .. path .. '"' or "The path can be read in two ways."
-    handle:respond({ [":status"] = "400", ["grpc-status"] = called_by_grpc and "3" or nil }, text)
+    endpoint = method_of(path) or refuse(handle, 'malformed method name: "' .. path .. '"')
   end
   local found = handle:streamInfo():dynamicMetadata()
   found:set("micro", "endpoint", string.lower(endpoint))
-  found:set("micro", "called", service .. ":" .. endpoint)
+  found:set("micro", "called", context:get("service") .. ":" .. endpoint)
 end
