@@ -10,6 +10,7 @@ from django.conf import settings
 
 from primitives.auth import keys
 from primitives.registry import records
+from primitives.rules.records import books
 from tenants.models import Domain, Namespace
 
 from .state import Doors, Protocol, Service, State, Version, merged
@@ -47,6 +48,7 @@ def read() -> State:
         namespaces=frozenset(Namespace.objects.values_list("slug", flat=True)),
         domains=_domains(),
         services=merged(_version(entry) for entry in snapshot.entries),
+        books=books(),
     )
 
 

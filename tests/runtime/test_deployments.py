@@ -221,7 +221,7 @@ def test_a_replica_that_crashes_later_leaves_the_registry_at_once_and_comes_back
 def test_one_of_two_replicas_that_crashes_is_missed_by_nobody_for_long(platform, running, envoy):
     platform.deploy("web", hello("one"), instances=2)
     psutil.Process(pids("web")[0]).kill()
-    eventually(lambda: len(envoy.endpoints["web", "latest"]) == 1, 2)
+    eventually(lambda: len(envoy.endpoints["web", "latest"]) == 1)
     assert platform.report("web").status == Status.RUNNING
     eventually(lambda: len(envoy.endpoints["web", "latest"]) == 2)
 

@@ -97,11 +97,7 @@ class Registry:
     async def list_services(self, request: registry_pb2.ListRequest, caller: Caller) -> registry_pb2.ListResponse:
         """Every version of every service, without endpoints."""
         domain = _readable_domain(caller, request.options)
-        services = await self._listings.services(namespace=domain)
-        if domain in (PLATFORM_NAMESPACE, EVERY_NAMESPACE):
-            own = [_bare_own_service(name) for name in self._platform]
-            services = sorted([*services, *own], key=lambda service: (service.name, service.version))
-        return registry_pb2.ListResponse(services=services)
+        return registry_pb2.ListResponse(services=await self.registered(namespace=domain))
 
     async def watch(self, request: registry_pb2.WatchRequest, caller: Caller) -> AsyncIterator[registry_pb2.Result]:
         """What changes from now on, in one service or, without a name, in all of the namespace."""
@@ -114,6 +110,14 @@ class Registry:
             for action, service in _differences(known, current):
                 yield registry_pb2.Result(action=action, service=service, timestamp=int(time.time()))
             known = current
+
+    async def registered(self, *, namespace: str) -> list[registry_pb2.Service]:
+        """Every version of every service of a namespace (`*`: of all) with its nodes; nobody is asked who wants it."""
+        services = await self._listings.services(namespace=namespace)
+        if namespace in (PLATFORM_NAMESPACE, EVERY_NAMESPACE):
+            own = [_bare_own_service(name) for name in self._platform]
+            services = sorted([*services, *own], key=lambda service: (service.name, service.version))
+        return services
 
     async def _watched(self, name: str, domain: str) -> dict[_Key, registry_pb2.Service]:
         if name:
