@@ -53,13 +53,22 @@ ERRORS = [status for status in HTTPStatus if status >= 400]
 
 
 def listeners(state: State) -> list[listener_pb2.Listener]:
-    """The API gateway, the identity proxy and the service network: the same routes behind each."""
+    """The API gateway, the identity proxy and the service network: the same routes behind each.
+
+    The service network may have a second door, for containers. Their bridge may come after Envoy does, and come again.
+    """
     browsers, programs = PathAction.Value("UNESCAPE_AND_REDIRECT"), PathAction.Value("REJECT_REQUEST")
-    return [
+    found = [
         _listener("api", state.doors.api, _manager(state, "api", slashes=browsers, streams=100)),
         _listener("proxy", state.doors.proxy, _manager(state, "proxy", slashes=programs, streams=100)),
         _listener("network", state.doors.network, _manager(state, "network", slashes=programs, streams=1000)),
     ]
+    if state.doors.containers:
+        manager = _manager(state, "network", slashes=programs, streams=1000)
+        door = _listener("containers", state.doors.containers, manager)
+        door.freebind.value = True
+        found.append(door)
+    return found
 
 
 def _listener(name: str, address: Address, manager: hcm_pb2.HttpConnectionManager) -> listener_pb2.Listener:

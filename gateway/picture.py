@@ -20,7 +20,9 @@ HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 def doors() -> Doors:
     """Where Envoy listens."""
-    return Doors(settings.MICRO_API_ADDRESS, settings.MICRO_PROXY_ADDRESS, settings.MICRO_NETWORK_ADDRESS)
+    network = settings.MICRO_NETWORK_ADDRESS
+    containers = (settings.MICRO_DOCKER_DOOR, network[1]) if settings.MICRO_DOCKER_DOOR else None
+    return Doors(settings.MICRO_API_ADDRESS, settings.MICRO_PROXY_ADDRESS, network, containers)
 
 
 def sidecars() -> tuple[str, ...]:

@@ -21,6 +21,7 @@ class Doors:
     api: Address
     proxy: Address
     network: Address
+    containers: Address | None = None  # the service network once more, where containers reach this machine
 
 
 @dataclass(frozen=True, slots=True)

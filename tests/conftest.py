@@ -52,5 +52,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ign
 os.environ["MICRO_HOME"] = tempfile.mkdtemp(prefix="micro-home-", dir="/tmp")
 atexit.register(shutil.rmtree, os.environ["MICRO_HOME"], ignore_errors=True)
 os.environ["DATABASE_URL"] = _postgres()
+os.environ["MICRO_BACKEND"] = "process"  # tests of another one say so
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()

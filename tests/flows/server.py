@@ -77,6 +77,8 @@ class Server:
             "MICRO_PROXY_ADDRESS": f"127.0.0.1:{self.proxy_port}",
             "MICRO_NETWORK_ADDRESS": f"127.0.0.1:{self.network_port}",
             "MICRO_WEB_ADDRESS": f"127.0.0.1:{self.web_port}",
+            "MICRO_BACKEND": "process",
+            "MICRO_SERVER": str(ROOT),
             **self.environment,
         }
 
