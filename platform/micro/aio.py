@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,7 +64,7 @@ class AsyncStream(Generic[Item]):
             raise
         if found is _END:
             raise StopAsyncIteration
-        return found
+        return cast("Item", found)
 
     async def __aenter__(self) -> AsyncStream[Item]:
         return self
