@@ -50,10 +50,12 @@ class Keeper:
 
 
 def refusal() -> str:
-    """Why the wall cannot be put up here, as a sentence; blank when it could be, and it stands then."""
+    """Why the wall cannot be put up here, as a sentence; blank when it can. It is tried, and stays only if needed."""
     keeper = Keeper(containers.server_id(settings.MICRO_HOME))
     with engine.reached() as client:
         keeper.close(client)
+        if keeper.wall and not keeper.wall.networks:
+            firewall.remove(keeper.wall)
     return keeper.refusal
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from containing import PYTHON, answers, text, until
 
-from runtime.backends import containers
+from runtime.backends import containers, networks
 from runtime.backends.docker import Docker, stop_everything
 
 
@@ -61,6 +61,12 @@ def test_the_last_container_of_a_namespace_takes_its_network_with_it(backend, la
     assert docker_engine.networks.list(names=[name])
     backend.forget(two.replica_id)
     assert not docker_engine.networks.list(names=[name])
+
+
+def test_a_network_that_an_interrupted_stop_left_goes_at_the_next_start(server, docker_engine):
+    networks.ensure(docker_engine, server, "gone", pools=["10.201.0.0/16"])
+    assert Docker().replica_ids() == []
+    assert not docker_engine.networks.list(names=[f"micro-{server}-gone"])
 
 
 def test_stopping_everything_leaves_nothing_of_this_server_and_all_of_others(backend, launch, docker_engine, server):
