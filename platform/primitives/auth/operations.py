@@ -98,7 +98,9 @@ def generate(new: NewAccount, *, namespace: str) -> tuple[Account, str]:
     plain = new.secret or secrets.draw()
     sealed = secrets.seal_chosen(plain) if new.secret else secrets.seal_random(plain)
     with transaction.atomic():
-        Namespace.objects.select_for_update().get(slug=namespace)  # one at a time: nobody passes the limit together
+        Namespace.objects.select_for_update(no_key=True).get(
+            slug=namespace
+        )  # one at a time: nobody passes the limit together
         _require_free(new, namespace)
         account = Account.objects.create(
             account_id=new.id,

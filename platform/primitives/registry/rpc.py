@@ -26,6 +26,7 @@ from .records import Node, changes
 DEFAULT_TTL_S, MAX_TTL_S = 90, 3600
 MAX_NODES = 100
 MAX_ADVERTISED_BYTES = 1024 * 1024
+MAX_NODE_METADATA_CHARACTERS = 16 * 1024
 
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#=-]{0,199}")
 _Key = tuple[str, str, str]  # namespace, service, version
@@ -194,6 +195,8 @@ def _node(node: registry_pb2.Node) -> Node:
     host = host.strip("[]")
     if not node.id or len(node.id) > 255 or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InvalidArgument(f"The node {node.id!r} needs an id and an address such as 127.0.0.1:4000.")
+    if sum(map(len, [*node.metadata, *node.metadata.values()])) > MAX_NODE_METADATA_CHARACTERS:
+        raise InvalidArgument(f"A node's metadata has at most {MAX_NODE_METADATA_CHARACTERS} characters.")
     if settings.MICRO_PROFILE == "local" and not _is_loopback(host):
         raise PermissionDenied(f"{node.address} is refused: on this server services announce loopback addresses only")
     return Node(id=node.id, host=host, port=int(port), metadata=dict(node.metadata))

@@ -81,7 +81,7 @@ def _write(rules: Sequence[Rule], *, namespace: Namespace) -> None:
 
 def _locked(namespace: str) -> Namespace:
     """The namespace, its rules changing one at a time until the transaction ends."""
-    row: Namespace | None = Namespace.objects.select_for_update().filter(slug=namespace).first()
+    row: Namespace | None = Namespace.objects.select_for_update(no_key=True).filter(slug=namespace).first()
     if row is None:
         raise _unknown(namespace)
     return row

@@ -232,3 +232,33 @@ def test_the_operator_reads_the_last_lines_of_the_log(log_in):
     assert (line.message, line.metadata["level"]) == ("something odd", "warning")
     assert list(read(since=line.timestamp + 3600)) == []
     assert refusal(lambda: read(count=-1))[0] == "INVALID_ARGUMENT"
+
+
+def test_a_namespace_announces_no_more_nodes_than_its_limit_even_when_a_hundred_come_at_once(joe, settings):
+    from concurrent.futures import ThreadPoolExecutor
+
+    settings.MICRO_DEFAULT_NODES = 7
+    nodes = [{"id": f"many-{n}", "address": f"127.0.0.1:{5000 + n}"} for n in range(100)]
+
+    def announce(node):
+        service = registry_pb2.Service(name="many", nodes=[node], options={"ttl": 60})
+        try:
+            joe.call("/registry.Registry/Register", service, registry_pb2.EmptyResponse)
+        except grpc.RpcError as error:
+            return error.code().name
+        return "OK"
+
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(announce, nodes))
+    assert (outcomes.count("OK"), outcomes.count("RESOURCE_EXHAUSTED")) == (7, 93)
+    assert announce(nodes[outcomes.index("OK")]) == "OK"  # renewed
+    everything = registry_pb2.Service(name="many", nodes=nodes)
+    joe.call("/registry.Registry/Deregister", everything, registry_pb2.EmptyResponse)
+
+
+def test_the_metadata_of_a_node_has_a_limit(joe):
+    node = {"id": "n", "address": "127.0.0.1:5000", "metadata": {"k": "v" * 20_000}}
+    service = registry_pb2.Service(name="many", nodes=[node])
+    code, text = refusal(lambda: joe.call("/registry.Registry/Register", service, registry_pb2.EmptyResponse))
+    assert code == "INVALID_ARGUMENT"
+    assert "metadata" in text
