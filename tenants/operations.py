@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
 from django.conf import settings
 from django.db import connection, transaction
 
-from micro.errors import AlreadyExists
+from micro.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
+from transport.callers import Account
 
-from . import names, provisioning
-from .models import Environment, Membership, Namespace, User
+from . import api_tokens, names, permissions, provisioning
+from .models import ApiToken, ApiTokenQuerySet, Environment, Membership, Namespace, User
+from .permissions import GRANTS, Permission, Role
 
 PLATFORM_NAMESPACE = "micro"
 ENVIRONMENTS = ("local", "dev", "platform")
+MOST_API_TOKENS = 50  # of one member
 _CREATION_LOCK = 7_214_001  # pg_advisory_xact_lock: one namespace is born at a time
 
 
@@ -32,6 +38,94 @@ def ensure_namespace(*, slug: str) -> Namespace:
     except AlreadyExists:  # somebody else was first
         made: Namespace = Namespace.objects.get(slug=slug)
         return made
+
+
+def open_namespace(*, by: Account, slug: str = "") -> Namespace:
+    """The namespace `slug`, or the account's own when it is blank: the one door to it for edges that people use.
+
+    Raises NotFound alike for one that does not exist and one that is not theirs to see.
+    """
+    namespace: Namespace | None = Namespace.objects.filter(slug=slug or by.issuer).first()
+    if namespace is None:
+        raise NotFound(f"Namespace {slug or by.issuer!r} does not exist.")
+    permissions.require(by, namespace, Permission.READ)
+    return namespace
+
+
+def found_namespace(*, slug: str, by: Account) -> Namespace:
+    """Make the namespace `slug` for others to use, as the admins of the platform's namespace may.
+
+    Raises PermissionDenied for everybody else, and as `create_namespace` does.
+    """
+    if not (by.crosses_namespaces and permissions.role(by) == Role.ADMIN):
+        raise PermissionDenied(f"Only admins of the namespace {PLATFORM_NAMESPACE} make namespaces.")
+    return create_namespace(slug=slug)
+
+
+@transaction.atomic
+def create_api_token(
+    *, namespace: Namespace, name: str, role: Role | str, expires_at: datetime | None, by: Account, at: datetime
+) -> tuple[ApiToken, str]:
+    """Make a token by which a program acts for the member `by`; the token in plain text can never be read again.
+
+    Raises PermissionDenied for who is no member or would give more than they have, AlreadyExists for a name that they
+    have given before, ResourceExhausted when they have too many, InvalidArgument for what cannot be.
+    """
+    permissions.require(by, namespace, Permission.READ)
+    _require_sound_token(name, role, expires_at, at)
+    if not GRANTS[Role(role)] <= GRANTS[permissions.role(by)]:
+        raise PermissionDenied(f"A {permissions.role(by)} cannot give the role {role}.")
+    membership = _membership_of(by, namespace)
+    if membership.api_tokens.count() >= MOST_API_TOKENS:
+        raise ResourceExhausted(f"A member may have {MOST_API_TOKENS} API tokens: revoke one that is not used.")
+    if membership.api_tokens.filter(name=name).exists():
+        raise AlreadyExists(f"There is an API token {name!r} already.")
+    token = api_tokens.draw()
+    row = membership.api_tokens.create(
+        namespace=namespace,
+        name=name,
+        role=role,
+        digest=api_tokens.digest(token),
+        hint=token[: api_tokens.HINT_CHARACTERS],
+        expires_at=expires_at,
+    )
+    return row, token
+
+
+def revoke_api_token(*, namespace: Namespace, token_id: UUID, by: Account) -> None:
+    """Make a token useless from now on: one's own, or as an admin anybody's in the namespace.
+
+    Raises NotFound for one that is not there or not theirs.
+    """
+    deleted, _ = visible_api_tokens(namespace=namespace, by=by).filter(pk=token_id).delete()
+    if not deleted:
+        raise NotFound("There is no such API token.")
+
+
+def visible_api_tokens(*, namespace: Namespace, by: Account) -> ApiTokenQuerySet:
+    """The API tokens that `by` may see and revoke: their own, an admin those of all members."""
+    permissions.require(by, namespace, Permission.READ)
+    rows: ApiTokenQuerySet = ApiToken.objects.in_namespace(namespace).select_related("membership__user")
+    sees_all = Permission.ADMINISTER in GRANTS[permissions.role(by)]
+    return rows if sees_all else rows.filter(membership__user__username=by.id)
+
+
+def _require_sound_token(name: str, role: Role | str, expires_at: datetime | None, at: datetime) -> None:
+    if not 0 < len(name) <= 60 or not name.isprintable() or name != name.strip():
+        raise InvalidArgument("The name of an API token has 1 to 60 printable characters.")
+    if role not in set(Role):
+        raise InvalidArgument(f"The role of an API token is {', '.join(Role)}, not {role[:40]!r}.")
+    if expires_at is not None and expires_at <= at:
+        raise InvalidArgument("An API token cannot have expired already.")
+
+
+def _membership_of(account: Account, namespace: Namespace) -> Membership:
+    """The membership that made the account, locked; raises PermissionDenied when it is no user's own account."""
+    rows = Membership.objects.in_namespace(namespace).select_for_update(of=("self",))
+    found: Membership | None = rows.filter(user__username=account.id, user__is_active=True).first()
+    if found is None or account.issuer != namespace.slug or account.type != "user":
+        raise PermissionDenied("Only a user who has logged in makes API tokens, and only where they are a member.")
+    return found
 
 
 @transaction.atomic
