@@ -40,18 +40,6 @@ def ensure_namespace(*, slug: str) -> Namespace:
         return made
 
 
-def open_namespace(*, by: Account, slug: str = "") -> Namespace:
-    """The namespace `slug`, or the account's own when it is blank: the one door to it for edges that people use.
-
-    Raises NotFound alike for one that does not exist and one that is not theirs to see.
-    """
-    namespace: Namespace | None = Namespace.objects.filter(slug=slug or by.issuer).first()
-    if namespace is None:
-        raise NotFound(f"Namespace {slug or by.issuer!r} does not exist.")
-    permissions.require(by, namespace, Permission.READ)
-    return namespace
-
-
 def found_namespace(*, slug: str, by: Account) -> Namespace:
     """Make the namespace `slug` for others to use, as the admins of the platform's namespace may.
 

@@ -8,8 +8,9 @@ from enum import StrEnum
 from micro.errors import NotFound, PermissionDenied
 from transport.callers import Account
 
-from .models import Namespace
+from .models import Membership, Namespace, User
 
+PLATFORM_NAMESPACE = "micro"
 API_TOKEN = "token"  # noqa: S105 - the type of an account that is an API token
 
 
@@ -43,9 +44,47 @@ def role(account: Account) -> Role:
     return Role.READER if account.type == API_TOKEN and Role.READER in account.scopes else Role.MEMBER
 
 
+def enter(account: Account, slug: str = "") -> Namespace:
+    """The namespace `slug`, or the account's own when it is blank: the door to it for edges that people use.
+
+    Raises NotFound alike for one that does not exist and one that is not theirs to see.
+    """
+    slug = slug or account.issuer
+    if slug != account.issuer and not account.crosses_namespaces:
+        raise _no_such_namespace(slug)
+    namespace: Namespace | None = Namespace.objects.filter(slug=slug).first()
+    if namespace is None:
+        raise _no_such_namespace(slug)
+    return namespace
+
+
+def account_of(user: User, slug: str) -> Account:
+    """The account with which a user who has logged in acts in the namespace `slug`: their own there, or that of an
+    admin of the platform's namespace. Raises NotFound alike when there is neither and when there is no such namespace.
+    """
+    memberships = Membership.objects.across_namespaces().filter(user=user, user__is_active=True)
+    roles = dict(
+        memberships.filter(namespace__slug__in=[slug, PLATFORM_NAMESPACE]).values_list("namespace__slug", "role")
+    )
+    if slug in roles:
+        return _account(user, slug, roles[slug])
+    if roles.get(PLATFORM_NAMESPACE) == Membership.Role.ADMIN:
+        return _account(user, PLATFORM_NAMESPACE, Membership.Role.ADMIN)
+    raise _no_such_namespace(slug)
+
+
 def require(account: Account, namespace: Namespace, permission: Permission = Permission.DEPLOY) -> None:
-    """Raises NotFound for a namespace that the account cannot see, PermissionDenied for what it may not do there."""
+    """Raises PermissionDenied for a namespace that is not the account's, and for what it may not do there."""
     if account.issuer != namespace.slug and not account.crosses_namespaces:
-        raise NotFound(f"Namespace {namespace.slug!r} does not exist.")
+        raise PermissionDenied("access denied to namespace")
     if permission not in GRANTS[role(account)]:
         raise PermissionDenied(f"This needs the permission to {permission}, which a {role(account)} does not have.")
+
+
+def _account(user: User, slug: str, role: str) -> Account:
+    scopes = ("admin",) if role == Membership.Role.ADMIN else ()
+    return Account(id=user.username, type="user", issuer=slug, name=user.username, scopes=scopes)
+
+
+def _no_such_namespace(slug: str) -> NotFound:
+    return NotFound(f"Namespace {slug!r} does not exist.")
