@@ -13,8 +13,9 @@ from django.utils.timezone import now
 
 from micro.errors import InvalidArgument, NotFound
 from primitives.registry import operations as registry
-from tenants import names, quotas
+from tenants import names, permissions, quotas
 from tenants.models import Namespace
+from transport.callers import Account
 
 from . import credentials, notices, rollouts, sources, tasks
 from .models import Deployment, Replica, Service, Upload
@@ -41,12 +42,14 @@ class Order:
     instances: int = 0
 
 
-def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: str = "") -> Deployment:
+def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
     """Queue a deployment; the service is made when there is none of that name and version.
 
     Supersedes a deployment of the service that is under way. Raises InvalidArgument, naming what is wrong, NotFound for
-    an upload that is not there, ResourceExhausted when the namespace has too few replicas left.
+    an upload that is not there, ResourceExhausted when the namespace has too few replicas left,
+    PermissionDenied when the namespace is not the account's.
     """
+    permissions.require(by, namespace)
     names.validate_service(name, namespace=namespace.slug)
     require_version(version)
     _require_order(order)
@@ -61,16 +64,17 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: s
         rollouts.supersede(service)
         instances = order.instances or _instances(service)
         quotas.require(namespace, replicas=_used(namespace, except_for=service) + instances)
-        service.source, service.owner, service.updated_at = order.shown_source or order.source, by, now()
+        service.source, service.owner, service.updated_at = order.shown_source or order.source, by.name or by.id, now()
         service.save(update_fields=["source", "owner", "updated_at"])
         return _queue(service, source, order, instances=instances, by=by)
 
 
-def update(*, namespace: Namespace, name: str, version: str, order: Order, by: str = "") -> Deployment:
+def update(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
     """The same for a service that is there already; its environment and command stay where the order names none.
 
     Raises NotFound when there is no such service, and as `deploy` does.
     """
+    permissions.require(by, namespace)
     service = find(namespace=namespace, name=name, version=version)
     last = service.deployments.last()
     order = Order(
@@ -85,11 +89,12 @@ def update(*, namespace: Namespace, name: str, version: str, order: Order, by: s
 
 
 @transaction.atomic
-def delete(*, namespace: Namespace, name: str, version: str) -> None:
+def delete(*, namespace: Namespace, name: str, version: str, by: Account) -> None:
     """Kill a service: out of status and registry now, its processes, files and accounts as soon as the runner sees it.
 
-    Raises NotFound when there is no such service.
+    Raises NotFound when there is no such service, PermissionDenied when the namespace is not the account's.
     """
+    permissions.require(by, namespace)
     service = find(namespace=namespace, name=name, version=version)
     rollouts.supersede(service)
     service.deleted_at = now()
@@ -164,7 +169,7 @@ def _used(namespace: Namespace, *, except_for: Service) -> int:
     return int(used.aggregate(total=Sum("instances"))["total"] or 0)
 
 
-def _queue(service: Service, source: str, order: Order, *, instances: int, by: str) -> Deployment:
+def _queue(service: Service, source: str, order: Order, *, instances: int, by: Account) -> Deployment:
     deployment: Deployment = Deployment.objects.in_namespace(service.namespace).create(
         namespace=service.namespace,
         service=service,
@@ -173,7 +178,7 @@ def _queue(service: Service, source: str, order: Order, *, instances: int, by: s
         command=list(order.command),
         env=dict(order.env),
         instances=instances,
-        by=by,
+        by=by.name or by.id,
         lease_until=now() + tasks.RESEND_AFTER,
     )
     slug, key = service.namespace.slug, str(deployment.pk)

@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from deploying import Load, accounts, eventually, hello, pids
+from deploying import ADMIN, Load, accounts, eventually, hello, pids
 from django.utils.timezone import now
 
 from micro.errors import InvalidArgument, NotFound, ResourceExhausted
@@ -114,7 +114,7 @@ def test_a_git_repository_is_deployed_with_its_ref_and_folder(platform, running,
     commit = git.commit("shop", files, tag="v1")
     git.commit("shop", {"app/main.py": "raise SystemExit(1)\n"})
     order = operations.Order(source=f"{git.url('shop')}/app@v1")
-    deployment = operations.deploy(namespace=platform.namespace, name="shop", version="latest", order=order)
+    deployment = operations.deploy(namespace=platform.namespace, name="shop", version="latest", order=order, by=ADMIN)
     platform.work(deployment)
     eventually(lambda: platform.again(deployment).state == "live")
     assert envoy.get("shop") == "from git"
@@ -259,19 +259,19 @@ def test_an_order_that_makes_no_sense_is_refused(platform, wrong):
 def test_a_name_outside_the_grammar_is_refused(platform, name):
     order = operations.Order(source="github.com/a/b")
     with pytest.raises(InvalidArgument):
-        operations.deploy(namespace=platform.namespace, name=name, version="latest", order=order)
+        operations.deploy(namespace=platform.namespace, name=name, version="latest", order=order, by=ADMIN)
 
 
 def test_an_update_of_what_is_not_there_is_not_found(platform):
     order = operations.Order(source="github.com/a/b")
     with pytest.raises(NotFound):
-        operations.update(namespace=platform.namespace, name="web", version="latest", order=order)
+        operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
 
 
 def test_an_update_keeps_the_environment_and_the_number_of_instances(platform):
     platform.queue("web", hello("one"), env={"COLOUR": "blue"}, instances=2)
     order = operations.Order(source="github.com/a/b")
-    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order)
+    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
     assert second.env == {"COLOUR": "blue"}
     assert second.instances == 2
 
