@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Sum
@@ -61,31 +62,38 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: A
             .alive()
             .get_or_create(namespace=namespace, name=name, version=version)
         )
-        rollouts.supersede(service)
-        instances = order.instances or _instances(service)
-        quotas.require(namespace, replicas=_used(namespace, except_for=service) + instances)
-        service.source, service.owner, service.updated_at = order.shown_source or order.source, by.name or by.id, now()
-        service.save(update_fields=["source", "owner", "updated_at"])
-        return _queue(service, source, order, instances=instances, by=by)
+        return _place(service, source, order, by=by)
 
 
 def update(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
-    """The same for a service that is there already; its environment and command stay where the order names none.
+    """The same for a service that is there already; source, environment and command stay where the order names none.
 
     Raises NotFound when there is no such service, and as `deploy` does.
     """
     permissions.require(by, namespace)
     service = find(namespace=namespace, name=name, version=version)
     last = service.deployments.last()
-    order = Order(
-        source=order.source,
-        folder=order.folder,
-        shown_source=order.shown_source,
+    order = replace(
+        order,
         command=order.command or (last.command if last else ()),
         env=order.env or (last.env if last else {}),
-        instances=order.instances,
     )
-    return deploy(namespace=namespace, name=name, version=version, order=order, by=by)
+    if order.source or last is None:
+        return deploy(namespace=namespace, name=name, version=version, order=order, by=by)
+    return _again(service, last, order, by=by)
+
+
+def redeploy(*, namespace: Namespace, deployment_id: UUID, by: Account) -> Deployment:
+    """Deploy anew what a deployment deployed, finished or not: its source, command, environment and instances.
+
+    Raises NotFound when there is no such deployment, its service was killed or its archive is no longer there, and as
+    `deploy` does.
+    """
+    permissions.require(by, namespace)
+    deployment = find_deployment(namespace=namespace, deployment_id=deployment_id)
+    service = find(namespace=namespace, name=deployment.service.name, version=deployment.service.version)
+    order = Order(source="", command=deployment.command, env=deployment.env, instances=deployment.instances)
+    return _again(service, deployment, order, by=by)
 
 
 @transaction.atomic
@@ -110,10 +118,20 @@ def delete(*, namespace: Namespace, name: str, version: str, by: Account) -> Non
 
 def find(*, namespace: Namespace, name: str, version: str) -> Service:
     """The living service. Raises NotFound."""
-    service: Service | None = Service.objects.in_namespace(namespace).alive().filter(name=name, version=version).first()
+    rows = Service.objects.in_namespace(namespace).alive().select_related("namespace")
+    service: Service | None = rows.filter(name=name, version=version).first()
     if service is None:
         raise NotFound("not found")
     return service
+
+
+def find_deployment(*, namespace: Namespace, deployment_id: UUID) -> Deployment:
+    """The deployment with its service, release and namespace, of a service that lives. Raises NotFound."""
+    rows = Deployment.objects.in_namespace(namespace).filter(pk=deployment_id, service__deleted_at=None)
+    deployment: Deployment | None = rows.select_related("service__namespace", "release").first()
+    if deployment is None:
+        raise NotFound("There is no such deployment.")
+    return deployment
 
 
 def require_version(version: str) -> None:
@@ -142,6 +160,27 @@ def _resolve(namespace: Namespace, version: str, order: Order) -> str:
     if order.source.startswith(uploads.SCHEME):
         return sources.ARCHIVE + uploads.find(namespace=namespace, upload_id=order.source).sha256
     return str(git.parse(order.source, ref="" if version == DEFAULT_VERSION else version))
+
+
+@transaction.atomic
+def _again(service: Service, deployment: Deployment, order: Order, *, by: Account) -> Deployment:
+    """Queue the order with the source of an earlier deployment of the service."""
+    _require_order(order)
+    sources.require_there(deployment.source, namespace=service.namespace.slug)
+    shown = service.source if deployment.source.startswith(sources.ARCHIVE) else deployment.source
+    order = replace(order, folder=deployment.folder, shown_source=shown)
+    _one_at_a_time(service.namespace)
+    return _place(service, deployment.source, order, by=by)
+
+
+def _place(service: Service, source: str, order: Order, *, by: Account) -> Deployment:
+    """Put the order into a deployment that replaces one under way. Call it when it is the namespace's turn."""
+    rollouts.supersede(service)
+    instances = order.instances or _instances(service)
+    quotas.require(service.namespace, replicas=_used(service.namespace, except_for=service) + instances)
+    service.source, service.owner, service.updated_at = order.shown_source or order.source, by.name or by.id, now()
+    service.save(update_fields=["source", "owner", "updated_at"])
+    return _queue(service, source, order, instances=instances, by=by)
 
 
 def _one_at_a_time(namespace: Namespace) -> None:

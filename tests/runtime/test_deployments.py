@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 
@@ -14,6 +15,7 @@ from micro.errors import InvalidArgument, NotFound, ResourceExhausted
 from runtime import folders, operations, tasks
 from runtime.models import Deployment, Release, Replica, Service
 from runtime.statuses import Status
+from tenants.operations import create_namespace
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BROKEN = {"main.py": "raise SystemExit('the moon is in the wrong phase')\n"}
@@ -274,6 +276,45 @@ def test_an_update_keeps_the_environment_and_the_number_of_instances(platform):
     second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
     assert second.env == {"COLOUR": "blue"}
     assert second.instances == 2
+
+
+def test_an_update_without_a_source_deploys_the_last_one_again(platform):
+    first = platform.queue("web", hello("one"), env={"COLOUR": "blue"})
+    order = operations.Order(source="", instances=3)
+    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
+    assert (second.source, second.env, second.instances) == (first.source, {"COLOUR": "blue"}, 3)
+    assert platform.again(first).state == "superseded"
+    assert platform.report("web").service.source == "source://web:latest"
+
+
+def test_a_deployment_is_done_again_as_it_was(platform):
+    first = platform.queue("web", hello("one"), env={"COLOUR": "blue"}, command=["python", "main.py"], instances=2)
+    platform.queue("web", hello("two"), env={"COLOUR": "red"})
+    third = operations.redeploy(namespace=platform.namespace, deployment_id=first.pk, by=ADMIN)
+    assert (third.source, third.env, third.command, third.instances) == (
+        first.source,
+        {"COLOUR": "blue"},
+        ["python", "main.py"],
+        2,
+    )
+
+
+def test_a_deployment_whose_archive_is_gone_is_not_done_again(platform, home):
+    first = platform.queue("web", hello("one"))
+    shutil.rmtree(home / "sources")
+    with pytest.raises(NotFound, match="upload it again"):
+        operations.redeploy(namespace=platform.namespace, deployment_id=first.pk, by=ADMIN)
+    assert platform.again(first).state == "queued"
+
+
+def test_a_deployment_of_another_namespace_or_of_a_killed_service_is_not_done_again(platform):
+    first = platform.queue("web", hello("one"))
+    acme = create_namespace(slug="acme")
+    with pytest.raises(NotFound, match="no such deployment"):
+        operations.redeploy(namespace=acme, deployment_id=first.pk, by=ADMIN)
+    platform.kill("web")
+    with pytest.raises(NotFound, match="no such deployment"):
+        operations.redeploy(namespace=platform.namespace, deployment_id=first.pk, by=ADMIN)
 
 
 def test_a_deployment_whose_message_was_lost_is_sent_again(platform, running, envoy, monkeypatch):
