@@ -9,7 +9,7 @@ from functools import partial
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.utils.timezone import now
 
 from micro.errors import InvalidArgument, NotFound
@@ -132,6 +132,22 @@ def find_deployment(*, namespace: Namespace, deployment_id: UUID) -> Deployment:
     if deployment is None:
         raise NotFound("There is no such deployment.")
     return deployment
+
+
+def list_deployments(
+    *, namespace: Namespace, limit: int, service: str = "", state: str = "", after: UUID | None = None
+) -> list[Deployment]:
+    """At most `limit` deployments of living services, newest first; with `after` only older ones.
+
+    Raises NotFound when `after` is none of the namespace's.
+    """
+    rows = Deployment.objects.in_namespace(namespace).filter(service__deleted_at=None)
+    rows = rows.filter(service__name=service) if service else rows
+    rows = rows.filter(state=state) if state else rows
+    if after:
+        at = find_deployment(namespace=namespace, deployment_id=after).created_at
+        rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=after))
+    return list(rows.select_related("service__namespace", "release").order_by("-created_at", "-pk")[:limit])
 
 
 def require_version(version: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from django.db.models import QuerySet
+
 from micro.errors import NotFound, PermissionDenied
 from transport.callers import Account
 
@@ -56,6 +58,12 @@ def enter(account: Account, slug: str = "") -> Namespace:
     if namespace is None:
         raise _no_such_namespace(slug)
     return namespace
+
+
+def visible_namespaces(account: Account) -> QuerySet[Namespace]:
+    """The namespaces that `enter` lets the account into, by name."""
+    rows: QuerySet[Namespace] = Namespace.objects.order_by("slug")
+    return rows if account.crosses_namespaces else rows.filter(slug=account.issuer)
 
 
 def account_of(user: User, slug: str) -> Account:
