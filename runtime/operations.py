@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
@@ -18,7 +18,7 @@ from tenants import names, permissions, quotas
 from tenants.models import Namespace
 from transport.callers import Account
 
-from . import credentials, notices, rollouts, sources, tasks
+from . import credentials, notices, rollouts, sources, tasks, variables
 from .models import Deployment, Replica, Service, Upload
 from .sources import git, uploads
 
@@ -40,7 +40,17 @@ class Order:
     shown_source: str = ""  # what the user typed
     command: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)  # further variables, never to be shown again
     instances: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What becomes of a service's environment variables; those that are not named stay as they are."""
+
+    plain: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    removed: Collection[str] = ()
 
 
 def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
@@ -62,7 +72,8 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: A
             .alive()
             .get_or_create(namespace=namespace, name=name, version=version)
         )
-        return _place(service, source, order, by=by)
+        last = service.deployments.last()
+        return _place(service, source, order, kept=last.secrets if last else {}, by=by)
 
 
 def update(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
@@ -94,6 +105,22 @@ def redeploy(*, namespace: Namespace, deployment_id: UUID, by: Account) -> Deplo
     service = find(namespace=namespace, name=deployment.service.name, version=deployment.service.version)
     order = Order(source="", command=deployment.command, env=deployment.env, instances=deployment.instances)
     return _again(service, deployment, order, by=by)
+
+
+def set_variables(*, namespace: Namespace, name: str, version: str, changes: Changes, by: Account) -> Deployment:
+    """Deploy the last deployment's source anew with changed environment variables.
+
+    Raises NotFound when there is no such service, and as `deploy` does.
+    """
+    permissions.require(by, namespace)
+    service = find(namespace=namespace, name=name, version=version)
+    last = service.deployments.last()
+    if last is None:
+        raise NotFound("The service was never deployed.")
+    gone = {*changes.removed, *changes.secrets}
+    env = {name: value for name, value in last.env.items() if name not in gone} | dict(changes.plain)
+    order = Order(source="", command=last.command, env=env, secrets=changes.secrets, instances=last.instances)
+    return _again(service, last, order, by=by, dropped=changes.removed)
 
 
 @transaction.atomic
@@ -159,11 +186,13 @@ def require_version(version: str) -> None:
 def _require_order(order: Order) -> None:
     if not 0 <= order.instances <= MOST_INSTANCES:
         raise InvalidArgument(f"A service can have 1 to {MOST_INSTANCES} instances, not {order.instances}.")
-    for name, value in order.env.items():
+    for name, value in (*order.env.items(), *order.secrets.items()):
         if not _VARIABLE.fullmatch(name) or "\0" in value:
             raise InvalidArgument(f"{name[:100]!r} cannot be the name of an environment variable.")
         if name == "PORT" or name.startswith(_OURS):
             raise InvalidArgument(f"The environment variable {name} is set by the platform.")
+    if twice := order.env.keys() & order.secrets.keys():
+        raise InvalidArgument(f"The environment variable {min(twice)} is given twice, once as a secret.")
     if order.env.get("MICRO_PROTOCOL", "grpc") not in {"grpc", "http"}:
         raise InvalidArgument("MICRO_PROTOCOL is grpc or http.")
     if any("\0" in word for word in order.command):
@@ -179,24 +208,34 @@ def _resolve(namespace: Namespace, version: str, order: Order) -> str:
 
 
 @transaction.atomic
-def _again(service: Service, deployment: Deployment, order: Order, *, by: Account) -> Deployment:
-    """Queue the order with the source of an earlier deployment of the service."""
+def _again(
+    service: Service, deployment: Deployment, order: Order, *, by: Account, dropped: Collection[str] = ()
+) -> Deployment:
+    """Queue the order with the source and the secrets of an earlier deployment, but for the `dropped` ones."""
     _require_order(order)
     sources.require_there(deployment.source, namespace=service.namespace.slug)
     shown = service.source if deployment.source.startswith(sources.ARCHIVE) else deployment.source
     order = replace(order, folder=deployment.folder, shown_source=shown)
     _one_at_a_time(service.namespace)
-    return _place(service, deployment.source, order, by=by)
+    kept = {name: revision for name, revision in deployment.secrets.items() if name not in dropped}
+    return _place(service, deployment.source, order, kept=kept, by=by)
 
 
-def _place(service: Service, source: str, order: Order, *, by: Account) -> Deployment:
-    """Put the order into a deployment that replaces one under way. Call it when it is the namespace's turn."""
+def _place(service: Service, source: str, order: Order, *, kept: Mapping[str, int], by: Account) -> Deployment:
+    """Put the order into a deployment that replaces one under way. Call it when it is the namespace's turn.
+
+    `kept` are the secrets that it takes over, each until the order gives the same variable.
+    """
     rollouts.supersede(service)
     instances = order.instances or _instances(service)
     quotas.require(service.namespace, replicas=_used(service.namespace, except_for=service) + instances)
     service.source, service.owner, service.updated_at = order.shown_source or order.source, by.name or by.id, now()
     service.save(update_fields=["source", "owner", "updated_at"])
-    return _queue(service, source, order, instances=instances, by=by)
+    kept = {name: revision for name, revision in kept.items() if name not in order.env}
+    deployment = _queue(service, source, order, instances=instances, by=by)
+    deployment.secrets = {**kept, **variables.seal(service, order.secrets)}
+    deployment.save(update_fields=["secrets"])
+    return deployment
 
 
 def _one_at_a_time(namespace: Namespace) -> None:

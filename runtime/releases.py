@@ -39,5 +39,6 @@ def _numbered(service: Service, deployment: Deployment, artifact: Artifact) -> R
         folder=artifact.folder,
         environment=artifact.environment,
         env=deployment.env,
+        secrets=deployment.secrets,
         protocol=deployment.env.get("MICRO_PROTOCOL", "") or artifact.protocol,
     )

@@ -9,6 +9,7 @@ from typing import Self
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin, UserManager
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django_tenants.models import DomainMixin, TenantMixin
 
 from .scoping import NamespacedManager, NamespacedQuerySet
@@ -54,7 +55,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     objects = UserManager()
 
     USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
     REQUIRED_FIELDS = ["email"]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="an_address_has_one_user", condition=~models.Q(email=""))
+        ]
 
     def __str__(self) -> str:
         return self.username
@@ -130,3 +137,36 @@ class SigningKey(models.Model):
 
     def __str__(self) -> str:
         return self.kid
+
+
+class EmailCode(models.Model):
+    """A code that was sent to an address. What is kept of it is a keyed digest."""
+
+    class Purpose(models.TextChoices):
+        SIGN_UP = "sign-up"
+        RESET = "reset"
+
+    email = models.EmailField()
+    purpose = models.CharField(max_length=10, choices=Purpose.choices)
+    digest = models.CharField(max_length=64)
+    attempts = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="an_address_has_one_code_for_a_purpose", fields=["email", "purpose"])
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} of {self.email}"
+
+
+class Budget(models.Model):
+    """How often something was done in the current window of its rate limit."""
+
+    key = models.CharField(primary_key=True, max_length=300)
+    spent = models.PositiveIntegerField()
+    renewed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.spent}"

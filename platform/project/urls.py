@@ -13,4 +13,8 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("v1/", include("project.api.urls")),
+    path("", include("tenants.urls")),
+    path("n/<slug:namespace>/", include("runtime.urls")),
 ]
+handler404 = "project.pages.errors.not_found"
+handler500 = "project.pages.errors.failed"

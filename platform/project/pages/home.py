@@ -1,16 +1,21 @@
-"""The first page: what this server is, and the next command to type."""
+"""The first page: what this server is, and the next command to type; for who has logged in, their services."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from project.server.plan import reachable, text
+from tenants.pages import own_namespaces, page
+from transport.callers import ANYONE
 
 
+@page(ANYONE)
 def home(request: HttpRequest) -> HttpResponse:
-    """Show the addresses and the next commands; nothing here depends on who looks."""
+    """Show the addresses and the next commands; whoever has a namespace is sent there."""
+    if own := own_namespaces(request):
+        return redirect("services", namespace=own[0])
     context = {
         "profile": settings.MICRO_PROFILE,
         "api": f"http://{reachable(settings.MICRO_API_ADDRESS)}",

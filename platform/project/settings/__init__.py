@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .accounts import *  # noqa: F403
 from .api import *  # noqa: F403
 from .base import *  # noqa: F403
 from .database import *  # noqa: F403

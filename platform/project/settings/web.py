@@ -11,14 +11,17 @@ ALLOWED_HOSTS = [*env.words("MICRO_ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[
 ROOT_URLCONF = "project.urls"
 ASGI_APPLICATION = "project.asgi.application"
 MIDDLEWARE = [
+    "project.pages.headers.Headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.sessions.Ending",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "project.pages.errors.ErrorPages",
 ]
 TEMPLATES = [
     {
@@ -30,6 +33,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "tenants.pages.header",
             ],
         },
     }
