@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -14,12 +15,12 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.timezone import now
 
-from micro.errors import Error
+from micro.errors import Error, NotFound
 from tenants.pages import Here, namespace_page
 from tenants.permissions import Permission
 from transport.events import Event, event_stream
+from transport.tenancy import in_public
 
 from . import forms, logs, operations, statuses, steps, watching
 from .logs import Line
@@ -72,8 +73,7 @@ def check_source(request: HttpRequest, here: Here) -> HttpResponse:
 def deployment(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     """One deployment as it goes on."""
     row = operations.find_deployment(namespace=here.namespace, deployment_id=id)
-    context = {**_progress(row, row.state, row.reason), "tab": "services"}
-    return render(request, "runtime/deployment.html", context)
+    return render(request, "runtime/deployment.html", {**_progress(row), "tab": "services"})
 
 
 @namespace_page(Permission.READ)
@@ -87,7 +87,7 @@ def deployment_log(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
 def deployment_stream(request: HttpRequest, here: Here, id: UUID) -> StreamingHttpResponse:
     """A deployment's log and steps as they come."""
     row = operations.find_deployment(namespace=here.namespace, deployment_id=id)
-    return event_stream(_watch(row), id=request.path)
+    return event_stream(_watch(row, here), id=request.path)
 
 
 @namespace_page(Permission.DEPLOY, "POST")
@@ -166,7 +166,6 @@ def _service_page(request: HttpRequest, here: Here, report: statuses.Report, for
         "wanted": sum(replica.is_wanted for replica in report.replicas),
         "form": form,
         "tab": "services",
-        "now": now(),
     }
     return render(request, "runtime/service.html", context, status=form.status)
 
@@ -175,29 +174,32 @@ def _to_deployment(here: Here, deployment: Deployment) -> HttpResponse:
     return redirect("deployment", namespace=here.namespace.slug, id=deployment.pk)
 
 
-def _progress(row: Deployment, state: str, reason: str) -> dict[str, Any]:
-    """What the page of a deployment, and its steps alone, show in a state that may be newer than the row."""
+def _progress(row: Deployment) -> dict[str, Any]:
+    """What the page of a deployment shows, and what is sent again at each step."""
     return {
         "deployment": row,
-        "state": state,
-        "reason": reason,
-        "is_final": state in Deployment.FINAL,
-        "steps": steps.of(state, has_release=getattr(row, "release", None) is not None),
+        "state": row.state,
+        "reason": row.reason,
+        "is_final": row.state in Deployment.FINAL,
+        "steps": steps.of(row.state, has_release=getattr(row, "release", None) is not None),
         "address": statuses.address(row.service),
     }
 
 
-async def _watch(row: Deployment) -> AsyncGenerator[Event, None]:
-    watched = watching.Watched(row.pk, row.service.namespace.slug, row.service_id, row.created_at)
+async def _watch(row: Deployment, here: Here) -> AsyncGenerator[Event, None]:
+    watched = watching.Watched(row.pk, here.namespace.slug, row.service_id, row.created_at)
     yield Event("begin", {})
     async with aclosing(watching.watch(watched, count=LINES_STREAMED, follow=True)) as items:
         async for item in items:
-            if isinstance(item, Line):
-                yield _line(item)
-            else:
-                html = render_to_string("runtime/_progress.html", _progress(row, item.state, item.reason))
-                yield Event("steps", {"html": html})
+            yield _line(item) if isinstance(item, Line) else Event("steps", {"html": await _steps(row, here)})
     yield Event("end", {})
+
+
+async def _steps(row: Deployment, here: Here) -> str:
+    """The steps as they are now; as they were when the service is gone in the meantime."""
+    with contextlib.suppress(NotFound):
+        row = await in_public(operations.find_deployment, namespace=here.namespace, deployment_id=row.pk)
+    return render_to_string("runtime/_progress.html", _progress(row))
 
 
 async def _follow(service: Service) -> AsyncGenerator[Event, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -10,7 +10,7 @@ from django.contrib import auth, messages
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import Resolver404, resolve, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.timezone import now
 
@@ -149,8 +149,13 @@ def _mail_file() -> str:
 def _wanted(request: HttpRequest) -> str:
     """The page that was asked for before logging in, if it is one of ours."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
-    ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) and wanted.startswith("/")
-    return wanted if ours else ""
+    if not url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+        return ""
+    try:
+        resolve(urlsplit(wanted).path)
+    except Resolver404:
+        return ""
+    return wanted
 
 
 def _next(request: HttpRequest, user: User) -> str:

@@ -1,14 +1,13 @@
-"""How the pages say states, times and addresses."""
+"""How the pages say states and addresses."""
 
 from __future__ import annotations
-
-from datetime import datetime
 
 from django import template
 
 from runtime.models import Deployment, Service
 from runtime.statuses import Status
 from runtime.views import service_url
+from tenants.templatetags.times import spoken
 
 register = template.Library()
 
@@ -69,12 +68,3 @@ def commit(deployment: Deployment) -> str:
     """What was built, short: a commit, or the digest of an archive; blank when it did not come so far."""
     release = getattr(deployment, "release", None)
     return release.digest.partition(":")[2][:8] if release else ""
-
-
-def spoken(began: datetime, ended: datetime) -> str:
-    """A stretch of time: 0.8 s, 12 s, 2 min 5 s."""
-    seconds = max(0.0, (ended - began).total_seconds())
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -13,6 +13,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from micro.errors import NotFound
+from tenants.pages import page
 from transport.callers import ANYONE, Scope
 from transport.rest import Endpoint, Input
 
@@ -78,6 +79,7 @@ class Missing(Endpoint):
         raise NotFound("There is no such path; see /v1/docs.")
 
 
+@page(ANYONE)
 def docs(request: HttpRequest) -> HttpResponse:
     """The page: every call with what it takes, gives and refuses, and a command that can be copied."""
     base = request.build_absolute_uri("/").rstrip("/")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from project.server.plan import reachable, text
 from tenants.pages import own_namespaces, page
@@ -24,3 +26,9 @@ def home(request: HttpRequest) -> HttpResponse:
         "is_local": settings.MICRO_PROFILE == "local",
     }
     return render(request, "project/home.html", context)
+
+
+@page(ANYONE, "GET", "POST")
+def admin_login(request: HttpRequest) -> HttpResponse:
+    """Send who wants into the admin to the one login."""
+    return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
