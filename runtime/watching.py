@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import logging
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from django.db import DatabaseError
 
 from transport.tenancy import in_public
 
@@ -15,8 +20,11 @@ from . import logs
 from .logs import Line
 from .models import Deployment
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.2
 LOG_DELAY_S = 1.0  # after the end of a deployment, until its last line has surely been published
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +97,62 @@ async def _read_log(watched: Watched, count: int, found: asyncio.Queue[Line | St
 
 
 async def _read_row(watched: Watched, found: asyncio.Queue[Line | Step]) -> None:
-    seen = None
-    while seen is None or not seen.is_final:
-        step = await _step(watched)
-        if step != seen:
+    async with _rows().watch(watched.id) as steps:
+        while True:
+            step = await steps.get()
             await asyncio.sleep(LOG_DELAY_S if step.is_final else 0)
             await found.put(step)
-        else:
+            if step.is_final:
+                return
+
+
+class Rows:
+    """Looks at all deployments that somebody watches, in one query however many watch; at nothing when nobody does."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[asyncio.Queue[Step], UUID] = {}
+        self._told: dict[asyncio.Queue[Step], Step] = {}
+        self._looking: asyncio.Future[None] | None = None
+
+    @asynccontextmanager
+    async def watch(self, id: UUID) -> AsyncGenerator[asyncio.Queue[Step], None]:
+        """The steps of a deployment from the one it is at; for a deployment that is gone, that it was superseded."""
+        steps: asyncio.Queue[Step] = asyncio.Queue()
+        self._watchers[steps] = id
+        if self._looking is None:
+            self._looking = asyncio.ensure_future(self._look())
+        try:
+            yield steps
+        finally:
+            del self._watchers[steps]
+            self._told.pop(steps, None)
+            if not self._watchers and self._looking:
+                self._looking.cancel()
+                self._looking = None
+
+    async def _look(self) -> None:
+        while True:
+            try:
+                self._tell(await in_public(_read_steps, set(self._watchers.values())))
+            except DatabaseError as error:
+                logger.warning("steps wait for the database: %s", str(error).strip())
             await asyncio.sleep(LOOK_EVERY_S)
-        seen = step
+
+    def _tell(self, found: Mapping[UUID, Step]) -> None:
+        for steps, id in self._watchers.items():
+            if id not in found:  # it came while we looked
+                continue
+            if self._told.get(steps) != found[id]:
+                self._told[steps] = found[id]
+                steps.put_nowait(found[id])
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Rows] = WeakKeyDictionary()
+
+
+def _rows() -> Rows:
+    """The one that the running loop's streams share."""
+    return _of_loops.setdefault(asyncio.get_running_loop(), Rows())
 
 
 def _log(watched: Watched, count: int, *, follow: bool) -> AsyncGenerator[Line, None]:
@@ -113,10 +168,11 @@ def _log(watched: Watched, count: int, *, follow: bool) -> AsyncGenerator[Line, 
 
 
 async def _step(watched: Watched) -> Step:
-    return await in_public(_read_step, watched)
+    return (await in_public(_read_steps, {watched.id}))[watched.id]
 
 
-def _read_step(watched: Watched) -> Step:
-    rows = Deployment.objects.in_namespace(watched.namespace).filter(pk=watched.id)
-    state, reason = rows.values_list("state", "reason").first() or (Deployment.State.SUPERSEDED, "")
-    return Step(str(state), reason)
+def _read_steps(ids: Collection[UUID]) -> dict[UUID, Step]:
+    """The step of each; one that is gone was superseded."""
+    rows = Deployment.objects.across_namespaces().filter(pk__in=ids).values_list("pk", "state", "reason")
+    gone = Step(Deployment.State.SUPERSEDED)
+    return dict.fromkeys(ids, gone) | {pk: Step(str(state), reason) for pk, state, reason in rows}

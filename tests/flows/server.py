@@ -72,6 +72,7 @@ class Server:
         return {
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
             "HOME": str(self.client_home),
+            "MICRO_SERVER": str(ROOT),
             "MICRO_HOME": str(self.home),
             "MICRO_API_ADDRESS": f"127.0.0.1:{self.api_port}",
             "MICRO_PROXY_ADDRESS": f"127.0.0.1:{self.proxy_port}",

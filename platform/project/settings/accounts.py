@@ -10,7 +10,7 @@ from project.profiles import LOCAL
 from .base import MICRO_HOME, MICRO_PROFILE
 from .gateway import MICRO_API_ADDRESS, MICRO_BASE_DOMAIN, MICRO_NETWORK_ADDRESS, MICRO_PROXY_ADDRESS
 from .runtime import MICRO_BACKEND
-from .web import MICRO_WEB_ADDRESS
+from .web import MICRO_WEB_ADDRESS, MICRO_WEB_HOST, MICRO_WEB_IS_SECURE, MICRO_WEB_URL
 
 _OPEN, _CLOSED = "open", "closed"
 _LOOPBACK_NAMES = ("localhost", "::1")
@@ -33,30 +33,21 @@ for _name, (_host, _port) in _addresses.items():
         "strangers could run their code as you. Set MICRO_SIGNUP=closed, or give a loopback address.",
     )
 
-# Where people reach the pages, for links in e-mails; https makes cookies secure.
-MICRO_WEB_URL = env.text("MICRO_WEB_URL", f"http://localhost:{MICRO_WEB_ADDRESS[1]}").rstrip("/")
-_web = urlsplit(MICRO_WEB_URL)
-env.refuse(
-    _web.scheme not in {"http", "https"} or not _web.hostname or bool(_web.path or _web.query),
-    f"MICRO_WEB_URL is {MICRO_WEB_URL!r}: say http(s)://host, without a path.",
-)
-MICRO_WEB_HOST = _web.hostname or ""
 env.refuse(
     MICRO_PROFILE != LOCAL and MICRO_WEB_HOST != "localhost" and f".{MICRO_WEB_HOST}".endswith(f".{MICRO_BASE_DOMAIN}"),
     f"MICRO_WEB_URL {MICRO_WEB_URL} lies below MICRO_BASE_DOMAIN {MICRO_BASE_DOMAIN}, where tenants' services could "
     "read its cookies: give the pages a domain of their own.",
 )
-_is_secure = _web.scheme == "https"
 CSRF_TRUSTED_ORIGINS = [MICRO_WEB_URL]
 
-SESSION_COOKIE_NAME = "__Host-micro" if _is_secure else "micro"
-CSRF_COOKIE_NAME = "__Host-micro-csrf" if _is_secure else "micro-csrf"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _is_secure
+SESSION_COOKIE_NAME = "__Host-micro" if MICRO_WEB_IS_SECURE else "micro"
+CSRF_COOKIE_NAME = "__Host-micro-csrf" if MICRO_WEB_IS_SECURE else "micro-csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MICRO_WEB_IS_SECURE
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Strict"
 CSRF_FAILURE_VIEW = "project.pages.errors.csrf_failed"
-SECURE_HSTS_SECONDS = 31_536_000 if _is_secure else 0
+SECURE_HSTS_SECONDS = 31_536_000 if MICRO_WEB_IS_SECURE else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 MICRO_SESSION_IDLE = env.duration("MICRO_SESSION_IDLE", default="12h" if MICRO_PROFILE == LOCAL else "30m")
