@@ -18,7 +18,7 @@ from micro.errors import ResourceExhausted
 from tenants.permissions import enter
 from transport.callers import ANY_ACCOUNT, Scope
 from transport.events import Event, event_stream
-from transport.rest import Endpoint, Input, Number, Text, account, describe, following, listed, parse
+from transport.rest import Endpoint, EventDocument, Input, Number, Text, account, describe, following, listed, parse
 
 from . import logs, operations, statuses, watching
 from .documents import DeploymentDocument, ServiceDocument, deployment_document, deployment_url, service_document
@@ -29,26 +29,27 @@ from .watching import Step, Watched
 
 MOST_ROWS = 100
 MOST_LINES = 5000
+SLUG = RegexValidator(r"^[a-z0-9-]*$", "This is no name of a namespace.")
 NAME = RegexValidator(r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$", "This is no name of a service.")
 VERSION = RegexValidator(r"^[A-Za-z0-9_][A-Za-z0-9_./+#=-]*$", "This is no version.")
 
 
-class Where(serializers.Serializer):
+class Where(Input):
     """Which namespace."""
 
-    namespace = serializers.CharField(default="", allow_blank=True, help_text="The token's own when it is left out.")
+    namespace = Text(default="", allow_blank=True, validators=[SLUG], help_text="The token's own when it is left out.")
 
 
 class Which(Where):
     """Which version of a service."""
 
-    version = serializers.CharField(default=DEFAULT_VERSION)
+    version = Text(default=DEFAULT_VERSION, max_length=200, validators=[VERSION])
 
 
 class Listing(Where):
     """Which deployments."""
 
-    service = serializers.CharField(default="", allow_blank=True, help_text="Only those of services of this name.")
+    service = Text(required=False, max_length=63, validators=[NAME], help_text="Only those of services of this name.")
     state = serializers.ChoiceField(choices=Deployment.State.choices, required=False, help_text="Only those in it.")
     after = serializers.UUIDField(required=False, help_text="Only those older than this deployment.")
     limit = serializers.IntegerField(default=50, min_value=1, max_value=MOST_ROWS)
@@ -152,7 +153,7 @@ class ServiceLogs(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("read_service_logs", query=ServiceLogQuery, answer=str)
+    @describe("read_service_logs", query=ServiceLogQuery, answer=EventDocument)
     def get(self, request: Request, name: str) -> StreamingHttpResponse:
         """What a service prints or its builds print: server-sent events `line` with `at` and `text`, at last an `end`.
 
@@ -229,7 +230,7 @@ class DeploymentLogs(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("read_deployment_logs", query=LogQuery, answer=str)
+    @describe("read_deployment_logs", query=LogQuery, answer=EventDocument)
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
         """A deployment as it goes on: server-sent events `step` (`state`, `reason`) and `line` (`at`, `text`).
 

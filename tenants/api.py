@@ -22,19 +22,24 @@ from .models import ApiToken, Namespace
 from .permissions import enter, visible_namespaces
 
 MOST_DAYS = 366
+ANY_SLUG = RegexValidator(r"^[a-z0-9-]*$", "This is no name of a namespace.")
 SLUG = RegexValidator(r"^[a-z0-9](?:-?[a-z0-9])*$", "This is no name of a namespace.")
 
 
-class Where(serializers.Serializer):
+class Where(Input):
     """Which namespace."""
 
-    namespace = serializers.CharField(default="", allow_blank=True, help_text="The token's own when it is left out.")
+    namespace = Text(
+        default="", allow_blank=True, validators=[ANY_SLUG], help_text="The token's own when it is left out."
+    )
 
 
-class NamespaceListing(serializers.Serializer):
+class NamespaceListing(Input):
     """Which namespaces."""
 
-    after = serializers.CharField(default="", allow_blank=True, help_text="Only those whose names follow this one.")
+    after = Text(
+        default="", allow_blank=True, validators=[ANY_SLUG], help_text="Only those whose names follow this one."
+    )
     limit = serializers.IntegerField(default=50, min_value=1, max_value=100)
 
 

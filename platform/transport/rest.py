@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar, cast
 
+from django.http import QueryDict
 from drf_spectacular.utils import OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -111,7 +112,8 @@ class Text(serializers.CharField):
     """A string, kept exactly as it was sent; numbers and booleans are none."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"trim_whitespace": False, **options})
+        least = {} if options.get("allow_blank") else {"min_length": 1}  # for the description, too
+        super().__init__(**{"trim_whitespace": False, **least, **options})
 
     def to_internal_value(self, data: Any) -> str:
         """The string."""
@@ -132,7 +134,7 @@ class Number(serializers.IntegerField):
 
 def parse(kind: type[serializers.Serializer], data: Any) -> dict[str, Any]:
     """The validated values of a body or a query; raises DRF's ValidationError, which names each field at fault."""
-    serializer = kind(data=data)
+    serializer = kind(data=data.dict() if isinstance(data, QueryDict) else data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
 
@@ -145,6 +147,13 @@ class Problem(serializers.Serializer):
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="A sentence for the person who caused it.")
     errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
+
+
+class EventDocument(serializers.Serializer):
+    """One server-sent event."""
+
+    event = serializers.CharField()
+    data = serializers.CharField(help_text="JSON: what the event is about.")
 
 
 def following(request: Request, after: object) -> str:
@@ -176,7 +185,8 @@ def describe(
     """Put a method into the API's description; the docstring of the method is its text."""
     always: list[type[Error]] = [InvalidArgument, Unauthenticated, PermissionDenied, NotFound, Unavailable]
     problems = {error.http: (error.__doc__ or "").strip() for error in [*always, *errors]}
-    responses: dict[Any, Any] = {(status, EVENT_STREAM) if answer is str else status: answer or _nothing(status)}
+    key = (status, EVENT_STREAM) if answer is EventDocument else status
+    responses: dict[Any, Any] = {key: answer or _nothing(status)}
     for code, text in sorted(problems.items()):
         responses[code, PROBLEM] = OpenApiResponse(Problem, text.splitlines()[0])
     responses["default", PROBLEM] = OpenApiResponse(Problem, "Anything else that went wrong.")
