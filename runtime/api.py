@@ -78,6 +78,9 @@ class Changes(Input):
     )
     command = serializers.ListField(child=Text(), required=False, max_length=100, help_text="Not the detected one.")
     env = serializers.DictField(child=Text(allow_blank=True), required=False, help_text="All variables, by name.")
+    secrets = serializers.DictField(
+        child=Text(allow_blank=True), required=False, help_text="Further variables, never to be shown again."
+    )
     instances = Number(required=False, min_value=1, max_value=MOST_INSTANCES)
 
 

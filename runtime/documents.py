@@ -83,7 +83,7 @@ def deployment_document(row: Deployment, request: Request) -> dict[str, Any]:
         "digest": release.digest if release else "",
         "release": release.number if release else None,
         "instances": row.instances,
-        "env_names": sorted(row.env),
+        "env_names": sorted({*row.env, *row.secrets}),
         "by": row.by,
         "address": statuses.address(row.service),
         "created_at": row.created_at,

@@ -6,7 +6,10 @@ from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.db.models import Q
 
 from micro.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
 from transport.callers import Account
@@ -118,19 +121,44 @@ def _membership_of(account: Account, namespace: Namespace) -> Membership:
 
 @transaction.atomic
 def bootstrap(*, admin_password: str) -> None:
-    """Make what every server has: its environments, the namespace `micro`, and there the admin `admin`.
+    """Make what every server has: its environments, the namespace `micro`, and with a password its admin `admin`.
 
     Does nothing where they exist; in particular it never resets a password.
     """
     _lock_creation()
     for name in ENVIRONMENTS:
         Environment.objects.get_or_create(name=name, defaults={"base_domain": settings.MICRO_BASE_DOMAIN})
-    admin = User.objects.filter(username="admin").first()
-    if admin is None:
-        admin = User.objects.create_superuser("admin", password=admin_password)
-    namespace = Namespace.objects.filter(slug=PLATFORM_NAMESPACE).first()
-    if namespace is None:
-        _create(slug=PLATFORM_NAMESPACE, owner=admin)
+    if not Namespace.objects.filter(slug=PLATFORM_NAMESPACE).exists():
+        _create(slug=PLATFORM_NAMESPACE)
+    if admin_password and not User.objects.filter(username="admin").exists():
+        _make_platform_admin(User(username="admin"), admin_password)
+
+
+@transaction.atomic
+def create_operator(*, username: str, email: str, password: str) -> User:
+    """Make a user who may do everything: in /admin/, and as an admin of the platform's namespace at every other door.
+
+    Raises AlreadyExists for a name or an address that is taken, InvalidArgument for a password that is easily guessed.
+    """
+    names.require_username(username)
+    taken = User.objects.filter(Q(username=username) | (Q(email__iexact=email) & ~Q(email="")))
+    if taken.exists():
+        raise AlreadyExists(f"There is a user {username!r} already, or one with this address.")
+    user = User(username=username, email=email)
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidArgument(" ".join(error.messages)) from None
+    return _make_platform_admin(user, password)
+
+
+def _make_platform_admin(user: User, password: str) -> User:
+    user.is_staff = user.is_superuser = True
+    user.set_password(password)
+    user.save(force_insert=True)
+    namespace = Namespace.objects.get(slug=PLATFORM_NAMESPACE)
+    Membership.objects.create(user=user, namespace=namespace, role=Membership.Role.ADMIN)
+    return user
 
 
 @transaction.atomic

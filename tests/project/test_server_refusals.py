@@ -116,11 +116,6 @@ def test_a_damaged_database_is_named_with_the_way_out(serve, environment):
     assert f"restore {cluster} from a backup" in sentence
 
 
-def test_a_first_start_outside_the_local_profile_wants_a_password_for_the_admin(serve, environment):
-    sentence = the_sentence(serve(MICRO_PROFILE="platform"), environment)
-    assert "set MICRO_ADMIN_PASSWORD" in sentence
-
-
 def test_a_state_folder_that_cannot_be_made_is_named(serve, environment, tmp_path):
     (tmp_path / "file").touch()
     done = serve(MICRO_HOME=str(tmp_path / "file" / "home"))

@@ -80,6 +80,7 @@ class Missing(Endpoint):
 
 
 @page(ANYONE)
+@page(ANYONE)
 def docs(request: HttpRequest) -> HttpResponse:
     """The page: every call with what it takes, gives and refuses, and a command that can be copied."""
     base = request.build_absolute_uri("/").rstrip("/")

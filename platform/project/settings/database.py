@@ -6,7 +6,12 @@ from psycopg.conninfo import conninfo_to_dict
 
 from project import env
 
-DATABASE_URL = env.text("DATABASE_URL", "postgresql://micro@localhost/micro")
+from .base import MICRO_RUN
+
+# A command that is typed beside a running `micro server` means that server's own database.
+_sockets = MICRO_RUN / "postgres"
+_own = f"postgresql://micro@/micro?host={_sockets}" if _sockets.is_dir() else "postgresql://micro@localhost/micro"
+DATABASE_URL = env.text("DATABASE_URL", _own)
 _parts = conninfo_to_dict(DATABASE_URL)
 
 DATABASES = {
