@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test bench lint proto
+.PHONY: help install run test bench lint proto chromium
 
 PYTHON ?= python3
 VENV := .venv
@@ -45,8 +45,17 @@ $(VENV)/.wheel: $(CLIENT) $(VENV)/.installed
 run: install
 	@exec $(BIN)/python manage.py server --example examples/helloworld
 
-test: install
+test: install chromium
 	@$(BIN)/pytest
+
+# The stories of the web pages need a browser; without one they are skipped, by name.
+chromium:
+	@command -v chromium >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && grep -qx ID=debian /etc/os-release; then \
+	  echo "Installing chromium for the stories of the web pages (apt-get install -y chromium) ..."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null && exit 0; \
+	fi; \
+	echo "Skipping tests/flows/test_web_*: chromium is missing; install it (apt-get install -y chromium)."
 
 bench: install
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

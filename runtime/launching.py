@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from . import credentials, folders
+from . import credentials, folders, variables
 from .backends import Launch
 from .builds.environments import BASE_PATH
 from .models import Replica
@@ -44,6 +44,7 @@ def environment(replica: Replica) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         **release.env,
+        **variables.unseal(release.secrets),
         "PATH": os.pathsep.join([*own_path, *BASE_PATH]),
         "HOME": str(home),
         "VIRTUAL_ENV": str(python),

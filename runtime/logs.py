@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,13 +83,21 @@ async def _note(error: Exception) -> None:
     logger.debug("nats: %s", error)
 
 
-async def read(
-    *, namespace: str, service_id: UUID, kind: str, count: int, since: datetime | None = None, follow: bool = False
-) -> AsyncIterator[Line]:
+async def read(  # noqa: PLR0913 - whose log, and which part of it
+    *,
+    namespace: str,
+    service_id: UUID,
+    kind: str,
+    count: int,
+    since: datetime | None = None,
+    follow: bool = False,
+    of: UUID | None = None,
+) -> AsyncGenerator[Line, None]:
     """The last `count` lines, oldest first; with `follow` then each new one, until the reader leaves.
 
-    Raises Unavailable when the log store is away.
+    With `of` only what belongs to that deployment. Raises Unavailable when the log store is away.
     """
+    origin = str(of) if of else ""
     connection = await connect()
     try:
         jetstream = connection.jetstream(timeout=ANSWER_S)
@@ -99,11 +107,11 @@ async def read(
         feed = await jetstream.subscribe(subject(namespace, service_id, kind), ordered_consumer=True, config=config)
         counts = await feed.consumer_info()
         waiting = (counts.num_pending or 0) + (counts.delivered.consumer_seq if counts.delivered else 0)
-        async for line in _last(feed, waiting, count):
+        async for line in _last(feed, waiting, count, origin):
             yield line
         while follow:
             with contextlib.suppress(asyncio.TimeoutError, nats.errors.TimeoutError):
-                for line in _lines(await feed.next_msg(timeout=60)):
+                for line in _lines(await feed.next_msg(timeout=60), origin):
                     yield line
     except NatsError as error:
         raise Unavailable(f"The log store is away: {error}.") from None
@@ -111,21 +119,24 @@ async def read(
         await connection.close()
 
 
-async def _last(feed: Any, waiting: int, count: int) -> AsyncIterator[Line]:
+async def _last(feed: Any, waiting: int, count: int, origin: str) -> AsyncIterator[Line]:
     kept: deque[Line] = deque(maxlen=max(count, 0))
     for _ in range(waiting):
         try:
             message = await feed.next_msg(timeout=ANSWER_S)
         except nats.errors.TimeoutError:
             break  # some of them have aged out since they were counted
-        kept.extend(_lines(message))
+        kept.extend(_lines(message, origin))
         if message.metadata.num_pending == 0:
             break
     for line in kept:
         yield line
 
 
-def _lines(message: Any) -> Iterator[Line]:
+def _lines(message: Any, origin: str) -> Iterator[Line]:
+    """The lines of a message; none when it comes from a file of another deployment than `origin`."""
+    if not (message.headers or {}).get("Nats-Msg-Id", "").startswith(origin):
+        return
     for text in message.data.decode(errors="replace").split("\n"):
         yield Line(text.rstrip("\r"), message.metadata.timestamp)
 

@@ -118,6 +118,7 @@ class Deployment(models.Model):
         default=list, blank=True, help_text="An argument list that replaces the detected command"
     )
     env = models.JSONField(default=dict, blank=True)
+    secrets = models.JSONField(default=dict, blank=True, help_text="Ids of the secrets in its environment, by name")
     instances = models.PositiveIntegerField(default=1)
     by = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True, help_text="Why it failed")
@@ -165,6 +166,7 @@ class Release(models.Model):
     environment = models.CharField(max_length=64, blank=True, help_text="The key of its Python environment")
     image = models.CharField(max_length=80, blank=True, help_text="The digest of its image, where containers run it")
     env = models.JSONField(default=dict)
+    secrets = models.JSONField(default=dict)
     protocol = models.CharField(max_length=4, blank=True, help_text="grpc, http, or blank until its first start")
     descriptors = models.BinaryField(default=b"")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -232,6 +234,18 @@ class Replica(models.Model):
     def node_id(self) -> str:
         """Its name in the registry."""
         return f"{self.service.name}-{self.id}"
+
+
+class Secret(models.Model):
+    """One value that an environment variable of a service had or has. Encrypted; never changed, never shown."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="secrets")
+    name = models.CharField(max_length=200)
+    sealed = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} #{self.pk}"
 
 
 class Upload(models.Model):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.utils.timezone import now
 
 from micro.errors import InvalidArgument, NotFound
 from primitives.registry import operations as registry
-from tenants import names, quotas
+from tenants import names, permissions, quotas
 from tenants.models import Namespace
+from transport.callers import Account
 
-from . import credentials, notices, rollouts, sources, tasks
+from . import credentials, notices, rollouts, sources, tasks, variables
 from .models import Deployment, Replica, Service, Upload
 from .sources import git, uploads
 
@@ -38,15 +40,27 @@ class Order:
     shown_source: str = ""  # what the user typed
     command: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)  # further variables, never to be shown again
     instances: int = 0
 
 
-def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: str = "") -> Deployment:
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What becomes of a service's environment variables; those that are not named stay as they are."""
+
+    plain: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    removed: Collection[str] = ()
+
+
+def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
     """Queue a deployment; the service is made when there is none of that name and version.
 
     Supersedes a deployment of the service that is under way. Raises InvalidArgument, naming what is wrong, NotFound for
-    an upload that is not there, ResourceExhausted when the namespace has too few replicas left.
+    an upload that is not there, ResourceExhausted when the namespace has too few replicas left,
+    PermissionDenied when the namespace is not the account's.
     """
+    permissions.require(by, namespace)
     names.validate_service(name, namespace=namespace.slug)
     require_version(version)
     _require_order(order)
@@ -58,38 +72,64 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: s
             .alive()
             .get_or_create(namespace=namespace, name=name, version=version)
         )
-        rollouts.supersede(service)
-        instances = order.instances or _instances(service)
-        quotas.require(namespace, replicas=_used(namespace, except_for=service) + instances)
-        service.source, service.owner, service.updated_at = order.shown_source or order.source, by, now()
-        service.save(update_fields=["source", "owner", "updated_at"])
-        return _queue(service, source, order, instances=instances, by=by)
+        last = service.deployments.last()
+        return _place(service, source, order, kept=last.secrets if last else {}, by=by)
 
 
-def update(*, namespace: Namespace, name: str, version: str, order: Order, by: str = "") -> Deployment:
-    """The same for a service that is there already; its environment and command stay where the order names none.
+def update(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
+    """The same for a service that is there already; source, environment and command stay where the order names none.
 
     Raises NotFound when there is no such service, and as `deploy` does.
     """
+    permissions.require(by, namespace)
     service = find(namespace=namespace, name=name, version=version)
     last = service.deployments.last()
-    order = Order(
-        source=order.source,
-        folder=order.folder,
-        shown_source=order.shown_source,
+    order = replace(
+        order,
         command=order.command or (last.command if last else ()),
         env=order.env or (last.env if last else {}),
-        instances=order.instances,
     )
-    return deploy(namespace=namespace, name=name, version=version, order=order, by=by)
+    if order.source or last is None:
+        return deploy(namespace=namespace, name=name, version=version, order=order, by=by)
+    return _again(service, last, order, by=by)
+
+
+def redeploy(*, namespace: Namespace, deployment_id: UUID, by: Account) -> Deployment:
+    """Deploy anew what a deployment deployed, finished or not: its source, command, environment and instances.
+
+    Raises NotFound when there is no such deployment, its service was killed or its archive is no longer there, and as
+    `deploy` does.
+    """
+    permissions.require(by, namespace)
+    deployment = find_deployment(namespace=namespace, deployment_id=deployment_id)
+    service = find(namespace=namespace, name=deployment.service.name, version=deployment.service.version)
+    order = Order(source="", command=deployment.command, env=deployment.env, instances=deployment.instances)
+    return _again(service, deployment, order, by=by)
+
+
+def set_variables(*, namespace: Namespace, name: str, version: str, changes: Changes, by: Account) -> Deployment:
+    """Deploy the last deployment's source anew with changed environment variables.
+
+    Raises NotFound when there is no such service, and as `deploy` does.
+    """
+    permissions.require(by, namespace)
+    service = find(namespace=namespace, name=name, version=version)
+    last = service.deployments.last()
+    if last is None:
+        raise NotFound("The service was never deployed.")
+    gone = {*changes.removed, *changes.secrets}
+    env = {name: value for name, value in last.env.items() if name not in gone} | dict(changes.plain)
+    order = Order(source="", command=last.command, env=env, secrets=changes.secrets, instances=last.instances)
+    return _again(service, last, order, by=by, dropped=changes.removed)
 
 
 @transaction.atomic
-def delete(*, namespace: Namespace, name: str, version: str) -> None:
+def delete(*, namespace: Namespace, name: str, version: str, by: Account) -> None:
     """Kill a service: out of status and registry now, its processes, files and accounts as soon as the runner sees it.
 
-    Raises NotFound when there is no such service.
+    Raises NotFound when there is no such service, PermissionDenied when the namespace is not the account's.
     """
+    permissions.require(by, namespace)
     service = find(namespace=namespace, name=name, version=version)
     rollouts.supersede(service)
     service.deleted_at = now()
@@ -105,10 +145,36 @@ def delete(*, namespace: Namespace, name: str, version: str) -> None:
 
 def find(*, namespace: Namespace, name: str, version: str) -> Service:
     """The living service. Raises NotFound."""
-    service: Service | None = Service.objects.in_namespace(namespace).alive().filter(name=name, version=version).first()
+    rows = Service.objects.in_namespace(namespace).alive().select_related("namespace")
+    service: Service | None = rows.filter(name=name, version=version).first()
     if service is None:
         raise NotFound("not found")
     return service
+
+
+def find_deployment(*, namespace: Namespace, deployment_id: UUID) -> Deployment:
+    """The deployment with its service, release and namespace, of a service that lives. Raises NotFound."""
+    rows = Deployment.objects.in_namespace(namespace).filter(pk=deployment_id, service__deleted_at=None)
+    deployment: Deployment | None = rows.select_related("service__namespace", "release").first()
+    if deployment is None:
+        raise NotFound("There is no such deployment.")
+    return deployment
+
+
+def list_deployments(
+    *, namespace: Namespace, limit: int, service: str = "", state: str = "", after: UUID | None = None
+) -> list[Deployment]:
+    """At most `limit` deployments of living services, newest first; with `after` only older ones.
+
+    Raises NotFound when `after` is none of the namespace's.
+    """
+    rows = Deployment.objects.in_namespace(namespace).filter(service__deleted_at=None)
+    rows = rows.filter(service__name=service) if service else rows
+    rows = rows.filter(state=state) if state else rows
+    if after:
+        at = find_deployment(namespace=namespace, deployment_id=after).created_at
+        rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=after))
+    return list(rows.select_related("service__namespace", "release").order_by("-created_at", "-pk")[:limit])
 
 
 def require_version(version: str) -> None:
@@ -120,11 +186,13 @@ def require_version(version: str) -> None:
 def _require_order(order: Order) -> None:
     if not 0 <= order.instances <= MOST_INSTANCES:
         raise InvalidArgument(f"A service can have 1 to {MOST_INSTANCES} instances, not {order.instances}.")
-    for name, value in order.env.items():
+    for name, value in (*order.env.items(), *order.secrets.items()):
         if not _VARIABLE.fullmatch(name) or "\0" in value:
             raise InvalidArgument(f"{name[:100]!r} cannot be the name of an environment variable.")
         if name == "PORT" or name.startswith(_OURS):
             raise InvalidArgument(f"The environment variable {name} is set by the platform.")
+    if twice := order.env.keys() & order.secrets.keys():
+        raise InvalidArgument(f"The environment variable {min(twice)} is given twice, once as a secret.")
     if order.env.get("MICRO_PROTOCOL", "grpc") not in {"grpc", "http"}:
         raise InvalidArgument("MICRO_PROTOCOL is grpc or http.")
     if any("\0" in word for word in order.command):
@@ -137,6 +205,37 @@ def _resolve(namespace: Namespace, version: str, order: Order) -> str:
     if order.source.startswith(uploads.SCHEME):
         return sources.ARCHIVE + uploads.find(namespace=namespace, upload_id=order.source).sha256
     return str(git.parse(order.source, ref="" if version == DEFAULT_VERSION else version))
+
+
+@transaction.atomic
+def _again(
+    service: Service, deployment: Deployment, order: Order, *, by: Account, dropped: Collection[str] = ()
+) -> Deployment:
+    """Queue the order with the source and the secrets of an earlier deployment, but for the `dropped` ones."""
+    _require_order(order)
+    sources.require_there(deployment.source, namespace=service.namespace.slug)
+    shown = service.source if deployment.source.startswith(sources.ARCHIVE) else deployment.source
+    order = replace(order, folder=deployment.folder, shown_source=shown)
+    _one_at_a_time(service.namespace)
+    kept = {name: revision for name, revision in deployment.secrets.items() if name not in dropped}
+    return _place(service, deployment.source, order, kept=kept, by=by)
+
+
+def _place(service: Service, source: str, order: Order, *, kept: Mapping[str, int], by: Account) -> Deployment:
+    """Put the order into a deployment that replaces one under way. Call it when it is the namespace's turn.
+
+    `kept` are the secrets that it takes over, each until the order gives the same variable.
+    """
+    rollouts.supersede(service)
+    instances = order.instances or _instances(service)
+    quotas.require(service.namespace, replicas=_used(service.namespace, except_for=service) + instances)
+    service.source, service.owner, service.updated_at = order.shown_source or order.source, by.name or by.id, now()
+    service.save(update_fields=["source", "owner", "updated_at"])
+    kept = {name: revision for name, revision in kept.items() if name not in order.env}
+    deployment = _queue(service, source, order, instances=instances, by=by)
+    deployment.secrets = {**kept, **variables.seal(service, order.secrets)}
+    deployment.save(update_fields=["secrets"])
+    return deployment
 
 
 def _one_at_a_time(namespace: Namespace) -> None:
@@ -164,7 +263,7 @@ def _used(namespace: Namespace, *, except_for: Service) -> int:
     return int(used.aggregate(total=Sum("instances"))["total"] or 0)
 
 
-def _queue(service: Service, source: str, order: Order, *, instances: int, by: str) -> Deployment:
+def _queue(service: Service, source: str, order: Order, *, instances: int, by: Account) -> Deployment:
     deployment: Deployment = Deployment.objects.in_namespace(service.namespace).create(
         namespace=service.namespace,
         service=service,
@@ -173,7 +272,7 @@ def _queue(service: Service, source: str, order: Order, *, instances: int, by: s
         command=list(order.command),
         env=dict(order.env),
         instances=instances,
-        by=by,
+        by=by.name or by.id,
         lease_until=now() + tasks.RESEND_AFTER,
     )
     slug, key = service.namespace.slug, str(deployment.pk)

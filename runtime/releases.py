@@ -40,5 +40,6 @@ def _numbered(service: Service, deployment: Deployment, artifact: Artifact) -> R
         environment=artifact.environment,
         image=artifact.image,
         env=deployment.env,
+        secrets=deployment.secrets,
         protocol=deployment.env.get("MICRO_PROTOCOL", "") or artifact.protocol,
     )

@@ -26,7 +26,7 @@ async def create(request: wire.CreateRequest, caller: Caller) -> wire.CreateResp
     """Deploy a service; one that is there already is deployed anew."""
     service, options = _service(request.resource), request.options
     order = _order(service, options)
-    await in_public(_deploy, authorize(caller, options.namespace), service, order, _name(caller))
+    await in_public(_deploy, authorize(caller, options.namespace), service, order, require_account(caller))
     return wire.CreateResponse()
 
 
@@ -39,14 +39,14 @@ async def update(request: wire.UpdateRequest, caller: Caller) -> wire.UpdateResp
         shown_source=service.metadata.get("source", ""),
         instances=options.instances,
     )
-    await in_public(_update, authorize(caller, options.namespace), service, order, _name(caller))
+    await in_public(_update, authorize(caller, options.namespace), service, order, require_account(caller))
     return wire.UpdateResponse()
 
 
 async def delete(request: wire.DeleteRequest, caller: Caller) -> wire.DeleteResponse:
     """Kill a service."""
     service = _service(request.resource)
-    await in_public(_delete, authorize(caller, request.options.namespace), service)
+    await in_public(_delete, authorize(caller, request.options.namespace), service, require_account(caller))
     return wire.DeleteResponse()
 
 
@@ -125,10 +125,6 @@ def _order(service: wire.Service, options: wire.CreateOptions) -> Order:
     )
 
 
-def _name(caller: Caller) -> str:
-    return require_account(caller).name or require_account(caller).id
-
-
 def _shown(report: statuses.Report) -> wire.Service:
     service = report.service
     return wire.Service(
@@ -140,16 +136,16 @@ def _shown(report: statuses.Report) -> wire.Service:
     )
 
 
-def _deploy(namespace: str, service: wire.Service, order: Order, by: str) -> None:
+def _deploy(namespace: str, service: wire.Service, order: Order, by: Account) -> None:
     operations.deploy(namespace=_namespace(namespace), name=service.name, version=service.version, order=order, by=by)
 
 
-def _update(namespace: str, service: wire.Service, order: Order, by: str) -> None:
+def _update(namespace: str, service: wire.Service, order: Order, by: Account) -> None:
     operations.update(namespace=_namespace(namespace), name=service.name, version=service.version, order=order, by=by)
 
 
-def _delete(namespace: str, service: wire.Service) -> None:
-    operations.delete(namespace=_namespace(namespace), name=service.name, version=service.version)
+def _delete(namespace: str, service: wire.Service, by: Account) -> None:
+    operations.delete(namespace=_namespace(namespace), name=service.name, version=service.version, by=by)
 
 
 def _read(namespace: str, name: str, version: str) -> list[statuses.Report]:

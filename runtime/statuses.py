@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from micro.errors import NotFound
 from tenants.models import Namespace
 
 from .models import Deployment, Replica, Service
@@ -41,11 +42,13 @@ _OF_STATE = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A service as its user sees it."""
+    """A service as its user sees it, with the rows that say so: its last deployment and its replicas."""
 
     service: Service
     status: Status
     metadata: dict[str, str] = field(default_factory=dict)
+    deployment: Deployment | None = None
+    replicas: tuple[Replica, ...] = ()
 
 
 def read(*, namespace: Namespace, name: str = "", version: str = "") -> list[Report]:
@@ -58,6 +61,13 @@ def read(*, namespace: Namespace, name: str = "", version: str = "") -> list[Rep
     for replica in Replica.objects.in_namespace(namespace).filter(service__in=services):
         replicas[replica.service_id].append(replica)
     return [report(service, last.get(service.pk), replicas[service.pk]) for service in services]
+
+
+def read_one(*, namespace: Namespace, name: str, version: str) -> Report:
+    """The report on one living service. Raises NotFound."""
+    for found in read(namespace=namespace, name=name, version=version):
+        return found
+    raise NotFound(f"There is no service {name!r} in version {version!r}.")
 
 
 def _last_deployments(namespace: Namespace, services: Iterable[Service]) -> dict[UUID, Deployment]:
@@ -82,7 +92,8 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
         "error": error,
         "warning": "" if error else _warning(replicas),
     }
-    return Report(service, status, {key: value for key, value in metadata.items() if value})
+    known = {key: value for key, value in metadata.items() if value}
+    return Report(service, status, known, deployment, tuple(sorted(replicas, key=lambda replica: replica.created_at)))
 
 
 def _status(service: Service, deployment: Deployment | None, replicas: list[Replica]) -> tuple[Status, str]:

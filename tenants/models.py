@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
+from typing import Self
+
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin, UserManager
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils.timezone import now
 from django_tenants.models import DomainMixin, TenantMixin
 
-from .scoping import NamespacedManager
+from .scoping import NamespacedManager, NamespacedQuerySet
 
 
 class Environment(models.Model):  # type: ignore[django-manager-missing]
@@ -50,7 +56,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     objects = UserManager()
 
     USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
     REQUIRED_FIELDS = ["email"]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="an_address_has_one_user", condition=~models.Q(email=""))
+        ]
 
     def __str__(self) -> str:
         return self.username
@@ -77,6 +89,44 @@ class Membership(models.Model):
         return f"{self.user} in {self.namespace}"
 
 
+class ApiTokenQuerySet(NamespacedQuerySet["ApiToken"]):
+    """Questions on API tokens."""
+
+    def usable(self, at: datetime) -> Self:
+        """Those that still open a door at `at`, each with its membership, user and namespace."""
+        alive = self.filter(Q(expires_at=None) | Q(expires_at__gt=at), membership__user__is_active=True)
+        return alive.select_related("membership__user", "membership__namespace")
+
+
+class ApiToken(models.Model):
+    """A secret by which a program acts for a member. Only its digest is kept; it dies with the membership."""
+
+    class Role(models.TextChoices):
+        READER = "reader"
+        MEMBER = "member"
+        ADMIN = "admin"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, related_name="api_tokens")
+    membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=60)
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
+    digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token.")
+    hint = models.CharField(max_length=16, help_text="Its first characters, to know it by.")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = NamespacedManager.from_queryset(ApiTokenQuerySet)()
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [models.UniqueConstraint(name="a_member_names_an_api_token_once", fields=["membership", "name"])]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint}…)"
+
+
 class SigningKey(models.Model):
     """A key pair that signs the tokens of all namespaces; the private half is encrypted by SECRET_KEY."""
 
@@ -99,3 +149,36 @@ class Attempts(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} until {self.until}"
+
+
+class EmailCode(models.Model):
+    """A code that was sent to an address. What is kept of it is a keyed digest."""
+
+    class Purpose(models.TextChoices):
+        SIGN_UP = "sign-up"
+        RESET = "reset"
+
+    email = models.EmailField()
+    purpose = models.CharField(max_length=10, choices=Purpose.choices)
+    digest = models.CharField(max_length=64)
+    attempts = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="an_address_has_one_code_for_a_purpose", fields=["email", "purpose"])
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} of {self.email}"
+
+
+class Budget(models.Model):
+    """How often something was done in the current window of its rate limit."""
+
+    key = models.CharField(primary_key=True, max_length=300)
+    spent = models.PositiveIntegerField()
+    renewed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.spent}"

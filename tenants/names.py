@@ -16,6 +16,7 @@ LABEL_LENGTH = 63  # of one part of a host name
 NAMESPACE_LENGTH = 40
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_USERNAME = re.compile(r"[A-Za-z0-9@.+_-]{1,150}")
 _SERVICE = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
@@ -28,6 +29,12 @@ def validate_namespace(slug: str) -> None:
         )
     if slug in RESERVED_NAMESPACES or slug in settings.MICRO_RESERVED_NAMES:
         raise InvalidArgument(f"The namespace {slug!r} is reserved.")
+
+
+def require_username(username: str) -> None:
+    """Raises InvalidArgument unless `username` may name a user who is made by an operator."""
+    if not _USERNAME.fullmatch(username):
+        raise InvalidArgument(f"The user name {username[:100]!r} must be 1 to 150 letters, digits and @.+_-.")
 
 
 def validate_service(name: str, *, namespace: str = "") -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
 from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.db.models import Q
 
-from micro.errors import AlreadyExists
+from micro.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
+from transport.callers import Account
 
-from . import names, provisioning
-from .models import Environment, Membership, Namespace, User
+from . import api_tokens, names, permissions, provisioning
+from .models import ApiToken, ApiTokenQuerySet, Environment, Membership, Namespace, User
+from .permissions import GRANTS, Permission, Role
 
 PLATFORM_NAMESPACE = "micro"
 ENVIRONMENTS = ("local", "dev", "platform")
+MOST_API_TOKENS = 50  # of one member
 _CREATION_LOCK = 7_214_001  # pg_advisory_xact_lock: one namespace is born at a time
 
 
@@ -34,21 +43,122 @@ def ensure_namespace(*, slug: str) -> Namespace:
         return made
 
 
+def found_namespace(*, slug: str, by: Account) -> Namespace:
+    """Make the namespace `slug` for others to use, as the admins of the platform's namespace may.
+
+    Raises PermissionDenied for everybody else, and as `create_namespace` does.
+    """
+    if not (by.crosses_namespaces and permissions.role(by) == Role.ADMIN):
+        raise PermissionDenied(f"Only admins of the namespace {PLATFORM_NAMESPACE} make namespaces.")
+    return create_namespace(slug=slug)
+
+
+@transaction.atomic
+def create_api_token(
+    *, namespace: Namespace, name: str, role: Role | str, expires_at: datetime | None, by: Account, at: datetime
+) -> tuple[ApiToken, str]:
+    """Make a token by which a program acts for the member `by`; the token in plain text can never be read again.
+
+    Raises PermissionDenied for who is no member or would give more than they have, AlreadyExists for a name that they
+    have given before, ResourceExhausted when they have too many, InvalidArgument for what cannot be.
+    """
+    permissions.require(by, namespace, Permission.READ)
+    _require_sound_token(name, role, expires_at, at)
+    if not GRANTS[Role(role)] <= GRANTS[permissions.role(by)]:
+        raise PermissionDenied(f"A {permissions.role(by)} cannot give the role {role}.")
+    membership = _membership_of(by, namespace)
+    if membership.api_tokens.count() >= MOST_API_TOKENS:
+        raise ResourceExhausted(f"A member may have {MOST_API_TOKENS} API tokens: revoke one that is not used.")
+    if membership.api_tokens.filter(name=name).exists():
+        raise AlreadyExists(f"There is an API token {name!r} already.")
+    token = api_tokens.draw()
+    row = membership.api_tokens.create(
+        namespace=namespace,
+        name=name,
+        role=role,
+        digest=api_tokens.digest(token),
+        hint=token[: api_tokens.HINT_CHARACTERS],
+        expires_at=expires_at,
+    )
+    return row, token
+
+
+def revoke_api_token(*, namespace: Namespace, token_id: UUID, by: Account) -> None:
+    """Make a token useless from now on: one's own, or as an admin anybody's in the namespace.
+
+    Raises NotFound for one that is not there or not theirs.
+    """
+    deleted, _ = visible_api_tokens(namespace=namespace, by=by).filter(pk=token_id).delete()
+    if not deleted:
+        raise NotFound("There is no such API token.")
+
+
+def visible_api_tokens(*, namespace: Namespace, by: Account) -> ApiTokenQuerySet:
+    """The API tokens that `by` may see and revoke: their own, an admin those of all members."""
+    permissions.require(by, namespace, Permission.READ)
+    rows: ApiTokenQuerySet = ApiToken.objects.in_namespace(namespace).select_related("membership__user")
+    sees_all = Permission.ADMINISTER in GRANTS[permissions.role(by)]
+    return rows if sees_all else rows.filter(membership__user__username=by.id)
+
+
+def _require_sound_token(name: str, role: Role | str, expires_at: datetime | None, at: datetime) -> None:
+    if not 0 < len(name) <= 60 or not name.isprintable() or name != name.strip():
+        raise InvalidArgument("The name of an API token has 1 to 60 printable characters.")
+    if role not in set(Role):
+        raise InvalidArgument(f"The role of an API token is {', '.join(Role)}, not {role[:40]!r}.")
+    if expires_at is not None and expires_at <= at:
+        raise InvalidArgument("An API token cannot have expired already.")
+
+
+def _membership_of(account: Account, namespace: Namespace) -> Membership:
+    """The membership that made the account, locked; raises PermissionDenied when it is no user's own account."""
+    rows = Membership.objects.in_namespace(namespace).select_for_update(of=("self",))
+    found: Membership | None = rows.filter(user__username=account.id, user__is_active=True).first()
+    if found is None or account.issuer != namespace.slug or account.type != "user":
+        raise PermissionDenied("Only a user who has logged in makes API tokens, and only where they are a member.")
+    return found
+
+
 @transaction.atomic
 def bootstrap(*, admin_password: str) -> None:
-    """Make what every server has: its environments, the namespace `micro`, and there the admin `admin`.
+    """Make what every server has: its environments, the namespace `micro`, and with a password its admin `admin`.
 
     Does nothing where they exist; in particular it never resets a password.
     """
     _lock_creation()
     for name in ENVIRONMENTS:
         Environment.objects.get_or_create(name=name, defaults={"base_domain": settings.MICRO_BASE_DOMAIN})
-    admin = User.objects.filter(username="admin").first()
-    if admin is None:
-        admin = User.objects.create_superuser("admin", password=admin_password)
-    namespace = Namespace.objects.filter(slug=PLATFORM_NAMESPACE).first()
-    if namespace is None:
-        _create(slug=PLATFORM_NAMESPACE, owner=admin)
+    if not Namespace.objects.filter(slug=PLATFORM_NAMESPACE).exists():
+        _create(slug=PLATFORM_NAMESPACE)
+    if admin_password and not User.objects.filter(username="admin").exists():
+        _make_platform_admin(User(username="admin"), admin_password)
+
+
+@transaction.atomic
+def create_operator(*, username: str, email: str, password: str) -> User:
+    """Make a user who may do everything: in /admin/, and as an admin of the platform's namespace at every other door.
+
+    Raises AlreadyExists for a name or an address that is taken, InvalidArgument for a password that is easily guessed.
+    """
+    names.require_username(username)
+    taken = User.objects.filter(Q(username=username) | (Q(email__iexact=email) & ~Q(email="")))
+    if taken.exists():
+        raise AlreadyExists(f"There is a user {username!r} already, or one with this address.")
+    user = User(username=username, email=email)
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidArgument(" ".join(error.messages)) from None
+    return _make_platform_admin(user, password)
+
+
+def _make_platform_admin(user: User, password: str) -> User:
+    user.is_staff = user.is_superuser = True
+    user.set_password(password)
+    user.save(force_insert=True)
+    namespace = Namespace.objects.get(slug=PLATFORM_NAMESPACE)
+    Membership.objects.create(user=user, namespace=namespace, role=Membership.Role.ADMIN)
+    return user
 
 
 @transaction.atomic

@@ -30,15 +30,16 @@ class Failure(NamedTuple):
 
 
 def failure(exception: Exception, *, id: str) -> Failure:
-    """The wire form of `exception`; `id` names the method. Our own faults are logged here, once, by incident."""
-    error = _as_error(exception, id)
+    """The wire form of `exception`; `id` names the method."""
+    error = as_error(exception, id)
     error.id = error.id or id
     status = Status(code=error.status.value[0], message=error.as_json())
     status.details.add().Pack(ErrorMessage(**json.loads(status.message)))
     return Failure(error.status, status.message, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
-def _as_error(exception: Exception, id: str) -> Error:
+def as_error(exception: Exception, id: str) -> Error:
+    """The error that a caller is told of; our own faults are logged here, once, by incident."""
     if isinstance(exception, Error):
         return exception
     if isinstance(exception, TimeoutError):

@@ -44,17 +44,24 @@ def fetch(text: str, *, folder: str, attempt: Attempt) -> Fetched:
     folders.remove(attempt.source)
     if text.startswith(ARCHIVE):
         sha256 = text.removeprefix(ARCHIVE)
-        _unpack(uploads.path(attempt.namespace, sha256), attempt.source)
+        archives.unpack(_existing_archive(attempt.namespace, sha256), attempt.source)
         return _existing(Fetched(attempt.source, require_folder(folder), f"sha256:{sha256}"))
     source = git.parse(text)
     commit = clone.clone(source, attempt)
     return _existing(Fetched(attempt.source, source.folder, f"git:{commit}"))
 
 
-def _unpack(archive: Path, destination: Path) -> None:
+def require_there(text: str, *, namespace: str) -> None:
+    """Raises NotFound when `text`, as `fetch` takes it, names an archive that is no longer kept."""
+    if text.startswith(ARCHIVE):
+        _existing_archive(namespace, text.removeprefix(ARCHIVE))
+
+
+def _existing_archive(namespace: str, sha256: str) -> Path:
+    archive = uploads.path(namespace, sha256)
     if not archive.exists():
         raise NotFound("The uploaded archive is no longer there; upload it again.")
-    archives.unpack(archive, destination)
+    return archive
 
 
 def _existing(fetched: Fetched) -> Fetched:

@@ -72,13 +72,13 @@ class Server:
         return {
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
             "HOME": str(self.client_home),
+            "MICRO_SERVER": str(ROOT),
             "MICRO_HOME": str(self.home),
             "MICRO_API_ADDRESS": f"127.0.0.1:{self.api_port}",
             "MICRO_PROXY_ADDRESS": f"127.0.0.1:{self.proxy_port}",
             "MICRO_NETWORK_ADDRESS": f"127.0.0.1:{self.network_port}",
             "MICRO_WEB_ADDRESS": f"127.0.0.1:{self.web_port}",
             "MICRO_BACKEND": "process",
-            "MICRO_SERVER": str(ROOT),
             **self.environment,
         }
 

@@ -79,6 +79,16 @@ def test_another_profile_refuses_an_admin_with_the_default_password(settings):
 
 
 @pytest.mark.django_db
+def test_another_profile_makes_no_admin_without_a_password_and_one_once_there_is_one(settings):
+    settings.MICRO_PROFILE, settings.MICRO_ADMIN_PASSWORD = "platform", ""
+    preparation._make_first_admin()
+    assert not User.objects.exists()
+    settings.MICRO_ADMIN_PASSWORD = "long and secret"
+    preparation._make_first_admin()
+    assert User.objects.get().memberships.get().namespace.slug == "micro"
+
+
+@pytest.mark.django_db
 def test_another_profile_makes_the_admin_with_the_password_it_was_given(settings):
     settings.MICRO_PROFILE, settings.MICRO_ADMIN_PASSWORD = "platform", "long and secret"
     preparation._make_first_admin()

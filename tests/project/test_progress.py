@@ -45,6 +45,13 @@ def test_a_password_of_the_operators_own_is_never_shown(plan):
     assert "with the password from MICRO_ADMIN_PASSWORD" in shown
 
 
+def test_a_server_without_a_default_login_says_how_to_make_an_operator(plan):
+    shown = welcome(replace(plan, profile="platform", has_known_login=False, has_login=False), 1)
+    assert f"{plan.root / 'manage.py'} create_operator NAME --email ADDRESS" in shown
+    assert "micro login --username NAME" in shown
+    assert "admin /" not in shown
+
+
 @pytest.mark.parametrize(
     ("address", "written", "called"),
     [

@@ -122,14 +122,6 @@ def test_a_damaged_database_is_named_with_the_way_out(serve, environment):
     assert f"restore {cluster} from a backup" in sentence
 
 
-def test_a_first_start_outside_the_local_profile_wants_a_password_for_the_admin(serve, environment):
-    engine = subprocess.run([ROOT / "tests" / "engine" / "up"], capture_output=True, text=True, check=False)
-    if engine.returncode == 3:
-        pytest.skip(engine.stderr.strip())
-    sentence = the_sentence(serve(MICRO_PROFILE="platform", MICRO_BACKEND="docker"), environment)
-    assert "set MICRO_ADMIN_PASSWORD" in sentence
-
-
 def test_a_profile_for_strangers_wants_containers(serve, environment):
     sentence = the_sentence(serve(MICRO_PROFILE="platform"), environment)
     assert "needs containers, and the backend is process" in sentence

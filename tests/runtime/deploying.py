@@ -19,7 +19,9 @@ from runtime import operations, statuses, tasks
 from runtime.models import Deployment
 from runtime.sources.uploads import Incoming
 from tenants.models import Namespace
+from transport import callers
 
+ADMIN = callers.Account(id="admin", type="user", issuer="micro", name="admin", scopes=("admin",))
 HELLO = """
 import http.server, os, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -57,7 +59,7 @@ class Platform:
             archive.write(pack(files))
             source = archive.keep(namespace=self.namespace, name=name, version="latest")
         order = operations.Order(source=source, **options)
-        return operations.deploy(namespace=self.namespace, name=name, version="latest", order=order, by="admin")
+        return operations.deploy(namespace=self.namespace, name=name, version="latest", order=order, by=ADMIN)
 
     def work(self, deployment: Deployment) -> Deployment:
         """What the worker does with it."""
@@ -81,7 +83,7 @@ class Platform:
 
     def kill(self, name: str) -> None:
         """Kill a service."""
-        operations.delete(namespace=self.namespace, name=name, version="latest")
+        operations.delete(namespace=self.namespace, name=name, version="latest", by=ADMIN)
 
 
 def pack(files: dict[str, str]) -> bytes:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 
 import psutil
 import pytest
-from deploying import Load, accounts, eventually, hello, pids
+from deploying import ADMIN, Load, accounts, eventually, hello, pids
 from django.utils.timezone import now
 
 from micro.errors import InvalidArgument, NotFound, ResourceExhausted
 from runtime import folders, operations, tasks
 from runtime.models import Deployment, Release, Replica, Service
 from runtime.statuses import Status
+from tenants.operations import create_namespace
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BROKEN = {"main.py": "raise SystemExit('the moon is in the wrong phase')\n"}
@@ -114,7 +116,7 @@ def test_a_git_repository_is_deployed_with_its_ref_and_folder(platform, running,
     commit = git.commit("shop", files, tag="v1")
     git.commit("shop", {"app/main.py": "raise SystemExit(1)\n"})
     order = operations.Order(source=f"{git.url('shop')}/app@v1")
-    deployment = operations.deploy(namespace=platform.namespace, name="shop", version="latest", order=order)
+    deployment = operations.deploy(namespace=platform.namespace, name="shop", version="latest", order=order, by=ADMIN)
     platform.work(deployment)
     eventually(lambda: platform.again(deployment).state == "live")
     assert envoy.get("shop") == "from git"
@@ -260,21 +262,60 @@ def test_an_order_that_makes_no_sense_is_refused(platform, wrong):
 def test_a_name_outside_the_grammar_is_refused(platform, name):
     order = operations.Order(source="github.com/a/b")
     with pytest.raises(InvalidArgument):
-        operations.deploy(namespace=platform.namespace, name=name, version="latest", order=order)
+        operations.deploy(namespace=platform.namespace, name=name, version="latest", order=order, by=ADMIN)
 
 
 def test_an_update_of_what_is_not_there_is_not_found(platform):
     order = operations.Order(source="github.com/a/b")
     with pytest.raises(NotFound):
-        operations.update(namespace=platform.namespace, name="web", version="latest", order=order)
+        operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
 
 
 def test_an_update_keeps_the_environment_and_the_number_of_instances(platform):
     platform.queue("web", hello("one"), env={"COLOUR": "blue"}, instances=2)
     order = operations.Order(source="github.com/a/b")
-    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order)
+    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
     assert second.env == {"COLOUR": "blue"}
     assert second.instances == 2
+
+
+def test_an_update_without_a_source_deploys_the_last_one_again(platform):
+    first = platform.queue("web", hello("one"), env={"COLOUR": "blue"})
+    order = operations.Order(source="", instances=3)
+    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
+    assert (second.source, second.env, second.instances) == (first.source, {"COLOUR": "blue"}, 3)
+    assert platform.again(first).state == "superseded"
+    assert platform.report("web").service.source == "source://web:latest"
+
+
+def test_a_deployment_is_done_again_as_it_was(platform):
+    first = platform.queue("web", hello("one"), env={"COLOUR": "blue"}, command=["python", "main.py"], instances=2)
+    platform.queue("web", hello("two"), env={"COLOUR": "red"})
+    third = operations.redeploy(namespace=platform.namespace, deployment_id=first.pk, by=ADMIN)
+    assert (third.source, third.env, third.command, third.instances) == (
+        first.source,
+        {"COLOUR": "blue"},
+        ["python", "main.py"],
+        2,
+    )
+
+
+def test_a_deployment_whose_archive_is_gone_is_not_done_again(platform, home):
+    first = platform.queue("web", hello("one"))
+    shutil.rmtree(home / "sources")
+    with pytest.raises(NotFound, match="upload it again"):
+        operations.redeploy(namespace=platform.namespace, deployment_id=first.pk, by=ADMIN)
+    assert platform.again(first).state == "queued"
+
+
+def test_a_deployment_of_another_namespace_or_of_a_killed_service_is_not_done_again(platform):
+    first = platform.queue("web", hello("one"))
+    acme = create_namespace(slug="acme")
+    with pytest.raises(NotFound, match="no such deployment"):
+        operations.redeploy(namespace=acme, deployment_id=first.pk, by=ADMIN)
+    platform.kill("web")
+    with pytest.raises(NotFound, match="no such deployment"):
+        operations.redeploy(namespace=platform.namespace, deployment_id=first.pk, by=ADMIN)
 
 
 def test_a_deployment_whose_message_was_lost_is_sent_again(platform, running, envoy, monkeypatch):

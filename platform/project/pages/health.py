@@ -7,8 +7,11 @@ from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 
 from project.server.probes import unix_socket_accepts
+from tenants.pages import page
+from transport.callers import ANYONE
 
 
+@page(ANYONE)
 def healthz(_request: HttpRequest) -> JsonResponse:
     """200 when everything that a request needs answers; 503 otherwise, with what does not and why."""
     problems = {**_database(), **_sidecars()}

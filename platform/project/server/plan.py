@@ -19,7 +19,8 @@ ADDRESSES = ("MICRO_WEB_ADDRESS", "MICRO_API_ADDRESS", "MICRO_PROXY_ADDRESS", "M
 class Plan:
     """One server. `embedded` names the servers that it brings itself, because their URL is unset.
 
-    `has_known_login` says that a first start makes the admin with the documented password.
+    `has_known_login` says that a first start makes the admin with the documented password, `has_login` that it makes
+    one at all.
     """
 
     root: Path
@@ -30,6 +31,7 @@ class Plan:
     embedded: frozenset[str]
     sidecars: int
     has_known_login: bool = True
+    has_login: bool = True
 
     @property
     def logs(self) -> Path:
@@ -57,6 +59,7 @@ def from_settings() -> Plan:
         embedded=frozenset(name for name, variable in URLS.items() if not os.environ.get(variable, "").strip()),
         sidecars=settings.MICRO_SIDECAR_PROCESSES,
         has_known_login=settings.MICRO_ADMIN_PASSWORD == DEFAULT_ADMIN_PASSWORD,
+        has_login=bool(settings.MICRO_ADMIN_PASSWORD),
     )
 
 

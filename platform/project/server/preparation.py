@@ -28,7 +28,7 @@ PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining co
 
 
 def prepare() -> str:
-    """Wait for the database, create it, migrate every schema, make the first admin; what was done, in a few words.
+    """Wait for the database, create it, migrate every schema, make what all servers have; what was done, in short.
 
     Raises CannotRun with a sentence that names what is wrong.
     """
@@ -120,14 +120,11 @@ def _pending_in_namespaces(expected: int) -> int:
 
 def _make_first_admin() -> None:
     admin = User.objects.filter(username="admin").first()
-    if settings.MICRO_PROFILE != LOCAL:
-        if admin is None and not settings.MICRO_ADMIN_PASSWORD:
-            raise CannotRun("There is no admin yet, and no default password for one: set MICRO_ADMIN_PASSWORD.")
-        if admin is not None and admin.check_password(DEFAULT_ADMIN_PASSWORD):
-            raise CannotRun(
-                f"The user admin still has the default password, which the profile {settings.MICRO_PROFILE} refuses: "
-                f"start once with MICRO_PROFILE={LOCAL} and change it in /admin/."
-            )
+    if settings.MICRO_PROFILE != LOCAL and admin is not None and admin.check_password(DEFAULT_ADMIN_PASSWORD):
+        raise CannotRun(
+            f"The user admin still has the default password, which the profile {settings.MICRO_PROFILE} refuses: "
+            f"start once with MICRO_PROFILE={LOCAL} and change it in /admin/."
+        )
     operations.bootstrap(admin_password=settings.MICRO_ADMIN_PASSWORD)
 
 

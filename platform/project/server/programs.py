@@ -79,6 +79,8 @@ def _manage(
 def _web(plan: Plan) -> Program:
     address = plan.addresses["MICRO_WEB_ADDRESS"]
     options = ["--worker-class", "asgi", "--workers", "1", "--graceful-timeout", "3", "--bind", text(address)]
+    # Longer than a browser's or a proxy's own limit: who closes first loses no request.
+    options += ["--keep-alive", "75"]
     quiet = ["--no-control-socket", "--asgi-lifespan", "off", "--log-level", "warning"]
     return Program(
         name="web",

@@ -45,11 +45,21 @@ def welcome(plan: Plan, seconds: float) -> str:
 
 
 def _login(plan: Plan) -> str:
-    return "admin / micro" if plan.has_known_login else "admin, with the password from MICRO_ADMIN_PASSWORD"
+    if plan.has_known_login:
+        return "admin / micro"
+    if plan.has_login:
+        return "admin, with the password from MICRO_ADMIN_PASSWORD"
+    return f"there is no default one; make an operator: {make_operator(plan)}"
+
+
+def make_operator(plan: Plan) -> str:
+    """What is typed to make an operator, in a shell with the same MICRO_ variables."""
+    return f"{sys.executable} {plan.root / 'manage.py'} create_operator NAME --email ADDRESS"
 
 
 def _next(plan: Plan) -> str:
     proxy = plan.addresses["MICRO_PROXY_ADDRESS"]
     where = "" if proxy[1] == 8081 else f"MICRO_PROXY={text(proxy)} "
     password = " --password micro" if plan.has_known_login else ""
-    return f"{where}micro login --username admin{password} && {where}micro run examples/helloworld"
+    username = "admin" if plan.has_login else "NAME"
+    return f"{where}micro login --username {username}{password} && {where}micro run examples/helloworld"

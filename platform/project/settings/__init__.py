@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .accounts import *  # noqa: F403
+from .api import *  # noqa: F403
 from .base import *  # noqa: F403
 from .blobs import *  # noqa: F403
 from .config import *  # noqa: F403

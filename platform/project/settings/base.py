@@ -56,6 +56,7 @@ SHARED_APPS = [
     "django.contrib.admin",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
     "project",
 ]
 TENANT_APPS = ["primitives.auth", "primitives.blobs", "primitives.events"]

@@ -1,0 +1,66 @@
+"""Server-sent events: an asynchronous generator of events as an HTTP response."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import StreamingHttpResponse
+
+from .failures import as_error
+from .rest import EVENT_STREAM, problem
+
+HEARTBEAT_S = 15.0  # by which proxies keep a silent stream open, and we notice that the reader is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event; `data` becomes JSON."""
+
+    name: str
+    data: Mapping[str, Any]
+
+    def encode(self) -> bytes:
+        """The wire form."""
+        return f"event: {self.name}\ndata: {json.dumps(self.data)}\n\n".encode()
+
+
+def event_stream(events: AsyncGenerator[Event, None], *, id: str) -> StreamingHttpResponse:
+    """The events as they come; what goes wrong after the start becomes a last event `problem`. `id` is for our log."""
+    response = StreamingHttpResponse(_encoded(events, id), content_type=EVENT_STREAM)
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+async def _encoded(events: AsyncGenerator[Event, None], id: str) -> AsyncGenerator[bytes, None]:
+    yield b": connected\n\n"
+    async with aclosing(events), aclosing(_with_heartbeats(events)) as beating:
+        try:
+            async for event in beating:
+                yield event.encode() if event else b": still here\n\n"
+        except Exception as exception:  # noqa: BLE001 - the edge: everything becomes an event here
+            yield Event("problem", problem(as_error(exception, id))).encode()
+
+
+async def _with_heartbeats(events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event | None, None]:
+    """The events, and None whenever there has been none for a while."""
+    following = asyncio.ensure_future(anext(events, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait([following], timeout=HEARTBEAT_S)
+            if not done:
+                yield None
+                continue
+            event = following.result()
+            if event is None:
+                return
+            yield event
+            following = asyncio.ensure_future(anext(events, None))
+    finally:
+        following.cancel()
+        await asyncio.wait([following])

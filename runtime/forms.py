@@ -1,0 +1,188 @@
+"""The deploy form, and that of a service's environment variables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django import forms
+
+from micro.errors import Error, InvalidArgument
+from tenants import names
+from tenants.forms import Form, refused_by
+
+from . import sources
+from .models import Deployment
+from .operations import Changes, Order
+from .sources import addresses, git
+
+BLANK_ROWS = 3
+MOST_ROWS = 200
+
+
+def _plain(placeholder: str) -> forms.TextInput:
+    """A field for what people paste: no corrections, no capitals."""
+    return forms.TextInput(
+        attrs={"placeholder": placeholder, "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+    )
+
+
+class Deploy(Form):
+    """Where the source is and what the service shall be called."""
+
+    repository = forms.CharField(
+        label="Git repository",
+        max_length=git.LONGEST,
+        widget=_plain("https://github.com/org/repository"),
+        help_text="Public, over https.",
+    )
+    ref = forms.CharField(
+        label="Branch, tag or commit", required=False, max_length=200, widget=_plain("default branch")
+    )
+    folder = forms.CharField(label="Folder", required=False, max_length=1024, widget=_plain("root"))
+    name = forms.CharField(
+        label="Service name",
+        required=False,
+        max_length=63,
+        widget=_plain("like the repository"),
+        help_text="Deploying to a name that is taken updates that service.",
+    )
+    variables = forms.CharField(
+        label="Environment variables",
+        required=False,
+        max_length=65_536,
+        widget=forms.Textarea(attrs={"placeholder": "NAME=value, one a line", "spellcheck": "false", "rows": 3}),
+    )
+    secrets = forms.CharField(
+        label="Secret variables",
+        required=False,
+        max_length=65_536,
+        widget=forms.Textarea(attrs={"placeholder": "NAME=value, one a line", "spellcheck": "false", "rows": 3}),
+        help_text="Kept encrypted and never shown again.",
+    )
+
+    def __init__(self, data: Any = None, *, namespace: str, **options: Any) -> None:
+        super().__init__(data, **options)
+        self.namespace = namespace
+
+    def clean_repository(self) -> str:
+        """Refuses what cannot or may not be fetched."""
+        repository: str = self.cleaned_data["repository"]
+        refused_by(lambda: require_fetchable(repository))
+        return repository
+
+    def clean_ref(self) -> str:
+        """Refuses what is no ref."""
+        ref: str = self.cleaned_data["ref"]
+        if ref:
+            refused_by(lambda: git.require_ref(ref))
+        return ref
+
+    def clean_folder(self) -> str:
+        """Refuses a folder that leads elsewhere."""
+        folder = self.cleaned_data["folder"].strip("/")
+        refused_by(lambda: sources.require_folder(folder))
+        return str(folder)
+
+    def clean_variables(self) -> dict[str, str]:
+        """The variables by name."""
+        return _pairs(self.cleaned_data["variables"])
+
+    def clean_secrets(self) -> dict[str, str]:
+        """The secret variables by name."""
+        return _pairs(self.cleaned_data["secrets"])
+
+    def clean(self) -> dict[str, Any]:
+        """Works out the source in its one spelling, and the name when none is given."""
+        data: dict[str, Any] = self.cleaned_data
+        if self.errors:
+            return data
+        try:
+            data["source"] = str(source(data["repository"], folder=data["folder"], ref=data["ref"]))
+        except Error as error:
+            self.add_error("repository", error.detail)
+            return data
+        data["name"] = data["name"] or git.parse(data["source"]).name
+        try:
+            names.validate_service(data["name"], namespace=self.namespace)
+        except Error as error:
+            self.add_error("name", error.detail)
+        return data
+
+    def order(self) -> Order:
+        """What the valid form asks for."""
+        data = self.cleaned_data
+        return Order(source=data["source"], env=data["variables"], secrets=data["secrets"])
+
+
+def source(repository: str, *, folder: str = "", ref: str = "") -> git.Source:
+    """The source that the parts of the form name together. Raises InvalidArgument."""
+    base = git.parse(repository)
+    if (folder and base.folder) or (ref and base.ref):
+        raise InvalidArgument("The repository names a folder or a ref already; give each of them once.")
+    return git.parse(str(replace(base, folder=folder or base.folder, ref=ref or base.ref)))
+
+
+def require_fetchable(repository: str) -> None:
+    """Raises InvalidArgument for a repository whose address may not be fetched from; looks its host up."""
+    found = git.parse(repository)
+    addresses.pin(found.host, found.port)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """The variables in lines of NAME=value; blank lines and those that begin with # are passed over."""
+    found = {}
+    for line in text.splitlines():
+        name, separator, value = line.strip().partition("=")
+        if not name or name.startswith("#"):
+            continue
+        if not separator:
+            raise forms.ValidationError(f"The line {line[:40]!r} has no '='; write NAME=value.")
+        found[name.strip()] = value.strip()
+    return found
+
+
+class Variables(Form):
+    """All variables of a service in rows: `name-0`, `value-0`, `secret-0`, `remove-0` …"""
+
+    def __init__(self, data: Any = None, *, deployment: Deployment | None) -> None:
+        super().__init__(data)
+        self.plain: dict[str, str] = deployment.env if deployment else {}
+        self.hidden: list[str] = sorted(deployment.secrets) if deployment else []
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What the table shows: what there is, then blank rows; after a mistake, what was typed."""
+        if self.is_bound:
+            return self._typed()
+        kept = [{"name": name, "value": value, "is_old": True} for name, value in sorted(self.plain.items())]
+        hidden = [{"name": name, "value": "", "is_old": True, "is_secret": True} for name in self.hidden]
+        blank: list[dict[str, Any]] = [{"name": "", "value": ""} for _ in range(BLANK_ROWS)]
+        return [*kept, *hidden, *blank]
+
+    def _typed(self) -> list[dict[str, Any]]:
+        rows = []
+        for index in range(MOST_ROWS):
+            if f"name-{index}" not in self.data:
+                break
+            name = self.data[f"name-{index}"].strip()
+            rows.append(
+                {
+                    "name": name,
+                    "value": self.data.get(f"value-{index}", ""),
+                    "is_old": name in self.plain or name in self.hidden,
+                    "is_secret": f"secret-{index}" in self.data or name in self.hidden,
+                    "is_removed": f"remove-{index}" in self.data,
+                }
+            )
+        return rows
+
+    def changes(self) -> Changes:
+        """What the rows ask for. A secret's row that is left blank keeps its value."""
+        rows = [row for row in self._typed() if row["name"]]
+        kept = [row for row in rows if not row["is_removed"]]
+        secrets = {row["name"]: row["value"] for row in kept if row["is_secret"] and row["value"]}
+        return Changes(
+            plain={row["name"]: row["value"] for row in kept if not row["is_secret"]},
+            secrets=secrets,
+            removed=[row["name"] for row in rows if row["is_removed"]],
+        )

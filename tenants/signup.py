@@ -1,0 +1,141 @@
+"""Joining the platform: prove an address by a code, get a user and a first namespace; and a way back in.
+
+No answer tells whether an address is known: known or not, one e-mail goes to it, and only that says more.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
+from django.db import IntegrityError, transaction
+from django.template.loader import render_to_string
+
+from micro.errors import AlreadyExists, InvalidArgument, PermissionDenied, Unavailable
+
+from . import codes, limits, names
+from .models import EmailCode, Environment, Namespace, User
+from .operations import create_namespace
+
+CODES_PER_ADDRESS = 5  # an hour
+CODES_PER_ORIGIN = 30
+TRIES_PER_ORIGIN = 60
+WINDOW = timedelta(hours=1)
+
+
+def request_sign_up(*, email: str, origin: str, at: datetime) -> None:
+    """Send a code to the address. `origin` is the network address that asks.
+
+    Raises PermissionDenied when sign-up is closed, ResourceExhausted when it is asked for too often, Unavailable when
+    no e-mail can be sent.
+    """
+    _require_open()
+    email = _counted(email, origin, at)
+    if _user(email):
+        _send(email, "known", "You have an account already")
+    else:
+        _send(email, "sign_up", "Your code", code=codes.draw(email, EmailCode.Purpose.SIGN_UP, at=at))
+
+
+def sign_up(
+    *, email: str, code: str, password: str, namespace: str, origin: str, at: datetime
+) -> tuple[User, Namespace]:
+    """Make the user and their first namespace, of which they are the admin; both or nothing.
+
+    Raises InvalidArgument for a wrong code, a weak password, a name that cannot be, AlreadyExists for one that is
+    taken.
+    """
+    _require_open()
+    email = email.lower()
+    limits.spend(f"code:{origin}", limit=TRIES_PER_ORIGIN, per=WINDOW, at=at)
+    codes.check(email, EmailCode.Purpose.SIGN_UP, code, at=at)
+    user = User(username=email, email=email)
+    require_password(password, user)
+    user.set_password(password)
+    with transaction.atomic():
+        codes.use_up(email, EmailCode.Purpose.SIGN_UP)
+        try:
+            with transaction.atomic():
+                user.save(force_insert=True)
+        except IntegrityError:
+            raise InvalidArgument(codes.WRONG) from None  # it has got an account in the meantime
+        made = create_namespace(slug=namespace, environment=_environment(), owner=user)
+    return user, made
+
+
+def require_free(namespace: str) -> None:
+    """Raises InvalidArgument for a name that no namespace can have, AlreadyExists for one that is taken."""
+    names.validate_namespace(namespace)
+    if Namespace.objects.filter(slug=namespace).exists():
+        raise AlreadyExists(f"Namespace {namespace!r} already exists.")
+
+
+def request_reset(*, email: str, origin: str, at: datetime) -> None:
+    """Send a code by which the password can be set anew. Raises ResourceExhausted and Unavailable as above."""
+    email = _counted(email, origin, at)
+    user = _user(email)
+    if user and user.is_active:
+        _send(email, "reset", "Your code", code=codes.draw(email, EmailCode.Purpose.RESET, at=at))
+    else:
+        _send(email, "unknown", "There is no account with this address")
+
+
+def reset_password(*, email: str, code: str, password: str, origin: str, at: datetime) -> User:
+    """Set the password; every session of the user ends. Raises InvalidArgument for a wrong code or a weak password."""
+    email = email.lower()
+    limits.spend(f"code:{origin}", limit=TRIES_PER_ORIGIN, per=WINDOW, at=at)
+    codes.check(email, EmailCode.Purpose.RESET, code, at=at)
+    user = _user(email)
+    if user is None:
+        raise InvalidArgument(codes.WRONG)
+    require_password(password, user)
+    with transaction.atomic():
+        codes.use_up(email, EmailCode.Purpose.RESET)
+        user.set_password(password)
+        user.save(update_fields=["password"])
+    limits.renew(f"login:{user.username}")
+    return user
+
+
+def require_password(password: str, user: User) -> None:
+    """Raises InvalidArgument, with the reasons, for a password that is too easily guessed."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidArgument(" ".join(error.messages)) from None
+
+
+def _require_open() -> None:
+    if not settings.MICRO_SIGNUP_IS_OPEN:
+        raise PermissionDenied("Sign-up is closed on this server; ask its operator for an account.")
+
+
+def _counted(email: str, origin: str, at: datetime) -> str:
+    """The address in the one form we keep, its budget charged."""
+    email = email.lower()
+    limits.spend(f"mail-from:{origin}", limit=CODES_PER_ORIGIN, per=WINDOW, at=at)
+    limits.spend(f"mail-to:{email}", limit=CODES_PER_ADDRESS, per=WINDOW, at=at)
+    return email
+
+
+def _user(email: str) -> User | None:
+    return User.objects.filter(email__iexact=email).first() if email else None
+
+
+def _environment() -> Environment:
+    name = settings.MICRO_SIGNUP_ENVIRONMENT
+    made: Environment = Environment.objects.get_or_create(
+        name=name, defaults={"base_domain": settings.MICRO_BASE_DOMAIN}
+    )[0]
+    return made
+
+
+def _send(email: str, text: str, subject: str, **context: str) -> None:
+    body = render_to_string(f"tenants/mail/{text}.txt", {**context, "url": settings.MICRO_WEB_URL, "email": email})
+    try:
+        send_mail(f"micro: {subject}", body.strip(), None, [email])
+    except OSError as error:  # smtplib's errors are among them
+        raise Unavailable(f"The e-mail could not be sent ({type(error).__name__}). Try again later.") from error

@@ -1,0 +1,77 @@
+"""Claims about what a server refuses to start with, where people are concerned."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ADDRESSES = ["MICRO_WEB_ADDRESS", "MICRO_API_ADDRESS", "MICRO_PROXY_ADDRESS", "MICRO_NETWORK_ADDRESS"]
+SHOW = "from project import settings as s; print({name!r}, repr(getattr(s, {name!r})))"
+
+
+@pytest.fixture
+def start(tmp_path: Path):
+    """Reads the settings as every process of a server does; what is said when that fails, else blank."""
+
+    def run(show: str = "DEBUG", **environment: str) -> str:
+        env = {"PATH": os.environ["PATH"], "MICRO_HOME": str(tmp_path), "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"}
+        command = [sys.executable, "-c", SHOW.format(name=show)]
+        done = subprocess.run(command, env={**env, **environment}, capture_output=True, text=True, check=False)
+        return done.stderr.strip() if done.returncode else done.stdout.strip()
+
+    return run
+
+
+@pytest.mark.parametrize("variable", ADDRESSES)
+@pytest.mark.parametrize("address", [":18080", "192.0.2.1:18080", "[::]:18080"])
+def test_strangers_code_as_this_user_on_an_open_address_is_refused(start, variable, address):
+    said = start(**{variable: address})
+    assert said.startswith(f"{variable} is ")
+    assert "Set MICRO_SIGNUP=closed" in said
+    assert "Traceback" not in said
+    assert start(**{variable: address, "MICRO_SIGNUP": "closed"}) == "DEBUG False"
+
+
+def test_the_platform_profile_opens_sign_up_only_when_told_and_only_on_loopback(start):
+    platform = {"MICRO_PROFILE": "platform", "MICRO_WEB_ADDRESS": ":18082"}
+    assert start("MICRO_SIGNUP_IS_OPEN", **platform) == "MICRO_SIGNUP_IS_OPEN False"
+    assert "MICRO_WEB_ADDRESS is 0.0.0.0:18082" in start(**platform, MICRO_SIGNUP="open")
+    assert start(**{**platform, "MICRO_WEB_ADDRESS": "127.0.0.9:1"}, MICRO_SIGNUP="open") == "DEBUG False"
+
+
+def test_sign_up_is_open_on_ones_own_machine(start):
+    assert start("MICRO_SIGNUP_IS_OPEN") == "MICRO_SIGNUP_IS_OPEN True"
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "https://", "https://app.example.org/below", "app.example.org"])
+def test_a_web_url_that_is_none_is_named(start, url):
+    assert start(MICRO_WEB_URL=url).startswith("MICRO_WEB_URL is '")
+
+
+def test_pages_below_the_domain_of_tenants_services_are_refused(start):
+    names = {"MICRO_PROFILE": "platform", "MICRO_BASE_DOMAIN": "apps.example.org"}
+    for url in ("https://apps.example.org", "https://www.apps.example.org"):
+        assert "give the pages a domain of their own" in start(**names, MICRO_WEB_URL=url)
+    assert start(**names, MICRO_WEB_URL="https://console.example.net") == "DEBUG False"
+
+
+def test_cookies_are_bound_to_the_host_where_there_is_tls(start):
+    assert start("SESSION_COOKIE_NAME", MICRO_WEB_URL="https://app.example.org") == "SESSION_COOKIE_NAME '__Host-micro'"
+    assert start("SESSION_COOKIE_SECURE", MICRO_WEB_URL="https://app.example.org") == "SESSION_COOKIE_SECURE True"
+    assert start("SESSION_COOKIE_SECURE") == "SESSION_COOKIE_SECURE False"
+
+
+def test_the_host_of_the_web_url_is_answered(start):
+    assert "'app.example.org'" in start("ALLOWED_HOSTS", MICRO_WEB_URL="https://app.example.org")
+
+
+def test_a_mail_server_that_is_none_is_named(start):
+    assert start(MICRO_EMAIL_URL="mailto:x").startswith("MICRO_EMAIL_URL is no smtp://")
+    assert start("EMAIL_PORT", MICRO_EMAIL_URL="smtp://u:p@mail.example.org:587") == "EMAIL_PORT 587"
+    assert start("EMAIL_USE_TLS", MICRO_EMAIL_URL="smtp://u:p@mail.example.org:587") == "EMAIL_USE_TLS True"
+    assert start("EMAIL_PORT", MICRO_EMAIL_URL="smtps://mail.example.org") == "EMAIL_PORT 465"
