@@ -112,6 +112,15 @@ def test_what_is_no_source_is_named(user, sidecar, source):
     assert not sidecar.created
 
 
+def test_a_mistyped_folder_is_refused_before_anything_is_sent(user, sidecar):
+    sidecar.calls.clear()
+    for command in ("run", "update"):
+        done = user.micro(command, "examples/web")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "There is no folder examples/web here; a git source looks like github.com/org/repo.\n"
+    assert sidecar.calls == []
+
+
 def test_detach_returns_at_once(user, sidecar, folder):
     sidecar.steps = [("building", {})]
     assert user.micro("run", "--detach", folder).returncode == 0

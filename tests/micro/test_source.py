@@ -34,14 +34,19 @@ def config(tmp_path):
         ("127.0.0.1:18990/x.git@main", "x", "main", "127.0.0.1:18990/x.git@main"),
         ("github.com/a/b/packages/@org/name@v2", "name", "v2", "github.com/a/b/packages/@org/name@v2"),
         ("github.com/a/b/packages/@org/name", "name", "latest", "github.com/a/b/packages/@org/name"),
-        ("helloworld", "helloworld", "latest", "github.com/micro/services/helloworld"),
-        ("helloworld@v3", "helloworld", "v3", "github.com/micro/services/helloworld@v3"),
     ],
 )
 def test_a_place_in_a_repository_is_understood(config, text, name, version, location):
     found = source.resolve(text, config, "local")
     assert (found.name, found.version, found.location) == (name, version, location)
     assert "@v" not in found.shown
+
+
+@pytest.mark.parametrize("text", ["helloworld", "exampels/web", "exampels/web@v1", "github.com"])
+def test_what_is_neither_a_folder_nor_on_a_host_is_refused(config, text):
+    with pytest.raises(Failure) as failure:
+        source.resolve(text, config, "local")
+    assert failure.value.text == f"There is no folder {text} here; a git source looks like github.com/org/repo."
 
 
 def test_a_bare_name_is_looked_up_below_the_base_url(config):

@@ -30,7 +30,6 @@ SKIPPED = frozenset(
         ".tox",
     }
 )
-DEFAULT_BASE_URL = "github.com/micro/services"
 LATEST = "latest"
 
 
@@ -62,7 +61,7 @@ def _remote(text: str, config: Config, environment: str) -> Source:
     if "::" in text or (separator and scheme not in ("http", "https")):
         raise Failure(f"{text} cannot be fetched: name a folder, host/org/repo[/folder][@ref] or an https:// URL.")
     if not separator:
-        rest = text if _begins_with_host(text) else f"{_base_url(config, environment)}/{text}"
+        rest = text if _begins_with_host(text) else _below_base_url(text, config, environment)
     location, at, ref = _ref_split(rest)
     name = location.rstrip("/").rpartition("/")[2].removesuffix(".git").lower()
     if at and not ref:
@@ -77,9 +76,12 @@ def _begins_with_host(text: str) -> bool:
     return bool(slash) and ("." in host or ":" in host or host == "localhost")
 
 
-def _base_url(config: Config, environment: str) -> str:
-    """Where bare names are looked up."""
-    return config.get(f"git.{environment}.baseurl") or config.get("git.baseurl") or DEFAULT_BASE_URL
+def _below_base_url(text: str, config: Config, environment: str) -> str:
+    """A bare name where the user wants such names to be looked up. Raises Failure when the user wants that nowhere."""
+    base = config.get(f"git.{environment}.baseurl") or config.get("git.baseurl")
+    if not base:
+        raise Failure(f"There is no folder {text} here; a git source looks like github.com/org/repo.")
+    return f"{base.rstrip('/')}/{text}"
 
 
 def _ref_split(rest: str) -> tuple[str, str, str]:
