@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from deploying import ADMIN, Load, accounts, eventually, hello, pids
+from deploying import ADMIN, Load, accounts, eventually, gunicorn, hello, pids
 from django.utils.timezone import now
 
 from micro.errors import InvalidArgument, NotFound, ResourceExhausted
@@ -89,9 +89,30 @@ def test_an_update_that_never_listens_ends_in_error_while_the_old_version_serves
     settings.MICRO_START_TIMEOUT = settings.MICRO_START_TIMEOUT / 60
     failed = platform.deploy("web", {"main.py": "import time\nprint('zzz', flush=True)\ntime.sleep(600)\n"})
     assert failed.state == "failed"
-    assert "does not listen on $PORT" in failed.reason
+    assert "does not answer on $PORT" in failed.reason
     assert envoy.get("web") == "one"
     eventually(lambda: len(pids("web")) == len(set(pids("web"))) <= 2)
+
+
+def test_an_update_whose_workers_cannot_load_it_never_takes_over_from_the_old_version(platform, running, envoy):
+    platform.deploy("web", hello("one"))
+    with Load(envoy, "web") as load:
+        failed = platform.deploy("web", gunicorn("import time\ntime.sleep(1)\nraise RuntimeError('no such table')\n"))
+        eventually(lambda: Replica.objects.in_namespace("micro").count() == 1)
+    assert failed.state == "failed"
+    assert "The process ended with status 3 before it answered on $PORT" in failed.reason
+    assert load.failures == []
+    assert set(load.answers) == {"one"}
+    assert platform.report("web").metadata["serving"] == "1"
+
+
+def test_an_update_whose_workers_load_it_slowly_takes_over_when_they_answer(platform, running, envoy):
+    platform.deploy("web", hello("one"))
+    slow = "import time\ntime.sleep(1)\ndef app(environ, start):\n    start('200 OK', [])\n    return [b'two']\n"
+    with Load(envoy, "web") as load:
+        assert platform.deploy("web", gunicorn(slow)).state == "live"
+        eventually(lambda: load.answers[-1] == "two")
+    assert load.failures == []
 
 
 def test_an_update_that_cannot_be_built_ends_in_error_and_nothing_of_it_is_left(platform, running, envoy):
