@@ -188,6 +188,24 @@ def test_status_is_a_table_of_tabs(user, sidecar, folder):
     assert user.micro("status", "greeter", "v9").stdout == ""
 
 
+def test_status_on_a_terminal_is_as_wide_as_the_terminal_and_json_has_the_whole_error(user, sidecar, folder):
+    reason = "It printed far too much: " + "x" * 600
+    sidecar.steps = FORWARD[-1:]
+    user.micro("run", "greeter")
+    sidecar.steps = [("error", {"error": reason, "serving": "3"})]
+    user.micro("run", "--detach", "github.com/a/another")
+    header, another, greeter = user.on_a_terminal("status", columns=200)
+    assert header.split() == ["NAME", "VERSION", "SOURCE", "STATUS", "BUILD", "UPDATED", "ADDRESS", "METADATA"]
+    assert len(another) == 200
+    assert "error=It printed far" in another
+    assert another.endswith("x…, serving=3")
+    assert greeter.endswith("http://greeter--micro.localhost:8080  owner=admin, group=micro")
+    assert len({line.index(word) for line, word in ((header, "META"), (another, "owner"), (greeter, "owner"))}) == 1
+    assert "error=It printed far too much…, serving=3" in user.on_a_terminal("status", columns=40)[1]
+    assert reason in user.micro("status", "-o", "json").stdout
+    assert reason in user.micro("status").stdout
+
+
 def test_status_as_json_has_all_that_is_known(user, sidecar, folder):
     import json
 
