@@ -84,7 +84,8 @@ def update(*, namespace: Namespace, name: str, version: str, order: Order, by: A
     Raises NotFound when there is no such service, and as `deploy` does.
     """
     permissions.require(by, namespace)
-    service = find(namespace=namespace, name=name, version=version)
+    missing = f"{name}@{version} not found; run it first with micro run"
+    service = find(namespace=namespace, name=name, version=version, missing=missing)
     last = service.deployments.last()
     order = replace(order, command=order.command or (last.command if last else ()))
     if order.source or last is None:
@@ -141,12 +142,12 @@ def delete(*, namespace: Namespace, name: str, version: str, by: Account) -> Non
     notices.ring()
 
 
-def find(*, namespace: Namespace, name: str, version: str) -> Service:
-    """The living service. Raises NotFound."""
+def find(*, namespace: Namespace, name: str, version: str, missing: str = "not found") -> Service:
+    """The living service. Raises NotFound with the words in `missing`."""
     rows = Service.objects.in_namespace(namespace).alive().select_related("namespace")
     service: Service | None = rows.filter(name=name, version=version).first()
     if service is None:
-        raise NotFound("not found")
+        raise NotFound(missing)
     return service
 
 
