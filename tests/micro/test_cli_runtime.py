@@ -136,6 +136,28 @@ def test_a_mistyped_folder_is_refused_before_anything_is_sent(user, sidecar):
     assert sidecar.calls == []
 
 
+def test_a_folder_whose_name_no_service_can_have_gives_a_similar_one(user, sidecar):
+    folder = user.home / "myproj_api"
+    folder.mkdir()
+    (folder / "main.py").write_text("")
+    done = user.micro("run", "myproj_api")
+    assert done.stderr.splitlines()[0] == "Named myproj-api after myproj_api; choose another with --name."
+    assert sidecar.created[0].resource.service.name == "myproj-api"
+    assert "Named" not in user.micro("run", "--name=shop", "myproj_api").stderr
+    assert user.micro("kill", "./myproj_api").returncode == 0
+
+
+def test_an_impossible_name_is_refused_before_anything_is_sent(user, sidecar, folder):
+    (user.home / "größe").mkdir()
+    sidecar.calls.clear()
+    for args, name in ((["größe"], "größe"), (["--name=A_B", "greeter"], "A_B"), (["github.com/a/runtime"], "runtime")):
+        done = user.micro("run", *args)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"'{name}' ")
+        assert done.stderr.endswith("with --name.\n")
+    assert sidecar.calls == []
+
+
 def test_detach_returns_at_once(user, sidecar, folder):
     sidecar.steps = [("building", {})]
     assert user.micro("run", "--detach", folder).returncode == 0
