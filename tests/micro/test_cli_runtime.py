@@ -177,7 +177,9 @@ def test_ctrl_c_leaves_the_deployment_running_and_says_so(user, sidecar, folder)
 
 def test_update_is_like_run_for_what_exists(user, sidecar, folder):
     done = user.micro("update", folder)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "Not found")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "There is no service greeter to update: `micro run` starts a new one.\n"
+    assert not sidecar.uploads
     user.micro("run", folder)
     (folder / "main.py").write_text("print('hello again')\n")
     done = user.micro("update", "--instances=3", folder)
@@ -283,6 +285,11 @@ def test_logs_are_the_last_lines_as_they_are(user, sidecar, folder):
 def test_logs_of_an_unknown_service(user):
     done = user.micro("logs", "nosuch")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "Service not found\n")
+
+
+def test_a_while_that_is_none_is_refused_by_its_flags_name(user):
+    done = user.micro("logs", "--since", "x", "greeter")
+    assert (done.returncode, done.stderr) == (2, "Invalid format for since duration. Try 30s or 10m\n")
 
 
 def test_logs_follow_until_ctrl_c(user, sidecar, folder):

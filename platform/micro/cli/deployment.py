@@ -32,6 +32,13 @@ def resolved(session: Session, text: str, name: str | None) -> Source:
     return source
 
 
+def require_deployed(session: Session, source: Source) -> None:
+    """Raises Failure when there is no service of the source's name and version."""
+    if not runtime.read(source.name, source.version, client=session.client):
+        version = "" if source.version == sources.LATEST else f"@{source.version}"
+        raise Failure(f"There is no service {source.name}{version} to update: `micro run` starts a new one.")
+
+
 def secrets(session: Session, source: Source) -> dict[str, str]:
     token = sources.credentials(source, session.config)
     return {"GIT_CREDENTIALS": token} if token else {}

@@ -89,10 +89,13 @@ def update(session: Session, source: str, name: str | None, instances: int, deta
 
     from . import deployment
 
+    meant = deployment.resolved(session, source, name)
+    deployment.require_deployed(session, meant)
+
     def change(service: Service) -> None:
         runtime.update(service, instances=instances, client=session.client)
 
-    deployment.deploy(session, deployment.resolved(session, source, name), change, is_awaited=not detach)
+    deployment.deploy(session, meant, change, is_awaited=not detach)
 
 
 @click.command(cls=Command)
@@ -168,7 +171,7 @@ def logs(
         version=version or at,
         stream=follow,
         count=lines,
-        since=int(time.time() - seconds(since)) if since else 0,
+        since=int(time.time() - seconds(since, flag="since", example="30s or 10m")) if since else 0,
         kind="build" if build else "run",
     )
     try:
