@@ -304,6 +304,19 @@ def test_logs_follow_until_ctrl_c(user, sidecar, folder):
     assert (process.returncode, err.strip()) == (130, "")
 
 
+def test_logs_follow_until_the_service_is_killed(user, sidecar, folder):
+    sidecar.run_log = ["first"]
+    user.micro("run", folder)
+    process = user.start("logs", "-f", "greeter", bufsize=1)
+    assert process.stdout.readline() == "first\n"
+    reads = len(sidecar.calls)
+    eventually(lambda: any(path == "/runtime.Runtime/Read" for path, _ in sidecar.calls[reads:]))
+    assert process.poll() is None
+    assert user.micro("kill", "greeter").returncode == 0
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "", "greeter was removed.\n")
+
+
 @pytest.mark.parametrize(("env", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colour_is_for_terminals_that_want_it(user, sidecar, folder, env, is_coloured):
     import pty

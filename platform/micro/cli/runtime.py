@@ -146,7 +146,7 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 @click.command(cls=Command)
 @click.argument("name", metavar="NAME[@VERSION]")
 @click.option("--lines", "-n", type=int, default=15, help="How many of the last lines to show (15).")
-@click.option("--follow", "-f", is_flag=True, help="Go on showing new lines until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or until it is killed.")
 @click.option("--build", is_flag=True, help="The log of the last build, instead of what the service prints.")
 @click.option(
     "--output", "-o", type=click.Choice(["text", "json"]), default="text", help="text, or one JSON object a line."
@@ -162,6 +162,7 @@ def logs(
     from micro.proto.runtime_pb2 import LogsRequest
     from micro.wire import Unreachable
 
+    from .following import Following
     from .services import seconds
     from .source import named
 
@@ -175,7 +176,8 @@ def logs(
         kind="build" if build else "run",
     )
     try:
-        for record in runtime.logs(request, client=session.client):
+        client = session.client
+        for record in Following(request, client).lines() if follow else runtime.logs(request, client=client):
             click.echo(_as_json(record) if output == "json" else record.message)
     except errors.NotFound:
         raise Failure("Service not found") from None
