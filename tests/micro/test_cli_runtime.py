@@ -158,6 +158,11 @@ def test_an_impossible_name_is_refused_before_anything_is_sent(user, sidecar, fo
     assert sidecar.calls == []
 
 
+def test_run_leaves_the_number_of_instances_to_the_platform_unless_it_is_told(user, sidecar, folder):
+    assert user.micro("run", "--detach", folder).returncode == 0
+    assert sidecar.created[0].options.instances == 0
+
+
 def test_detach_returns_at_once(user, sidecar, folder):
     sidecar.steps = [("building", {})]
     assert user.micro("run", "--detach", folder).returncode == 0
