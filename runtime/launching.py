@@ -12,7 +12,7 @@ from .backends import Launch
 from .builds.environments import BASE_PATH
 from .models import Replica
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 
 def launch(replica: Replica) -> Launch:
@@ -25,6 +25,11 @@ def launch(replica: Replica) -> Launch:
         env=environment(replica),
         folder=source / release.folder,
         log=log_path(replica),
+        image=release.image,
+        namespace=service.namespace.slug,
+        service=service.name,
+        deployment_id=release.deployment_id,
+        index=replica.index,
     )
 
 
@@ -46,8 +51,8 @@ def environment(replica: Replica) -> dict[str, str]:
         "PORT": str(replica.port),
         "MICRO_SERVICE_NAME": service.name,
         "MICRO_SERVICE_VERSION": service.version,
-        "MICRO_SERVICE_ADDRESS": f"{HOST}:{replica.port}",
-        "MICRO_PROXY": f"{HOST if host == '0.0.0.0' else host}:{port}",  # noqa: S104 - "every interface" includes this one
+        "MICRO_SERVICE_ADDRESS": f"{LOOPBACK}:{replica.port}",
+        "MICRO_PROXY": f"{LOOPBACK if host == '0.0.0.0' else host}:{port}",  # noqa: S104 - "every interface" includes this one
         "MICRO_NAMESPACE": service.namespace.slug,
         "MICRO_AUTH_ID": credentials.account_id(release),
         "MICRO_AUTH_SECRET": credentials.secret(release.deployment_id),

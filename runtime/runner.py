@@ -8,7 +8,7 @@ import os
 import selectors
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from functools import cache
@@ -25,8 +25,7 @@ from primitives.registry import operations as registry
 from primitives.registry.records import Node
 
 from . import folders, housekeeping, launching, notices, ports, probes, rollouts
-from .backends import Backend
-from .backends.process import Process
+from .backends import Away, Backend, choice
 from .logs import Follower
 from .models import Deployment, Release, Replica
 from .processes import StillStarting
@@ -39,7 +38,6 @@ STOP_TIME = timedelta(seconds=10)
 TIDY_EVERY_S = 300.0
 STOP_WAIT_S = 3.0
 PROBES_AT_ONCE = 8
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"process": Process}
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +50,7 @@ class Runner:
     """One machine's runner. `run` returns after `stop`; replicas go on running."""
 
     def __init__(self, backend: Backend | None = None) -> None:
-        self.backend = backend or BACKENDS[settings.MICRO_BACKEND]()
+        self.backend = backend or choice.make()
         self.follower = Follower()
         self._stopping = threading.Event()
         self._bell, self._ring = os.pipe()
@@ -111,6 +109,8 @@ class Runner:
                 self.recover()
             except DatabaseError as error:
                 self._await_database(error)
+            except Away as error:
+                self._await_backend(error)
             else:
                 return
 
@@ -129,6 +129,9 @@ class Runner:
         except DatabaseError as error:
             self._await_database(error)
             return 0.0
+        except Away as error:
+            self._await_backend(error)
+            return 0.0
         except Exception:
             logger.exception("the runner stumbled; it looks again in a second")
             return 1.0
@@ -137,6 +140,11 @@ class Runner:
         logger.warning("waiting for the database: %s", str(error).strip().split("\n")[0])
         connection.close()
         self._unlisten()
+        self._stopping.wait(1.0)
+
+    def _await_backend(self, error: Away) -> None:
+        """Change nothing about replicas of which nothing is known."""
+        logger.warning("waiting for the backend: %s", error)
         self._stopping.wait(1.0)
 
     def tick(self) -> float:
@@ -153,6 +161,8 @@ class Runner:
             )
             if step != Step.NOTHING:
                 self._take(step, replica)
+            elif replica.state == Replica.State.SERVING:
+                self._note_trouble(replica)
             delays.append(self._delay(replica, step, at))
         for deployment_id in self._started():
             rollouts.advance(deployment_id, at=now())
@@ -175,7 +185,7 @@ class Runner:
             logger.info("%s %s", step.name.lower().replace("_", " "), replica.node_id)
         try:
             self._steps[step](replica)
-        except DatabaseError:
+        except (DatabaseError, Away):
             raise
         except Exception:
             logger.exception("%s: %s failed", replica, step.name)
@@ -195,13 +205,16 @@ class Runner:
     # The steps. Each is "make it so": it may be taken again after a kill at any point in it.
 
     def _start(self, replica: Replica) -> None:
-        port = self._port(replica)
+        port = self._port(replica) if self.backend.shares_ports else None
         due = now() + settings.MICRO_START_TIMEOUT
         self._write(replica, state=Replica.State.STARTING, port=port, due_at=due)
         try:
             self.backend.start(launching.launch(replica))
         except StillStarting:
             return
+        except Away:
+            self._write(replica, state=Replica.State.PENDING, not_before=None, due_at=None)
+            raise
         except OSError as error:
             self._fail_or_back_off(replica, f"It could not be started: {error}.")
         self._next_probe.pop(replica.pk, None)
@@ -217,11 +230,10 @@ class Runner:
         """Ask in the background whether it serves; announce it when it does."""
         future = self._probes.get(replica.pk)
         if future is None:
-            if time.monotonic() >= self._next_probe.get(replica.pk, 0.0) and replica.port:
+            endpoint = self.backend.endpoint(replica.pk, replica.port)
+            if time.monotonic() >= self._next_probe.get(replica.pk, 0.0) and endpoint:
                 protocol = replica.release.protocol
-                self._probes[replica.pk] = self._pool.submit(
-                    probes.probe, launching.HOST, replica.port, protocol=protocol
-                )
+                self._probes[replica.pk] = self._pool.submit(probes.probe, *endpoint, protocol=protocol)
                 self._probes[replica.pk].add_done_callback(lambda _done: self.wake())
             return
         if future.done():
@@ -236,25 +248,28 @@ class Runner:
         rows = Replica.objects.across_namespaces().filter(pk=replica.pk, is_wanted=True)
         if not rows.select_for_update(no_key=True).exists():
             return
+        endpoint = self.backend.endpoint(replica.pk, replica.port)
+        if endpoint is None:
+            return
         _remember(replica.release, ready)
         revision = registry.register(
             namespace=replica.service.namespace.slug,
             service=replica.service.name,
             version=replica.service.version,
             protocol=ready.protocol,
-            node=Node(replica.node_id, launching.HOST, replica.port or 0, {"release": str(replica.release.number)}),
+            node=Node(replica.node_id, *endpoint, {"release": str(replica.release.number)}),
             descriptors=ready.descriptors,
         )
         self._write(replica, state=Replica.State.ANNOUNCED, revision=revision, due_at=None)
-        logger.info(
-            "announced %s, %s on port %s, as revision %s", replica.node_id, ready.protocol, replica.port, revision
-        )
+        logger.info("announced %s, %s at %s:%s, as revision %s", replica.node_id, ready.protocol, *endpoint, revision)
 
     def _give_up(self, replica: Replica) -> None:
         limit = settings.MICRO_START_TIMEOUT.total_seconds()
+        host, port = self.backend.endpoint(replica.pk, replica.port) or ("nowhere", 0)
         self.backend.kill(replica.pk)
-        reason = f"It runs but does not listen on $PORT (127.0.0.1:{replica.port}) after {limit:g} s."
-        self._fail_or_back_off(replica, reason + launching.last_line(replica))
+        reason = f"It runs but does not listen on $PORT ({host}:{port}) after {limit:g} s."
+        hint = "" if self.backend.shares_ports else " In a container that is 0.0.0.0, not 127.0.0.1."
+        self._fail_or_back_off(replica, reason + hint + launching.last_line(replica))
 
     def _restart(self, replica: Replica) -> None:
         self._deregister(replica)
@@ -279,6 +294,13 @@ class Runner:
     def _confirm(self, replica: Replica) -> None:
         due = now() + rollouts.STEADY_AFTER
         self._write(replica, state=Replica.State.SERVING, reason="", due_at=due)
+
+    def _note_trouble(self, replica: Replica) -> None:
+        """Have the status name a limit that a serving replica meets."""
+        trouble = self.backend.trouble(replica.pk)
+        if trouble != replica.reason:
+            self._write(replica, reason=trouble)
+            logger.info("%s: %s", replica.node_id, trouble or "within its limits again")
 
     def _leave(self, replica: Replica) -> None:
         revision = self._deregister(replica)

@@ -10,18 +10,21 @@ from __future__ import annotations
 TYPE_CHECKING = False  # importing typing for it would cost more than all of this file
 if TYPE_CHECKING:
     from . import auth as auth
+    from . import blob as blob
+    from . import config as config
     from . import errors as errors
     from . import registry as registry
     from . import runtime as runtime
+    from . import store as store
     from .client import Client as Client
     from .context import Context as Context
     from .service import Service as Service
 
 __version__ = "0.1.0"
-__all__ = ["Client", "Context", "Service", "auth", "errors", "registry", "runtime"]
+__all__ = ["Client", "Context", "Service", "auth", "blob", "config", "errors", "registry", "runtime", "store"]
 
 _HOMES = {"Client": "client", "Context": "context", "Service": "service"}
-_MODULES = ("auth", "errors", "registry", "runtime")
+_MODULES = ("auth", "blob", "config", "errors", "registry", "runtime", "store")
 
 
 def __getattr__(name: str) -> object:

@@ -107,12 +107,11 @@ class Client:
         data = self._connection.unary(path, request.SerializeToString(), metadata=metadata, timeout_s=timeout_s)
         return returns.FromString(data)
 
-    def invoke_stream(self, service: str, endpoint: str, requests: Iterable[Message], returns: type[M]) -> Iterator[M]:
-        """`stream` for who has the messages' classes."""
+    def invoke_stream(self, service: str, endpoint: str, requests: Iterable[Message], returns: type[M]) -> Replies[M]:
+        """`stream` for who has the messages' classes. Another thread may close it."""
         encoded = (request.SerializeToString() for request in requests)
         metadata = self._metadata(service, codec.PROTOBUF)
-        for data in self._connection.stream(wire.path(service, endpoint), encoded, metadata=metadata):
-            yield returns.FromString(data)
+        return Replies(self._connection.stream(wire.path(service, endpoint), encoded, metadata=metadata), returns)
 
     def services(self, name: str) -> list[registry_pb2.Service]:
         """Every version of a service as the registry has it, asked once. Raises NotFound."""
@@ -180,6 +179,20 @@ class Client:
                 return {}
             self._methods[service] = methods_in(found)
         return self._methods[service]
+
+
+class Replies(Iterator[M]):
+    """The messages of a stream, as they come."""
+
+    def __init__(self, stream: wire.Stream, kind: type[M]) -> None:
+        self._stream, self._kind = stream, kind
+
+    def __next__(self) -> M:
+        return self._kind.FromString(next(self._stream))
+
+    def close(self) -> None:
+        """End the call."""
+        self._stream.close()
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import json
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -88,15 +88,11 @@ class Connection:
 
     def stream(
         self, path: str, requests: Iterable[bytes], *, metadata: Metadata, timeout_s: float | None = None
-    ) -> Iterator[bytes]:
+    ) -> Stream:
         """Replies as they come. Every stream is opened in both directions, whatever the method declares."""
         call = self._channel.stream_stream(path, None, None)
         with self._translating():
-            replies = call(iter(requests), timeout=timeout_s, metadata=metadata)
-            try:
-                yield from replies
-            finally:
-                replies.cancel()  # type: ignore[no-untyped-call]
+            return Stream(call(iter(requests), timeout=timeout_s, metadata=metadata), self._translating)
 
     def close(self) -> None:
         if "_channel" in self.__dict__:
@@ -118,6 +114,28 @@ class Connection:
         return from_status(
             error.code(), text, tuple((item.key, item.value) for item in error.trailing_metadata() or ())
         )
+
+
+class Stream(Iterator[bytes]):
+    """The replies of a call under way. Whoever closes it, in whatever thread, ends the call."""
+
+    def __init__(self, call: Any, translating: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        self._call, self._translating = call, translating
+
+    def __next__(self) -> bytes:
+        try:
+            with self._translating():
+                reply: bytes = next(self._call)
+        except BaseException:
+            self.close()
+            raise
+        return reply
+
+    def close(self) -> None:
+        self._call.cancel()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def dialled(address: str) -> tuple[str, bool]:

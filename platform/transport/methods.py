@@ -36,6 +36,7 @@ class Method:
     request: type[Message]
     response: type[Message]
     scope: Scope | None
+    then: type[Message] | None = None  # what the messages after the first are, when they differ from it
 
 
 Methods = Mapping[str, Method]  # by "Handler.Method"
@@ -79,14 +80,15 @@ def client_stream(
 
 
 def bidi(
-    function: Callable[[AsyncIterator[Request], Caller], AsyncIterator[Response]],
+    function: Callable[[AsyncIterator[Any], Caller], AsyncIterator[Response]],
     *,
-    request: type[Request],
+    request: type[Message],
     response: type[Response],
     scope: Scope | None = None,
+    then: type[Message] | None = None,
 ) -> Method:
-    """Many messages in, many out, in any order."""
-    return Method(Kind.BIDI, function, request, response, scope)
+    """Many messages in, many out, in any order. With `then`, messages after the first are of that type."""
+    return Method(Kind.BIDI, function, request, response, scope, then)
 
 
 def require_scopes(services: Mapping[str, Methods]) -> None:

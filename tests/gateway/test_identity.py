@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import grpc
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from .backends import Grpc
-from .harness import KEY, Gateway, error_of, token
+from .harness import KEY, Gateway, error_of, jwks, token, wait_until
 
 DOORS = ("api", "proxy", "network")
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -110,8 +113,6 @@ def test_a_good_token_passes_and_is_handed_on(gateway: Gateway, hello: Grpc, doo
 
 
 def test_a_token_that_expires_while_cached_is_refused(gateway: Gateway, hello: Grpc):
-    import time
-
     headers = {"authorization": f"Bearer {token('foo', exp=datetime.now(UTC) + timedelta(seconds=1))}"}
     assert gateway.get("/helloworld/call", headers=headers).status_code == 200
     time.sleep(3.2)  # its last second, one second of leeway, and rounding
@@ -179,3 +180,41 @@ def test_a_bad_token_does_not_choose_the_namespace(gateway: Gateway, hello: Grpc
     answer = gateway.get("/web/get", headers={"authorization": f"Bearer {token('foo', key=STRANGER)}"})
     assert answer.status_code == 401
     assert answer.json()["detail"] == "Jwt verification fails"
+
+
+def test_keys_rotate_without_a_refused_token(own: Gateway, hello: Grpc, usual):
+    """A new key joins the set, then signs, then the old one leaves it: requests go on all the while."""
+    own.serve(*usual)
+    old, new = json.loads(jwks()), json.loads(jwks(STRANGER, "two"))
+    both = json.dumps({"keys": old["keys"] + new["keys"]})
+    tokens, refused, made = {"old": token("foo")}, [], [0]
+    stop = threading.Event()
+
+    def call_on() -> None:
+        with httpx.Client(trust_env=False, timeout=10) as client:
+            while not stop.is_set():
+                for name, bearer in list(tokens.items()):
+                    answer = client.get(f"{own.api}/helloworld/call", headers={"authorization": f"Bearer {bearer}"})
+                    made[0] += 1
+                    if answer.status_code != 200:
+                        refused.append((name, answer.status_code, answer.text))
+
+    callers = [threading.Thread(target=call_on) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    own.serve(*usual, jwks=both)
+    tokens["new"] = token("foo", key=STRANGER, kid="two")
+    time.sleep(1)
+    del tokens["old"]
+    time.sleep(0.2)
+    own.serve(*usual, jwks=json.dumps(new))
+    time.sleep(1)
+    stop.set()
+    for caller in callers:
+        caller.join()
+    assert refused == []
+    assert made[0] > 100
+    wait_until(
+        lambda: own.get("/helloworld/call", headers={"authorization": f"Bearer {token('foo')}"}).status_code == 401,
+        "the old key is worth nothing",
+    )

@@ -133,6 +133,7 @@ def test_the_filters_stand_in_this_order(door):
         "jwt_authn",
         "lua",
         "grpc_json_transcoder",
+        "resource",
         "rbac",
         "router",
     ]

@@ -113,6 +113,9 @@ def test_requests_that_name_nothing_or_too_much_are_refused(platform):
     volumes = wire.CreateOptions(volumes={"/": "/"})
     with pytest.raises(Unimplemented):
         call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=volumes))
+    secrets = wire.CreateOptions(secrets={"DATABASE_PASSWORD": "x"})
+    with pytest.raises(Unimplemented):
+        call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=secrets))
     with pytest.raises(InvalidArgument, match="run or build"):
         log("secrets")
     with pytest.raises(NotFound):
@@ -158,3 +161,10 @@ def test_an_admin_of_the_platform_deploys_into_another_namespace(platform):
     call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=options))
     assert [service.name for service in read(namespace="acme")] == ["web"]
     assert read() == []
+
+
+def test_a_token_for_a_git_host_does_not_stop_a_public_repository_and_is_not_kept(platform):
+    options = wire.CreateOptions(secrets={"GIT_CREDENTIALS": "hunter2"})
+    call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=options))
+    (deployment,) = Deployment.objects.in_namespace("micro").values()
+    assert "hunter2" not in str(deployment)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18micro/proto/broker.proto\x12\x06\x62roker\"\x07\n\x05\x45mpty\"s\n\x07Message\x12+\n\x06header\x18\x01 \x03(\x0b\x32\x1b.broker.Message.HeaderEntry\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x1a-\n\x0bHeaderEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"A\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12 \n\x07message\x18\x02 \x01(\x0b\x32\x0f.broker.Message\"0\n\x10SubscribeRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t2t\n\x06\x42roker\x12\x30\n\x07Publish\x12\x16.broker.PublishRequest\x1a\r.broker.Empty\x12\x38\n\tSubscribe\x12\x18.broker.SubscribeRequest\x1a\x0f.broker.Message0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18micro/proto/broker.proto\x12\x06\x62roker\"\x07\n\x05\x45mpty\"s\n\x07Message\x12+\n\x06header\x18\x01 \x03(\x0b\x32\x1b.broker.Message.HeaderEntry\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x1a-\n\x0bHeaderEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12 \n\x07message\x18\x02 \x01(\x0b\x32\x0f.broker.Message\x12\x11\n\tnamespace\x18\x64 \x01(\t\"C\n\x10SubscribeRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x64 \x01(\t2t\n\x06\x42roker\x12\x30\n\x07Publish\x12\x16.broker.PublishRequest\x1a\r.broker.Empty\x12\x38\n\tSubscribe\x12\x18.broker.SubscribeRequest\x1a\x0f.broker.Message0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,9 +40,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGE_HEADERENTRY']._serialized_start=115
   _globals['_MESSAGE_HEADERENTRY']._serialized_end=160
   _globals['_PUBLISHREQUEST']._serialized_start=162
-  _globals['_PUBLISHREQUEST']._serialized_end=227
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=229
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=277
-  _globals['_BROKER']._serialized_start=279
-  _globals['_BROKER']._serialized_end=395
+  _globals['_PUBLISHREQUEST']._serialized_end=246
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=248
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=315
+  _globals['_BROKER']._serialized_start=317
+  _globals['_BROKER']._serialized_end=433
 # @@protoc_insertion_point(module_scope)

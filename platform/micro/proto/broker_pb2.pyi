@@ -26,17 +26,21 @@ class Message(_message.Message):
     def __init__(self, header: _Optional[_Mapping[str, str]] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class PublishRequest(_message.Message):
-    __slots__ = ("topic", "message")
+    __slots__ = ("topic", "message", "namespace")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     topic: str
     message: Message
-    def __init__(self, topic: _Optional[str] = ..., message: _Optional[_Union[Message, _Mapping]] = ...) -> None: ...
+    namespace: str
+    def __init__(self, topic: _Optional[str] = ..., message: _Optional[_Union[Message, _Mapping]] = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("topic", "queue")
+    __slots__ = ("topic", "queue", "namespace")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     topic: str
     queue: str
-    def __init__(self, topic: _Optional[str] = ..., queue: _Optional[str] = ...) -> None: ...
+    namespace: str
+    def __init__(self, topic: _Optional[str] = ..., queue: _Optional[str] = ..., namespace: _Optional[str] = ...) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18micro/proto/config.proto\x12\x06\x63onfig\"O\n\x06\x43hange\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12$\n\tchangeSet\x18\x03 \x01(\x0b\x32\x11.config.ChangeSet\"^\n\tChangeSet\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\t\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x11\n\ttimestamp\x18\x05 \x01(\x03\"0\n\rDeleteRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\"\x10\n\x0e\x44\x65leteResponse\"O\n\nGetRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12 \n\x07options\x18\x03 \x01(\x0b\x32\x0f.config.Options\"+\n\x0bGetResponse\x12\x1c\n\x05value\x18\x01 \x01(\x0b\x32\r.config.Value\"\x19\n\x07Options\x12\x0e\n\x06secret\x18\x01 \x01(\x08\".\n\x0bReadRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\".\n\x0cReadResponse\x12\x1e\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x0e.config.Change\"m\n\nSetRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x1c\n\x05value\x18\x03 \x01(\x0b\x32\r.config.Value\x12 \n\x07options\x18\x04 \x01(\x0b\x32\x0f.config.Options\"\r\n\x0bSetResponse\"%\n\x05Value\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t2\xd4\x01\n\x06\x43onfig\x12\x37\n\x06\x44\x65lete\x12\x15.config.DeleteRequest\x1a\x16.config.DeleteResponse\x12.\n\x03Get\x12\x12.config.GetRequest\x1a\x13.config.GetResponse\x12\x31\n\x04Read\x12\x13.config.ReadRequest\x1a\x14.config.ReadResponse\x12.\n\x03Set\x12\x12.config.SetRequest\x1a\x13.config.SetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18micro/proto/config.proto\x12\x06\x63onfig\"O\n\x06\x43hange\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12$\n\tchangeSet\x18\x03 \x01(\x0b\x32\x11.config.ChangeSet\"^\n\tChangeSet\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\t\x12\x10\n\x08\x63hecksum\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x11\n\ttimestamp\x18\x05 \x01(\x03\"0\n\rDeleteRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\"\"\n\x0e\x44\x65leteResponse\x12\x10\n\x08revision\x18\x64 \x01(\x03\"{\n\nGetRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12 \n\x07options\x18\x03 \x01(\x0b\x32\x0f.config.Options\x12\x16\n\x0e\x61s_of_revision\x18\x64 \x01(\x03\x12\x12\n\nas_of_time\x18\x65 \x01(\x03\"=\n\x0bGetResponse\x12\x1c\n\x05value\x18\x01 \x01(\x0b\x32\r.config.Value\x12\x10\n\x08revision\x18\x64 \x01(\x03\"\x19\n\x07Options\x12\x0e\n\x06secret\x18\x01 \x01(\x08\".\n\x0bReadRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\".\n\x0cReadResponse\x12\x1e\n\x06\x63hange\x18\x01 \x01(\x0b\x32\x0e.config.Change\"m\n\nSetRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x1c\n\x05value\x18\x03 \x01(\x0b\x32\r.config.Value\x12 \n\x07options\x18\x04 \x01(\x0b\x32\x0f.config.Options\"\x1f\n\x0bSetResponse\x12\x10\n\x08revision\x18\x64 \x01(\x03\"%\n\x05Value\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\"9\n\nLeafChange\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\"w\n\x08Revision\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04time\x18\x02 \x01(\x03\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12#\n\x07\x63hanges\x18\x06 \x03(\x0b\x32\x12.config.LeafChange\"R\n\x10RevisionsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x04\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\x03\"8\n\x11RevisionsResponse\x12#\n\trevisions\x18\x01 \x03(\x0b\x32\x10.config.Revision\"i\n\x0cWatchRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12 \n\x07options\x18\x03 \x01(\x0b\x32\x0f.config.Options\x12\x16\n\x0e\x61\x66ter_revision\x18\x04 \x01(\x03\"a\n\rWatchResponse\x12\x1c\n\x05value\x18\x01 \x01(\x0b\x32\r.config.Value\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12 \n\x06\x63hange\x18\x03 \x01(\x0b\x32\x10.config.Revision2\xd4\x01\n\x06\x43onfig\x12\x37\n\x06\x44\x65lete\x12\x15.config.DeleteRequest\x1a\x16.config.DeleteResponse\x12.\n\x03Get\x12\x12.config.GetRequest\x1a\x13.config.GetResponse\x12\x31\n\x04Read\x12\x13.config.ReadRequest\x1a\x14.config.ReadResponse\x12.\n\x03Set\x12\x12.config.SetRequest\x1a\x13.config.SetResponse2\x80\x01\n\tRevisions\x12;\n\x04List\x12\x18.config.RevisionsRequest\x1a\x19.config.RevisionsResponse\x12\x36\n\x05Watch\x12\x14.config.WatchRequest\x1a\x15.config.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,23 +38,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEREQUEST']._serialized_start=213
   _globals['_DELETEREQUEST']._serialized_end=261
   _globals['_DELETERESPONSE']._serialized_start=263
-  _globals['_DELETERESPONSE']._serialized_end=279
-  _globals['_GETREQUEST']._serialized_start=281
-  _globals['_GETREQUEST']._serialized_end=360
-  _globals['_GETRESPONSE']._serialized_start=362
-  _globals['_GETRESPONSE']._serialized_end=405
-  _globals['_OPTIONS']._serialized_start=407
-  _globals['_OPTIONS']._serialized_end=432
-  _globals['_READREQUEST']._serialized_start=434
-  _globals['_READREQUEST']._serialized_end=480
-  _globals['_READRESPONSE']._serialized_start=482
-  _globals['_READRESPONSE']._serialized_end=528
-  _globals['_SETREQUEST']._serialized_start=530
-  _globals['_SETREQUEST']._serialized_end=639
-  _globals['_SETRESPONSE']._serialized_start=641
-  _globals['_SETRESPONSE']._serialized_end=654
-  _globals['_VALUE']._serialized_start=656
-  _globals['_VALUE']._serialized_end=693
-  _globals['_CONFIG']._serialized_start=696
-  _globals['_CONFIG']._serialized_end=908
+  _globals['_DELETERESPONSE']._serialized_end=297
+  _globals['_GETREQUEST']._serialized_start=299
+  _globals['_GETREQUEST']._serialized_end=422
+  _globals['_GETRESPONSE']._serialized_start=424
+  _globals['_GETRESPONSE']._serialized_end=485
+  _globals['_OPTIONS']._serialized_start=487
+  _globals['_OPTIONS']._serialized_end=512
+  _globals['_READREQUEST']._serialized_start=514
+  _globals['_READREQUEST']._serialized_end=560
+  _globals['_READRESPONSE']._serialized_start=562
+  _globals['_READRESPONSE']._serialized_end=608
+  _globals['_SETREQUEST']._serialized_start=610
+  _globals['_SETREQUEST']._serialized_end=719
+  _globals['_SETRESPONSE']._serialized_start=721
+  _globals['_SETRESPONSE']._serialized_end=752
+  _globals['_VALUE']._serialized_start=754
+  _globals['_VALUE']._serialized_end=791
+  _globals['_LEAFCHANGE']._serialized_start=793
+  _globals['_LEAFCHANGE']._serialized_end=850
+  _globals['_REVISION']._serialized_start=852
+  _globals['_REVISION']._serialized_end=971
+  _globals['_REVISIONSREQUEST']._serialized_start=973
+  _globals['_REVISIONSREQUEST']._serialized_end=1055
+  _globals['_REVISIONSRESPONSE']._serialized_start=1057
+  _globals['_REVISIONSRESPONSE']._serialized_end=1113
+  _globals['_WATCHREQUEST']._serialized_start=1115
+  _globals['_WATCHREQUEST']._serialized_end=1220
+  _globals['_WATCHRESPONSE']._serialized_start=1222
+  _globals['_WATCHRESPONSE']._serialized_end=1319
+  _globals['_CONFIG']._serialized_start=1322
+  _globals['_CONFIG']._serialized_end=1534
+  _globals['_REVISIONS']._serialized_start=1537
+  _globals['_REVISIONS']._serialized_end=1665
 # @@protoc_insertion_point(module_scope)

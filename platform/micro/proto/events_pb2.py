@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18micro/proto/events.proto\x12\x06\x65vents\")\n\nAckRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\"w\n\x0e\x43onsumeRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x10\n\x08\x61uto_ack\x18\x04 \x01(\x08\x12\x10\n\x08\x61\x63k_wait\x18\x05 \x01(\x03\x12\x13\n\x0bretry_limit\x18\x06 \x01(\x03\"\xa6\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12-\n\x08metadata\x18\x03 \x03(\x0b\x32\x1b.events.Event.MetadataEntry\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x11\n\ttimestamp\x18\x05 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xac\x01\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x36\n\x08metadata\x18\x02 \x03(\x0b\x32$.events.PublishRequest.MetadataEntry\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x11\n\x0fPublishResponse\";\n\x0bReadRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\"-\n\x0cReadResponse\x12\x1d\n\x06\x65vents\x18\x01 \x03(\x0b\x32\r.events.Event\"9\n\x0cWriteRequest\x12\x1c\n\x05\x65vent\x18\x01 \x01(\x0b\x32\r.events.Event\x12\x0b\n\x03ttl\x18\x02 \x01(\x03\"\x0f\n\rWriteResponse2p\n\x05Store\x12\x31\n\x04Read\x12\x13.events.ReadRequest\x1a\x14.events.ReadResponse\x12\x34\n\x05Write\x12\x14.events.WriteRequest\x1a\x15.events.WriteResponse2x\n\x06Stream\x12\x32\n\x07\x43onsume\x12\x16.events.ConsumeRequest\x1a\r.events.Event0\x01\x12:\n\x07Publish\x12\x16.events.PublishRequest\x1a\x17.events.PublishResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18micro/proto/events.proto\x12\x06\x65vents\"8\n\nAckRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\r\n\x05\x64\x65lay\x18\x64 \x01(\x03\"\xba\x01\n\x0e\x43onsumeRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x10\n\x08\x61uto_ack\x18\x04 \x01(\x08\x12\x10\n\x08\x61\x63k_wait\x18\x05 \x01(\x03\x12\x13\n\x0bretry_limit\x18\x06 \x01(\x03\x12\x11\n\tnamespace\x18\x64 \x01(\t\x12\x12\n\x05\x61\x66ter\x18\x65 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08prefetch\x18\x66 \x01(\x03\x42\x08\n\x06_after\"\xc9\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12-\n\x08metadata\x18\x03 \x03(\x0b\x32\x1b.events.Event.MetadataEntry\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x11\n\ttimestamp\x18\x05 \x01(\x03\x12\x10\n\x08sequence\x18\x64 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x65 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcb\x01\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x36\n\x08metadata\x18\x02 \x03(\x0b\x32$.events.PublishRequest.MetadataEntry\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x11\n\ttimestamp\x18\x04 \x01(\x03\x12\x11\n\tnamespace\x18\x64 \x01(\t\x12\n\n\x02id\x18\x65 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0fPublishResponse\x12\n\n\x02id\x18\x64 \x01(\t\x12\x10\n\x08sequence\x18\x65 \x01(\x03\x12\x11\n\tduplicate\x18\x66 \x01(\x08\"{\n\x0bReadRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x11\n\tnamespace\x18\x64 \x01(\t\x12\x12\n\x05\x61\x66ter\x18\x65 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05since\x18\x66 \x01(\x03\x42\x08\n\x06_after\";\n\x0cReadResponse\x12\x1d\n\x06\x65vents\x18\x01 \x03(\x0b\x32\r.events.Event\x12\x0c\n\x04next\x18\x64 \x01(\x03\"9\n\x0cWriteRequest\x12\x1c\n\x05\x65vent\x18\x01 \x01(\x0b\x32\r.events.Event\x12\x0b\n\x03ttl\x18\x02 \x01(\x03\"\x0f\n\rWriteResponse\"5\n\x11ListGroupsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\"3\n\x12ListGroupsResponse\x12\x1d\n\x06groups\x18\x01 \x03(\x0b\x32\r.events.Group\"M\n\x05Group\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07waiting\x18\x03 \x01(\x03\x12\x16\n\x0eunacknowledged\x18\x04 \x01(\x03\"D\n\x12\x44\x65leteGroupRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x15\n\x13\x44\x65leteGroupResponse\"u\n\nDeadLetter\x12\n\n\x02id\x18\x01 \x01(\x03\x12\r\n\x05group\x18\x02 \x01(\t\x12\x1c\n\x05\x65vent\x18\x03 \x01(\x0b\x32\r.events.Event\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x03\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0c\n\x04\x64ied\x18\x06 \x01(\x03\"g\n\x16ReadDeadLettersRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\x03\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\x03\">\n\x17ReadDeadLettersResponse\x12#\n\x07letters\x18\x01 \x03(\x0b\x32\x12.events.DeadLetter\"X\n\x18\x43hangeDeadLettersRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0b\n\x03ids\x18\x04 \x03(\x03\"*\n\x19\x43hangeDeadLettersResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x32p\n\x05Store\x12\x31\n\x04Read\x12\x13.events.ReadRequest\x1a\x14.events.ReadResponse\x12\x34\n\x05Write\x12\x14.events.WriteRequest\x1a\x15.events.WriteResponse2x\n\x06Stream\x12\x32\n\x07\x43onsume\x12\x16.events.ConsumeRequest\x1a\r.events.Event0\x01\x12:\n\x07Publish\x12\x16.events.PublishRequest\x1a\x17.events.PublishResponse2\x8a\x01\n\x06Groups\x12=\n\x04List\x12\x19.events.ListGroupsRequest\x1a\x1a.events.ListGroupsResponse\x12\x41\n\x06\x44\x65lete\x12\x1a.events.DeleteGroupRequest\x1a\x1b.events.DeleteGroupResponse2\xf5\x01\n\x0b\x44\x65\x61\x64Letters\x12G\n\x04Read\x12\x1e.events.ReadDeadLettersRequest\x1a\x1f.events.ReadDeadLettersResponse\x12N\n\x07Redrive\x12 .events.ChangeDeadLettersRequest\x1a!.events.ChangeDeadLettersResponse\x12M\n\x06\x44\x65lete\x12 .events.ChangeDeadLettersRequest\x1a!.events.ChangeDeadLettersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,29 +36,53 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_PUBLISHREQUEST_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_ACKREQUEST']._serialized_start=36
-  _globals['_ACKREQUEST']._serialized_end=77
-  _globals['_CONSUMEREQUEST']._serialized_start=79
-  _globals['_CONSUMEREQUEST']._serialized_end=198
-  _globals['_EVENT']._serialized_start=201
-  _globals['_EVENT']._serialized_end=367
-  _globals['_EVENT_METADATAENTRY']._serialized_start=320
-  _globals['_EVENT_METADATAENTRY']._serialized_end=367
-  _globals['_PUBLISHREQUEST']._serialized_start=370
-  _globals['_PUBLISHREQUEST']._serialized_end=542
-  _globals['_PUBLISHREQUEST_METADATAENTRY']._serialized_start=320
-  _globals['_PUBLISHREQUEST_METADATAENTRY']._serialized_end=367
-  _globals['_PUBLISHRESPONSE']._serialized_start=544
-  _globals['_PUBLISHRESPONSE']._serialized_end=561
-  _globals['_READREQUEST']._serialized_start=563
-  _globals['_READREQUEST']._serialized_end=622
-  _globals['_READRESPONSE']._serialized_start=624
-  _globals['_READRESPONSE']._serialized_end=669
-  _globals['_WRITEREQUEST']._serialized_start=671
-  _globals['_WRITEREQUEST']._serialized_end=728
-  _globals['_WRITERESPONSE']._serialized_start=730
-  _globals['_WRITERESPONSE']._serialized_end=745
-  _globals['_STORE']._serialized_start=747
-  _globals['_STORE']._serialized_end=859
-  _globals['_STREAM']._serialized_start=861
-  _globals['_STREAM']._serialized_end=981
+  _globals['_ACKREQUEST']._serialized_end=92
+  _globals['_CONSUMEREQUEST']._serialized_start=95
+  _globals['_CONSUMEREQUEST']._serialized_end=281
+  _globals['_EVENT']._serialized_start=284
+  _globals['_EVENT']._serialized_end=485
+  _globals['_EVENT_METADATAENTRY']._serialized_start=438
+  _globals['_EVENT_METADATAENTRY']._serialized_end=485
+  _globals['_PUBLISHREQUEST']._serialized_start=488
+  _globals['_PUBLISHREQUEST']._serialized_end=691
+  _globals['_PUBLISHREQUEST_METADATAENTRY']._serialized_start=438
+  _globals['_PUBLISHREQUEST_METADATAENTRY']._serialized_end=485
+  _globals['_PUBLISHRESPONSE']._serialized_start=693
+  _globals['_PUBLISHRESPONSE']._serialized_end=759
+  _globals['_READREQUEST']._serialized_start=761
+  _globals['_READREQUEST']._serialized_end=884
+  _globals['_READRESPONSE']._serialized_start=886
+  _globals['_READRESPONSE']._serialized_end=945
+  _globals['_WRITEREQUEST']._serialized_start=947
+  _globals['_WRITEREQUEST']._serialized_end=1004
+  _globals['_WRITERESPONSE']._serialized_start=1006
+  _globals['_WRITERESPONSE']._serialized_end=1021
+  _globals['_LISTGROUPSREQUEST']._serialized_start=1023
+  _globals['_LISTGROUPSREQUEST']._serialized_end=1076
+  _globals['_LISTGROUPSRESPONSE']._serialized_start=1078
+  _globals['_LISTGROUPSRESPONSE']._serialized_end=1129
+  _globals['_GROUP']._serialized_start=1131
+  _globals['_GROUP']._serialized_end=1208
+  _globals['_DELETEGROUPREQUEST']._serialized_start=1210
+  _globals['_DELETEGROUPREQUEST']._serialized_end=1278
+  _globals['_DELETEGROUPRESPONSE']._serialized_start=1280
+  _globals['_DELETEGROUPRESPONSE']._serialized_end=1301
+  _globals['_DEADLETTER']._serialized_start=1303
+  _globals['_DEADLETTER']._serialized_end=1420
+  _globals['_READDEADLETTERSREQUEST']._serialized_start=1422
+  _globals['_READDEADLETTERSREQUEST']._serialized_end=1525
+  _globals['_READDEADLETTERSRESPONSE']._serialized_start=1527
+  _globals['_READDEADLETTERSRESPONSE']._serialized_end=1589
+  _globals['_CHANGEDEADLETTERSREQUEST']._serialized_start=1591
+  _globals['_CHANGEDEADLETTERSREQUEST']._serialized_end=1679
+  _globals['_CHANGEDEADLETTERSRESPONSE']._serialized_start=1681
+  _globals['_CHANGEDEADLETTERSRESPONSE']._serialized_end=1723
+  _globals['_STORE']._serialized_start=1725
+  _globals['_STORE']._serialized_end=1837
+  _globals['_STREAM']._serialized_start=1839
+  _globals['_STREAM']._serialized_end=1959
+  _globals['_GROUPS']._serialized_start=1962
+  _globals['_GROUPS']._serialized_end=2100
+  _globals['_DEADLETTERS']._serialized_start=2103
+  _globals['_DEADLETTERS']._serialized_end=2348
 # @@protoc_insertion_point(module_scope)

@@ -18,13 +18,33 @@ class BlobDeleteResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class BlobInfo(_message.Message):
+    __slots__ = ("key", "size_bytes", "content_type", "public", "sha256", "updated")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    size_bytes: int
+    content_type: str
+    public: bool
+    sha256: str
+    updated: int
+    def __init__(self, key: _Optional[str] = ..., size_bytes: _Optional[int] = ..., content_type: _Optional[str] = ..., public: bool = ..., sha256: _Optional[str] = ..., updated: _Optional[int] = ...) -> None: ...
+
 class BlobListOptions(_message.Message):
-    __slots__ = ("namespace", "prefix")
+    __slots__ = ("namespace", "prefix", "limit", "after")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     PREFIX_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     prefix: str
-    def __init__(self, namespace: _Optional[str] = ..., prefix: _Optional[str] = ...) -> None: ...
+    limit: int
+    after: str
+    def __init__(self, namespace: _Optional[str] = ..., prefix: _Optional[str] = ..., limit: _Optional[int] = ..., after: _Optional[str] = ...) -> None: ...
 
 class BlobListRequest(_message.Message):
     __slots__ = ("options",)
@@ -33,10 +53,12 @@ class BlobListRequest(_message.Message):
     def __init__(self, options: _Optional[_Union[BlobListOptions, _Mapping]] = ...) -> None: ...
 
 class BlobListResponse(_message.Message):
-    __slots__ = ("keys",)
+    __slots__ = ("keys", "blobs")
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    BLOBS_FIELD_NUMBER: _ClassVar[int]
     keys: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, keys: _Optional[_Iterable[str]] = ...) -> None: ...
+    blobs: _containers.RepeatedCompositeFieldContainer[BlobInfo]
+    def __init__(self, keys: _Optional[_Iterable[str]] = ..., blobs: _Optional[_Iterable[_Union[BlobInfo, _Mapping]]] = ...) -> None: ...
 
 class BlobOptions(_message.Message):
     __slots__ = ("namespace", "public", "contentType")
@@ -57,10 +79,12 @@ class BlobReadRequest(_message.Message):
     def __init__(self, key: _Optional[str] = ..., options: _Optional[_Union[BlobOptions, _Mapping]] = ...) -> None: ...
 
 class BlobReadResponse(_message.Message):
-    __slots__ = ("blob",)
+    __slots__ = ("blob", "info")
     BLOB_FIELD_NUMBER: _ClassVar[int]
+    INFO_FIELD_NUMBER: _ClassVar[int]
     blob: bytes
-    def __init__(self, blob: _Optional[bytes] = ...) -> None: ...
+    info: BlobInfo
+    def __init__(self, blob: _Optional[bytes] = ..., info: _Optional[_Union[BlobInfo, _Mapping]] = ...) -> None: ...
 
 class BlobWriteRequest(_message.Message):
     __slots__ = ("key", "options", "blob")
@@ -73,8 +97,10 @@ class BlobWriteRequest(_message.Message):
     def __init__(self, key: _Optional[str] = ..., options: _Optional[_Union[BlobOptions, _Mapping]] = ..., blob: _Optional[bytes] = ...) -> None: ...
 
 class BlobWriteResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("info",)
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    info: BlobInfo
+    def __init__(self, info: _Optional[_Union[BlobInfo, _Mapping]] = ...) -> None: ...
 
 class DatabasesRequest(_message.Message):
     __slots__ = ()
@@ -87,12 +113,14 @@ class DatabasesResponse(_message.Message):
     def __init__(self, databases: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeleteOptions(_message.Message):
-    __slots__ = ("database", "table")
+    __slots__ = ("database", "table", "expected_version")
     DATABASE_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
     database: str
     table: str
-    def __init__(self, database: _Optional[str] = ..., table: _Optional[str] = ...) -> None: ...
+    expected_version: int
+    def __init__(self, database: _Optional[str] = ..., table: _Optional[str] = ..., expected_version: _Optional[int] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
     __slots__ = ("key", "options")
@@ -177,7 +205,7 @@ class ReadResponse(_message.Message):
     def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ...) -> None: ...
 
 class Record(_message.Message):
-    __slots__ = ("key", "value", "expiry", "metadata")
+    __slots__ = ("key", "value", "expiry", "metadata", "version")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -189,11 +217,13 @@ class Record(_message.Message):
     VALUE_FIELD_NUMBER: _ClassVar[int]
     EXPIRY_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     key: str
     value: bytes
     expiry: int
     metadata: _containers.MessageMap[str, Field]
-    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., expiry: _Optional[int] = ..., metadata: _Optional[_Mapping[str, Field]] = ...) -> None: ...
+    version: int
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., expiry: _Optional[int] = ..., metadata: _Optional[_Mapping[str, Field]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class TablesRequest(_message.Message):
     __slots__ = ("database",)
@@ -208,12 +238,14 @@ class TablesResponse(_message.Message):
     def __init__(self, tables: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WriteOptions(_message.Message):
-    __slots__ = ("database", "table")
+    __slots__ = ("database", "table", "expected_version")
     DATABASE_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
     database: str
     table: str
-    def __init__(self, database: _Optional[str] = ..., table: _Optional[str] = ...) -> None: ...
+    expected_version: int
+    def __init__(self, database: _Optional[str] = ..., table: _Optional[str] = ..., expected_version: _Optional[int] = ...) -> None: ...
 
 class WriteRequest(_message.Message):
     __slots__ = ("record", "options")
@@ -224,5 +256,7 @@ class WriteRequest(_message.Message):
     def __init__(self, record: _Optional[_Union[Record, _Mapping]] = ..., options: _Optional[_Union[WriteOptions, _Mapping]] = ...) -> None: ...
 
 class WriteResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...

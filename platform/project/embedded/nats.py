@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-FILE_LIMIT = "10GB"
+FILE_LIMIT = "16TB"  # NATS counts what every namespace may keep, not what it keeps: the sum may exceed the disk
 MEMORY_LIMIT = "64MB"
 
 

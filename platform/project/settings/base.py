@@ -42,7 +42,11 @@ MICRO_IS_SUPERVISED = "MICRO_SUPERVISED_HOME" in os.environ  # `micro server` se
 SHARED_APPS = [
     "django_tenants",
     "tenants",
+    "primitives.broker",
+    "primitives.config",
     "primitives.registry",
+    "primitives.rules",
+    "primitives.store",
     "runtime",
     "gateway",
     "django.contrib.contenttypes",
@@ -55,7 +59,7 @@ SHARED_APPS = [
     "drf_spectacular",
     "project",
 ]
-TENANT_APPS = ["primitives.auth"]
+TENANT_APPS = ["primitives.auth", "primitives.blobs", "primitives.events"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 TENANT_MODEL = "tenants.Namespace"

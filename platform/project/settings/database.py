@@ -5,13 +5,12 @@ from __future__ import annotations
 from psycopg.conninfo import conninfo_to_dict
 
 from project import env
+from project.embedded import postgres
 
 from .base import MICRO_RUN
 
-# A command that is typed beside a running `micro server` means that server's own database.
-_sockets = MICRO_RUN / "postgres"
-_own = f"postgresql://micro@/micro?host={_sockets}" if _sockets.is_dir() else "postgresql://micro@localhost/micro"
-DATABASE_URL = env.text("DATABASE_URL", _own)
+# By itself a command such as `manage.py rotate_keys` finds the embedded server of the same MICRO_HOME.
+DATABASE_URL = env.text("DATABASE_URL", postgres.url(MICRO_RUN / "postgres", "micro"))
 _parts = conninfo_to_dict(DATABASE_URL)
 
 DATABASES = {

@@ -1,0 +1,1 @@
+"""Durable topics: publish, consume in groups, replay, dead letters."""
