@@ -21,6 +21,7 @@ FORWARD = [
     ("starting", {"step": "starting"}),
     ("running", {"address": "http://greeter--micro.localhost:8080"}),
 ]
+BUILT = "Release 1 is built; starting it."
 FAILING = [("building", {"step": "building"}), ("error", {"error": "Nothing listens on its port.", "serving": "3"})]
 
 
@@ -33,7 +34,7 @@ def folder(user):
 
 
 def test_run_is_silent_on_stdout_and_shows_each_longer_step_once_on_stderr(user, sidecar, folder):
-    sidecar.steps, sidecar.build_log = FORWARD, ["Detected Python", "\x1b[31mred\x1b[0m"]
+    sidecar.steps, sidecar.build_log = FORWARD, ["Detected Python", "\x1b[31mred\x1b[0m", BUILT]
     done = user.micro("run", folder)
     assert (done.returncode, done.stdout) == (0, "")
     lines = done.stderr.splitlines()
@@ -44,6 +45,20 @@ def test_run_is_silent_on_stdout_and_shows_each_longer_step_once_on_stderr(user,
     assert "  red" in lines
     assert lines[-1].startswith("greeter is running at http://greeter--micro.localhost:8080 (")
     assert "\x1b" not in done.stderr
+
+
+def test_a_build_log_that_lags_is_shown_before_the_end_is_told(user, sidecar, folder):
+    sidecar.build_log, sidecar.log_lag_s = ["Detected Python", BUILT], 0.8
+    lines = user.micro("run", folder).stderr.splitlines()
+    assert lines[1:3] == ["  Detected Python", f"  {BUILT}"]
+    assert lines[3].startswith("greeter is running (")
+
+
+def test_a_build_log_that_never_comes_keeps_nobody_waiting_for_long(user, sidecar, folder):
+    sidecar.build_log = []
+    begun = time.monotonic()
+    assert user.micro("run", folder).returncode == 0
+    assert 1.5 < time.monotonic() - begun < 10
 
 
 def test_run_sends_the_folder_and_what_was_asked_for(user, sidecar, folder):

@@ -288,8 +288,8 @@ def test_a_name_outside_the_grammar_is_refused(platform, name):
 
 def test_an_update_of_what_is_not_there_is_not_found(platform):
     order = operations.Order(source="github.com/a/b")
-    with pytest.raises(NotFound):
-        operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
+    with pytest.raises(NotFound, match="^web@v2 not found; run it first with micro run$"):
+        operations.update(namespace=platform.namespace, name="web", version="v2", order=order, by=ADMIN)
 
 
 def test_an_update_keeps_the_environment_and_the_number_of_instances(platform):
@@ -298,6 +298,26 @@ def test_an_update_keeps_the_environment_and_the_number_of_instances(platform):
     second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
     assert second.env == {"COLOUR": "blue"}
     assert second.instances == 2
+
+
+def test_a_deployment_of_what_is_there_keeps_each_variable_and_the_instances_it_does_not_name(platform):
+    first = {"COLOUR": "blue", "SHAPE": "round", "TOKEN": "plain"}
+    platform.queue("web", hello("one"), env=first, instances=2, command=["python", "main.py"])
+    second = platform.queue("web", hello("two"), env={"COLOUR": "red"}, secrets={"TOKEN": "sealed"})
+    assert second.env == {"COLOUR": "red", "SHAPE": "round"}
+    assert list(second.secrets) == ["TOKEN"]
+    assert second.instances == 2
+    assert second.command == []
+    third = platform.queue("web", hello("three"), env={"TOKEN": "plain"}, instances=1)
+    assert (third.env, third.secrets, third.instances) == ({**second.env, "TOKEN": "plain"}, {}, 1)
+
+
+def test_an_update_changes_the_variables_it_names_and_no_other(platform):
+    platform.queue("web", hello("one"), env={"COLOUR": "blue", "SHAPE": "round"}, command=["python", "main.py"])
+    order = operations.Order(source="", env={"COLOUR": "red"})
+    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
+    assert second.env == {"COLOUR": "red", "SHAPE": "round"}
+    assert second.command == ["python", "main.py"]
 
 
 def test_an_update_without_a_source_deploys_the_last_one_again(platform):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
 
 from micro import errors, runtime
 from micro.proto.runtime_pb2 import LogsRequest, Service
 
 from . import source as sources
+from .build_log import BuildLog
 from .failures import Failure, capitalised
 from .progress import Progress
 from .session import Session
@@ -88,16 +87,17 @@ def _size(size_bytes: int) -> str:
 
 def _watch(session: Session, source: Source, progress: Progress) -> None:
     """Show the deployment's steps until it runs. Raises Failure, with the reason, when it does not."""
-    log: threading.Thread | None = None
+    log: BuildLog | None = None
     try:
         for service in _polled(session, source):
-            log = log or _follow_build(session, service, progress)
+            log = log or BuildLog(service, progress, session.client)
             word = runtime.status(service)
             progress.step(service.metadata.get("step") or STEPS.get(word, ""))
+            if word in ("running", "error"):
+                log.finish()
             if word == "running":
                 return _tell(session, service, progress)
             if word == "error":
-                log.join(0.3)  # its last lines may still be under way
                 raise _failed(session, service, progress)
     except KeyboardInterrupt:
         text = f"\n{source.name} goes on deploying without you: see `micro status {source.name}`."
@@ -129,35 +129,6 @@ def _polled(session: Session, source: Source) -> Iterator[Service]:
             raise Failure(f"{source.name} was removed while it was being deployed.")
         yield services[0]
         time.sleep(POLL_S)
-
-
-def _follow_build(session: Session, service: Service, progress: Progress) -> threading.Thread:
-    """Show the build log while it grows. It is a courtesy: without it, the deployment is watched all the same."""
-    request = LogsRequest(
-        service=service.name,
-        version=service.version,
-        stream=True,
-        count=10_000,
-        since=_seconds(service.metadata.get("started", "")),  # not the builds before this one
-        kind="build",
-    )
-
-    def follow() -> None:
-        with contextlib.suppress(errors.Error):
-            for record in runtime.logs(request, client=session.client):
-                progress.log(record.message)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    return thread
-
-
-def _seconds(moment: str) -> int:
-    """An RFC 3339 time as unix seconds; zero for what is none."""
-    try:
-        return int(datetime.fromisoformat(moment).timestamp())
-    except ValueError:
-        return 0
 
 
 def _failed(session: Session, service: Service, progress: Progress) -> Failure:

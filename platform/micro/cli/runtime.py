@@ -38,7 +38,7 @@ _DETACH = click.option("--detach", "-d", is_flag=True, help="Do not wait until i
 @click.option("--command", default="", help="What starts it, instead of what the platform detects.")
 @click.option("--args", default="", help="Arguments for the command.")
 @click.option("--env_vars", multiple=True, help="Environment variables as k=v[,k=v]; may be given several times.")
-@click.option("--instances", type=int, default=1, help="How many replicas run.")
+@click.option("--instances", type=int, default=0, help="How many replicas run; one, or as many as there are.")
 @click.option("--image", default="", help="The image it runs in, where the server runs images.")
 @_DETACH
 @pass_session
