@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from .builds.environments import BASE_PATH
 from .models import Replica
 
 LOOPBACK = "127.0.0.1"
+LAST_BYTES = 1 << 16
+LINES_AFTER_A_TRACEBACK = 12
 
 
 def launch(replica: Replica) -> Launch:
@@ -66,12 +69,24 @@ def log_path(replica: Replica) -> Path:
 
 
 def last_line(replica: Replica) -> str:
-    """The last line that a replica printed, as the end of a reason; without its secret."""
+    """What a replica printed last, as the end of a reason: the exception it ended with, else the last line.
+
+    Its own output alone, and without its secret.
+    """
     path = log_path(replica)
     if not path.exists():
         return ""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 4096))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        file.seek(max(0, path.stat().st_size - LAST_BYTES))
+        lines = [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     secret = credentials.secret(replica.release.deployment_id)
-    return f" Its last words: {lines[-1][-500:]}".replace(secret, "…").replace("\0", "") if lines else ""
+    words = (_exception(lines) or lines[-1].strip())[:500] if lines else ""
+    return f" Its last words: {words}".replace(secret, "…").replace("\0", "") if words else ""
+
+
+def _exception(lines: Sequence[str]) -> str:
+    """The last line of the last traceback, unless much was printed since; servers say after it that they stop."""
+    headers = [index for index, line in enumerate(lines) if line.strip() == "Traceback (most recent call last):"]
+    after = lines[headers[-1] + 1 :] if headers else []
+    ends = [index for index, line in enumerate(after) if not line[0].isspace()]
+    return after[ends[0]] if ends and len(after) - ends[0] <= LINES_AFTER_A_TRACEBACK else ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .proto import runtime_pb2
 
 if TYPE_CHECKING:
-    from .client import Client
+    from .client import Client, Replies
 
 STATUSES = ("unknown", "pending", "building", "starting", "running", "stopping", "stopped", "error")
 TIMEOUT_S = 30.0
@@ -62,8 +62,8 @@ def read(name: str = "", version: str = "", kind: str = "", *, client: Client | 
     return sorted(meant, key=lambda service: (service.name, service.version))
 
 
-def logs(request: runtime_pb2.LogsRequest, *, client: Client | None = None) -> Iterator[runtime_pb2.LogRecord]:
-    """The last lines, and with `stream` every new one until the caller leaves."""
+def logs(request: runtime_pb2.LogsRequest, *, client: Client | None = None) -> Replies[runtime_pb2.LogRecord]:
+    """The last lines, and with `stream` every new one until the caller leaves or closes it."""
     client = _client(client)
     request.options.namespace = request.options.namespace or client.namespace
     return client.invoke_stream("runtime", "Runtime.Logs", [request], runtime_pb2.LogRecord)

@@ -12,7 +12,7 @@ from runtime.attempts import Attempt
 from runtime.backends import choice
 from runtime.sources import Fetched
 
-from . import detect, environments, images, toolchains
+from . import complaints, detect, environments, images, toolchains
 from .plans import SHELL, Artifact, Plan
 
 
@@ -37,8 +37,10 @@ def build(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
 def _environment(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
     def run(argv: Sequence[str]) -> None:
         env = environments.build_environment(folders.empty_home())
+        said_before = attempt.log.stat().st_size if attempt.log.exists() else 0
         if attempt.run(argv, env=env, cwd=fetched.path) != 0:
-            raise FailedPrecondition(f"The dependencies could not be installed: {_last_words(attempt.log)}")
+            complaint = complaints.of_uv(_since(attempt.log, said_before))
+            raise FailedPrecondition(f"The dependencies could not be installed: {complaint}")
 
     wheel = environments.wheel() if chosen.wants_micro else None
     recipe = environments.Recipe(fetched.path, chosen, fetched.digest, wheel)
@@ -52,7 +54,7 @@ def _environment(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
     )
 
 
-def _last_words(log: Path) -> str:
-    """The end of the log in one line, as the reason of a failure."""
-    lines = [line.strip(" \t╰─▶│\u00d7") for line in log.read_text(errors="replace").splitlines()[-12:]]
-    return " ".join(line for line in lines if line)[-600:]
+def _since(log: Path, start: int) -> str:
+    with log.open("rb") as file:
+        file.seek(start)
+        return file.read().decode(errors="replace")

@@ -50,7 +50,7 @@ def detect(folder: Path, *, command: str = "", with_images: bool = False) -> Pla
 def _started(toolchain: Plan, start: Plan) -> Plan:
     """The toolchain's plan with another start command."""
     # A framework service under `web:` speaks gRPC all the same: let its first start tell.
-    is_open = toolchain.wants_micro or toolchain.uses_micro
+    is_open = toolchain.wants_micro
     return replace(
         toolchain,
         evidence=_joined(start.evidence, toolchain.dependencies and _shown(toolchain.dependencies))
@@ -130,8 +130,7 @@ def _python(folder: Path) -> Plan | None:
         evidence=_joined(plan.evidence, _shown(dependencies)),
         dependencies=dependencies,
         manifests=("requirements.txt",) if dependencies == "requirements.txt" and not installs_sources(folder) else (),
-        wants_micro=micro_used and not _names_micro(folder),
-        uses_micro=micro_used,
+        wants_micro=micro_used or _names_micro(folder),
     )
 
 

@@ -1,7 +1,8 @@
 """Dockerfiles for sources that bring none: from a plan to text. Pure, but for reading what the plan names.
 
-Layers are in the order in which they change: base, list of dependencies, dependencies, sources. The build context is a
-folder with the sources in APP and whatever we add beside them, so that no name of ours can meet one of theirs.
+Layers are in the order in which they change: base, the platform's own, list of dependencies, dependencies, sources. The
+build context is a folder with the sources in APP and whatever we add beside them, so that no name of ours can meet one
+of theirs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .plans import SHELL, Plan
 APP = "app"  # the sources, below the context
 ADDED = "added"  # our own files, below the context
 DEPENDENCIES = "dependencies.txt"  # those of a pyproject.toml, one a line
+CONSTRAINTS = "constraints.txt"  # what pip has to take for micro, whoever asks for it
 NGINX = "nginx.conf"
 
 _PIP = "pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore"
@@ -55,7 +57,8 @@ def generate(plan: Plan, *, images: Images, dependencies: Sequence[str] | None =
     if plan.language == "Node":
         return Recipe(_text(_node(plan, images)), ignored=(*_IGNORED, f"{APP}/**/node_modules", f"{APP}/node_modules"))
     added = {DEPENDENCIES: "".join(f"{line}\n" for line in dependencies)} if dependencies else {}
-    return Recipe(_text(_python(plan, images, bool(added), dependencies, wheel)), added=added, ignored=_IGNORED)
+    added |= {CONSTRAINTS: f"micro @ file:///tmp/{wheel}\n"} if wheel else {}
+    return Recipe(_text(_python(plan, images, bool(dependencies), dependencies, wheel)), added=added, ignored=_IGNORED)
 
 
 _IGNORED = (f"{APP}/.git", f"{APP}/**/__pycache__", f"{APP}/.venv", f"{APP}/venv")
@@ -92,23 +95,25 @@ def _python(
     yield f"FROM {images.python}"
     yield "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"
     yield "WORKDIR /app"
+    pip = _PIP
+    if wheel:
+        pip = f"{_PIP} --constraint /tmp/{CONSTRAINTS}"
+        yield f"COPY {ADDED}/{wheel} {ADDED}/{CONSTRAINTS} /tmp/"
+        yield f"RUN {pip} /tmp/{wheel}"
     needs_sources = bool(plan.dependencies) and not plan.manifests and not has_list and dependencies is None
     if has_list:
         yield f"COPY {ADDED}/{DEPENDENCIES} /tmp/"
-        yield f"RUN {_PIP} -r /tmp/{DEPENDENCIES}"
+        yield f"RUN {pip} -r /tmp/{DEPENDENCIES}"
     elif plan.manifests:
         yield _copy(*plan.manifests)
-        yield f"RUN {_PIP} -r {shlex.quote(plan.dependencies)}"
+        yield f"RUN {pip} -r {shlex.quote(plan.dependencies)}"
     if plan.server:
-        yield f"RUN {_PIP} {plan.server}"
-    if wheel:
-        yield f"COPY {ADDED}/{wheel} /tmp/"
-        yield f"RUN {_PIP} /tmp/{wheel}"
+        yield f"RUN {pip} {plan.server}"
     yield f"COPY {APP}/ ./"
     if plan.dependencies == ".":
-        yield f"RUN {_PIP} {'--no-deps ' if dependencies is not None else ''}."
+        yield f"RUN {pip} {'--no-deps ' if dependencies is not None else ''}."
     elif needs_sources:
-        yield f"RUN {_PIP} -r {shlex.quote(plan.dependencies)}"
+        yield f"RUN {pip} -r {shlex.quote(plan.dependencies)}"
     yield _start(_line(plan))
 
 

@@ -71,12 +71,18 @@ def commands(recipe: Recipe, environment: Path) -> list[list[str]]:
     install = [program, "pip", "install", "--python", str(environment / "bin" / "python")]
     plan = recipe.plan
     wanted = {"": [], ".": ["."]}.get(plan.dependencies, ["-r", plan.dependencies])
-    wanted = [*wanted, *([str(recipe.wheel)] if recipe.wheel else [])]
+    if recipe.wheel:
+        wanted = ["--override", str(overrides(environment)), *wanted, str(recipe.wheel)]
     return [
         [program, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)],
         *([[*install, *wanted]] if wanted else []),
         *([[*install, plan.server]] if plan.server else []),
     ]
+
+
+def overrides(environment: Path) -> Path:
+    """The file that says, while `environment` is made, what uv has to take for `micro` whoever asks for it."""
+    return environment.with_name(f"{environment.name}.overrides")
 
 
 def build_environment(home: Path) -> dict[str, str]:
@@ -108,11 +114,15 @@ def make(recipe: Recipe, *, namespace: str, deployment_id: UUID, run: Callable[[
     name = f"{key}-{deployment_id.hex[:8]}"
     folders.remove(root / name)
     try:
+        if recipe.wheel:
+            overrides(root / name).write_text(f"micro @ {recipe.wheel.as_uri()}\n")
         for argv in commands(recipe, root / name):
             run(argv)
     except BaseException:
         folders.remove(root / name)
         raise
+    finally:
+        overrides(root / name).unlink(missing_ok=True)
     unfinished = root / f"{name}.new"
     unfinished.write_text(name)
     unfinished.rename(pointer)

@@ -23,8 +23,7 @@ class Plan:
     protocol: str = ""  # grpc, http, or blank: found out at the first start
     dependencies: str = ""  # requirements.txt, pyproject.toml, "." for the project itself, or blank
     server: str = ""  # gunicorn or uvicorn, installed unless it is there
-    wants_micro: bool = False  # the platform's own wheel is installed as well
-    uses_micro: bool = False
+    wants_micro: bool = False  # the platform's own wheel is installed, also where the dependencies name micro
     notes: tuple[str, ...] = ()
     manifests: tuple[str, ...] = ()  # files that installing the dependencies needs; blank: it needs all sources
     install: tuple[str, ...] = ()  # shell lines that install the dependencies

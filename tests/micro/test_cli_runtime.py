@@ -136,6 +136,28 @@ def test_a_mistyped_folder_is_refused_before_anything_is_sent(user, sidecar):
     assert sidecar.calls == []
 
 
+def test_a_folder_whose_name_no_service_can_have_gives_a_similar_one(user, sidecar):
+    folder = user.home / "myproj_api"
+    folder.mkdir()
+    (folder / "main.py").write_text("")
+    done = user.micro("run", "myproj_api")
+    assert done.stderr.splitlines()[0] == "Named myproj-api after myproj_api; choose another with --name."
+    assert sidecar.created[0].resource.service.name == "myproj-api"
+    assert "Named" not in user.micro("run", "--name=shop", "myproj_api").stderr
+    assert user.micro("kill", "./myproj_api").returncode == 0
+
+
+def test_an_impossible_name_is_refused_before_anything_is_sent(user, sidecar, folder):
+    (user.home / "größe").mkdir()
+    sidecar.calls.clear()
+    for args, name in ((["größe"], "größe"), (["--name=A_B", "greeter"], "A_B"), (["github.com/a/runtime"], "runtime")):
+        done = user.micro("run", *args)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"'{name}' ")
+        assert done.stderr.endswith("with --name.\n")
+    assert sidecar.calls == []
+
+
 def test_detach_returns_at_once(user, sidecar, folder):
     sidecar.steps = [("building", {})]
     assert user.micro("run", "--detach", folder).returncode == 0
@@ -155,7 +177,9 @@ def test_ctrl_c_leaves_the_deployment_running_and_says_so(user, sidecar, folder)
 
 def test_update_is_like_run_for_what_exists(user, sidecar, folder):
     done = user.micro("update", folder)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "Not found")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "There is no service greeter to update: `micro run` starts a new one.\n"
+    assert not sidecar.uploads
     user.micro("run", folder)
     (folder / "main.py").write_text("print('hello again')\n")
     done = user.micro("update", "--instances=3", folder)
@@ -263,6 +287,11 @@ def test_logs_of_an_unknown_service(user):
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "Service not found\n")
 
 
+def test_a_while_that_is_none_is_refused_by_its_flags_name(user):
+    done = user.micro("logs", "--since", "x", "greeter")
+    assert (done.returncode, done.stderr) == (2, "Invalid format for since duration. Try 30s or 10m\n")
+
+
 def test_logs_follow_until_ctrl_c(user, sidecar, folder):
     sidecar.run_log = ["first"]
     user.micro("run", folder)
@@ -273,6 +302,19 @@ def test_logs_follow_until_ctrl_c(user, sidecar, folder):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert (process.returncode, err.strip()) == (130, "")
+
+
+def test_logs_follow_until_the_service_is_killed(user, sidecar, folder):
+    sidecar.run_log = ["first"]
+    user.micro("run", folder)
+    process = user.start("logs", "-f", "greeter", bufsize=1)
+    assert process.stdout.readline() == "first\n"
+    reads = len(sidecar.calls)
+    eventually(lambda: any(path == "/runtime.Runtime/Read" for path, _ in sidecar.calls[reads:]))
+    assert process.poll() is None
+    assert user.micro("kill", "greeter").returncode == 0
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "", "greeter was removed.\n")
 
 
 @pytest.mark.parametrize(("env", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])

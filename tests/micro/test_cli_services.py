@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from micro.cli import dynamic
 from micro.proto import registry_pb2
 from tests.micro.conftest import MICRO, eventually
 
@@ -96,6 +97,23 @@ def test_call_sends_the_metadata_and_the_token(user, sidecar, helloworld):
 def test_a_call_that_takes_too_long_times_out(user, slow):
     done = user.micro("call", "--request_timeout", "300ms", "slow", "Slow.Call")
     assert (done.returncode, done.stderr) == (1, "Request timed out\n")
+
+
+def test_a_dynamic_command_waits_as_long_as_it_is_told_to(user, slow):
+    for flag in ("--request_timeout=300ms", "--request-timeout=300ms"):
+        done = user.micro("slow", "call", flag)
+        assert (done.returncode, done.stderr) == (1, "Request timed out\n")
+    assert user.micro("slow", "call", "--request_timeout", "10s").stdout == "{}\n"
+    done = user.micro("slow", "call", "--request_timeout=soon")
+    assert (done.returncode, done.stderr) == (2, "Invalid format for request_timeout duration. Try 500ms or 5s\n")
+    assert "\t--request_timeout duration" in user.micro("slow", "call", "--help").stderr
+
+
+def test_a_field_of_the_request_wins_over_the_flag_of_its_name():
+    own = dynamic.Endpoint("A.B", (dynamic.Field("request", "Request", (dynamic.Field("timeout", "string"),)),))
+    values = dynamic.parse(["--request_timeout=7s"], (*own.fields, *dynamic.options(own)))
+    assert dynamic.take_timeout(values, own) == 5
+    assert dynamic.build(own.fields, values) == {"request": {"timeout": "7s"}}
 
 
 def test_an_unreachable_server_is_named_with_the_way_to_start_one(user):

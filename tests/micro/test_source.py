@@ -9,7 +9,9 @@ import pytest
 
 from micro.cli import source
 from micro.cli.failures import Failure
+from micro.errors import InvalidArgument
 from micro.home import Config
+from tenants.names import PLATFORM_SERVICES, validate_service
 
 
 @pytest.fixture
@@ -75,6 +77,46 @@ def test_a_folder_may_stand_for_its_service(tmp_path, monkeypatch):
     (tmp_path / "shop").mkdir()
     monkeypatch.chdir(tmp_path / "shop")
     assert source.named(".") == source.named("../shop") == source.named(str(tmp_path / "shop")) == ("shop", "latest")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("myproj_api", "myproj-api"),
+        ("My Project", "my-project"),
+        ("micro.services", "micro-services"),
+        ("_a__b.-c_", "a-b-c"),
+        ("shop", "shop"),
+        ("...", ""),
+    ],
+)
+def test_a_service_name_is_made_of_a_folders(tmp_path, config, text, name):
+    assert source.fit(text) == name
+    if name:
+        (tmp_path / text).mkdir()
+        assert source.resolve(str(tmp_path / text), config, "local").name == name
+        assert source.named(str(tmp_path / text)) == (name, "latest")
+        assert source.resolve(f"git.lan/a/{text}.git", config, "local").name == name
+
+
+@pytest.mark.parametrize("name", ["Shop", "a b", "a--b", "a..b", "-a", "a-", "größe", "runtime", "grpc.x", "x" * 57])
+def test_the_name_of_no_service_is_refused_as_the_server_refuses_it(name):
+    with pytest.raises(Failure, match="--name"):
+        source.require_name(name, "micro")
+    with pytest.raises(InvalidArgument):
+        validate_service(name, namespace="micro")
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a.b", "a-b", "x" * 56, "x." + "x" * 61])
+def test_a_name_that_the_server_takes_is_taken(name):
+    source.require_name(name, "micro")
+    validate_service(name, namespace="micro")
+
+
+def test_the_platforms_own_names_are_the_servers():
+    for name in PLATFORM_SERVICES:
+        with pytest.raises(Failure, match="the platform's own"):
+            source.require_name(name, "micro")
 
 
 def names(folder) -> list[str]:

@@ -24,7 +24,7 @@ def web():
     process = subprocess.Popen(
         [sys.executable, "main.py"],
         cwd=WEB,
-        env={"PORT": str(port), "PATH": os.environ["PATH"]},
+        env={"MICRO_SERVICE_ADDRESS": f"127.0.0.1:{port}", "PATH": os.environ["PATH"]},
         stdout=subprocess.PIPE,
         text=True,
     )

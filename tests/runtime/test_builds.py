@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,7 +22,11 @@ PLANS = {
     "micro main": ({"main.py": MICRO}, ("exec python main.py", "grpc", "", "", True)),
     "micro named in requirements": (
         {"main.py": MICRO, "requirements.txt": "micro==1\n"},
-        ("exec python main.py", "grpc", "requirements.txt", "", False),
+        ("exec python main.py", "grpc", "requirements.txt", "", True),
+    ),
+    "micro named in a pyproject": (
+        {"x.py": "", "Procfile": "grpc: ./x", "pyproject.toml": "[project]\nname='x'\ndependencies=['Micro[a]>1']\n"},
+        ("./x", "grpc", "pyproject.toml", "", True),
     ),
     "micro beside other requirements": (
         {"main.py": MICRO, "requirements.txt": "micropython-x\nhttpx\n"},
@@ -155,6 +160,38 @@ def test_dependencies_that_cannot_be_installed_are_named(tmp_path):
     with pytest.raises(FailedPrecondition, match="no-such-package-of-micro"):
         builds.build(fetched, builds.plan(fetched), attempt(tmp_path))
     assert "no-such-package-of-micro" in (tmp_path / "build.log").read_text()
+
+
+def make_wheel(folder: Path, version: str, whose: str) -> Path:
+    """A wheel of a package named micro."""
+    path = folder / f"micro-{version}-py3-none-any.whl"
+    info = f"micro-{version}.dist-info"
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("micro.py", f"WHOSE = {whose!r}\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: micro\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("requirements.txt", "micro>=1\n"),
+        ("requirements.txt", "-r more.txt\n"),
+        ("pyproject.toml", "[project]\nname='x'\nversion='1'\ndependencies=['micro==99.0']\n"),
+    ],
+)
+def test_whoever_asks_for_micro_gets_the_platforms_own_and_no_strangers(name, text, tmp_path, settings, monkeypatch):
+    settings.MICRO_WHEEL = make_wheel(tmp_path / "our own", "0.5", "ours")
+    monkeypatch.setenv("UV_FIND_LINKS", str(make_wheel(tmp_path / "theirs", "99.0", "a stranger's").parent))
+    fetched = write(tmp_path / "x", {"main.py": "import micro\n", name: text, "more.txt": "micro\n"})
+    made = builds.build(fetched, builds.plan(fetched), attempt(tmp_path)).environment
+    python = folders.environments("micro") / made / "bin" / "python"
+    command = [python, "-c", "import micro; print(micro.WHOSE)"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "ours\n"
+    assert sorted(path.suffix for path in folders.environments("micro").iterdir()) == ["", ".ready"]
 
 
 def test_a_half_made_environment_is_not_taken_for_a_whole_one(tmp_path):

@@ -35,7 +35,14 @@ LAYERS = {
     ),
     "micro": (
         {"main.py": "from micro import Service\n"},
-        ["FROM python", "COPY micro.whl", "RUN pip micro.whl", "COPY app", "CMD main.py"],
+        ["FROM python", "COPY micro.whl constraints.txt", "RUN pip micro.whl", "COPY app", "CMD main.py"],
+    ),
+    "micro, named": (
+        {"main.py": "from micro import Service\n", "requirements.txt": "micro\n"},
+        [
+            *("FROM python", "COPY micro.whl constraints.txt", "RUN pip micro.whl"),
+            *("COPY requirements.txt", "RUN --constraint -r requirements.txt", "COPY app", "CMD main.py"),
+        ],
     ),
     "node": (
         {"package.json": PACKAGE},
@@ -108,6 +115,16 @@ def test_layers_are_in_the_order_in_which_they_change(case, tmp_path):
     assert len(layers) == len(expected), text
     for line, words in zip(layers, expected, strict=True):
         assert all(word in line for word in words.split()), (line, words)
+
+
+def test_whoever_asks_for_micro_gets_the_platforms_own(tmp_path):
+    files = {"main.py": "import micro\n", "pyproject.toml": "[project]\nname='x'\ndependencies=['micro']\n"}
+    plan = detect.detect(write(tmp_path, files))
+    recipe = dockerfiles.generate(plan, images=IMAGES, dependencies=["micro"], wheel="micro-1-py3-none-any.whl")
+    assert recipe.added["constraints.txt"] == "micro @ file:///tmp/micro-1-py3-none-any.whl\n"
+    installs = [line for line in recipe.text.splitlines() if " pip install " in line]
+    assert len(installs) == 2
+    assert all("--constraint /tmp/constraints.txt" in line for line in installs)
 
 
 def test_base_images_are_the_operators(tmp_path):

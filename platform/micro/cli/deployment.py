@@ -24,9 +24,19 @@ STEPS = {"pending": "queued", "building": "building", "starting": "starting"}
 
 
 def resolved(session: Session, text: str, name: str | None) -> Source:
-    """What the user typed, under the name that it shall have."""
+    """What the user typed, under the name that it shall have. Raises Failure for a name that no service can have."""
     source = sources.resolve(text, session.config, session.target.environment)
-    return replace(source, name=name) if name else source
+    if name:
+        source = replace(source, name=name, named_after="")
+    sources.require_name(source.name or source.named_after, session.target.namespace)
+    return source
+
+
+def require_deployed(session: Session, source: Source) -> None:
+    """Raises Failure when there is no service of the source's name and version."""
+    if not runtime.read(source.name, source.version, client=session.client):
+        version = "" if source.version == sources.LATEST else f"@{source.version}"
+        raise Failure(f"There is no service {source.name}{version} to update: `micro run` starts a new one.")
 
 
 def secrets(session: Session, source: Source) -> dict[str, str]:
@@ -46,6 +56,8 @@ def variables(given: tuple[str, ...]) -> list[str]:
 def deploy(session: Session, source: Source, ask: Callable[[Service], None], *, is_awaited: bool) -> None:
     """Send the source, `ask` for the deployment, and watch it until it runs."""
     with Progress(source.name) as progress, _as_mistakes():
+        if source.named_after not in ("", source.name):
+            progress.line(f"Named {source.name} after {source.named_after}; choose another with --name.")
         ask(_service(session, source, progress))
         if is_awaited:
             _watch(session, source, progress)

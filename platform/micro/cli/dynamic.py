@@ -31,6 +31,9 @@ class Field:
     fields: tuple[Field, ...] = ()
 
 
+TIMEOUT = Field("request_timeout", "duration")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A method as the registry describes it."""
@@ -59,8 +62,9 @@ def command(name: str) -> click.Command:
             click.echo(help_text(name, services, endpoints, words), err=True)
             return
         endpoint = pick(name, words, endpoints)
-        request = build(endpoint.fields, parse(flags, endpoint.fields))
-        _print(client, name, endpoint, request)
+        values = parse(flags, (*endpoint.fields, *options(endpoint)))
+        timeout_s = take_timeout(values, endpoint)
+        _print(client, name, endpoint, build(endpoint.fields, values), timeout_s)
 
     return dynamic
 
@@ -96,11 +100,12 @@ def _meant(name: str) -> str:
     return f"\nDid you mean `micro {close[0]}`?" if close else ""
 
 
-def _print(client: Client, service: str, endpoint: Endpoint, request: dict[str, Any]) -> None:
+def _print(client: Client, service: str, endpoint: Endpoint, request: dict[str, Any], timeout_s: float) -> None:
+    """Call, and print what comes. A stream may go on for as long as it likes."""
     from .services import indented
 
     if not endpoint.streams:
-        click.echo(indented(client.call(service, endpoint.name, request)))
+        click.echo(indented(client.call(service, endpoint.name, request, timeout_s=timeout_s)))
         return
     for reply in client.stream(service, endpoint.name, request):
         click.echo(indented(reply))
@@ -220,6 +225,21 @@ def parse(flags: list[str], fields: tuple[Field, ...]) -> dict[str, list[str]]:
     return values
 
 
+def options(endpoint: Endpoint) -> tuple[Field, ...]:
+    """The flags that every method takes, but for those that its own fields have the names of."""
+    taken = {"_".join(path) for path, _ in _paths(endpoint.fields)}
+    return tuple(option for option in (TIMEOUT,) if option.name not in taken)
+
+
+def take_timeout(values: dict[str, list[str]], endpoint: Endpoint) -> float:
+    """How many seconds the call may take, which is removed from the values of the request's fields."""
+    from .services import REQUEST_TIMEOUT, seconds
+
+    spellings = (TIMEOUT.name, TIMEOUT.name.replace("_", "-")) if TIMEOUT in options(endpoint) else ()
+    given = [value for spelling in spellings for value in values.pop(spelling, [])]
+    return seconds(given[-1] if given else REQUEST_TIMEOUT)
+
+
 def _takes(following: str, found: tuple[list[str], Field]) -> bool:
     """Whether a flag without `=` has the next argument as its value."""
     if found[1].type == "bool":
@@ -321,7 +341,8 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 def help_text(name: str, services: list[registry_pb2.Service], endpoints: list[Endpoint], words: list[str]) -> str:
     if words:
         endpoint = pick(name, words, endpoints)
-        lines = [f"\t--{'_'.join(path)} {known.type}" for path, known in _paths(endpoint.fields) if not known.fields]
+        flags = _paths((*endpoint.fields, *options(endpoint)))
+        lines = [f"\t--{'_'.join(path)} {known.type}" for path, known in flags if not known.fields]
         typed = " ".join([name, *words])
         return "\n".join(["NAME:", f"\tmicro {typed}", "", "USAGE:", f"\tmicro {typed} [flags]", "", "FLAGS:", *lines])
     version = services[0].version or "latest"

@@ -89,10 +89,13 @@ def update(session: Session, source: str, name: str | None, instances: int, deta
 
     from . import deployment
 
+    meant = deployment.resolved(session, source, name)
+    deployment.require_deployed(session, meant)
+
     def change(service: Service) -> None:
         runtime.update(service, instances=instances, client=session.client)
 
-    deployment.deploy(session, deployment.resolved(session, source, name), change, is_awaited=not detach)
+    deployment.deploy(session, meant, change, is_awaited=not detach)
 
 
 @click.command(cls=Command)
@@ -143,7 +146,7 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 @click.command(cls=Command)
 @click.argument("name", metavar="NAME[@VERSION]")
 @click.option("--lines", "-n", type=int, default=15, help="How many of the last lines to show (15).")
-@click.option("--follow", "-f", is_flag=True, help="Go on showing new lines until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or until it is killed.")
 @click.option("--build", is_flag=True, help="The log of the last build, instead of what the service prints.")
 @click.option(
     "--output", "-o", type=click.Choice(["text", "json"]), default="text", help="text, or one JSON object a line."
@@ -159,6 +162,7 @@ def logs(
     from micro.proto.runtime_pb2 import LogsRequest
     from micro.wire import Unreachable
 
+    from .following import Following
     from .services import seconds
     from .source import named
 
@@ -168,11 +172,12 @@ def logs(
         version=version or at,
         stream=follow,
         count=lines,
-        since=int(time.time() - seconds(since)) if since else 0,
+        since=int(time.time() - seconds(since, flag="since", example="30s or 10m")) if since else 0,
         kind="build" if build else "run",
     )
     try:
-        for record in runtime.logs(request, client=session.client):
+        client = session.client
+        for record in Following(request, client).lines() if follow else runtime.logs(request, client=client):
             click.echo(_as_json(record) if output == "json" else record.message)
     except errors.NotFound:
         raise Failure("Service not found") from None

@@ -13,6 +13,7 @@ from .failures import Failure
 from .session import Session, pass_session
 
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s))")
+REQUEST_TIMEOUT = "5s"
 SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
@@ -32,7 +33,7 @@ def services(session: Session) -> None:
     "--output", type=click.Choice(["json", "raw"]), default="json", help="json (indented) or raw (as it came)."
 )
 @click.option("--metadata", multiple=True, help="A header as key=value; may be given several times.")
-@click.option("--request_timeout", default="5s", help="How long to wait, e.g. 500ms or 5s.")
+@click.option("--request_timeout", default=REQUEST_TIMEOUT, help="How long to wait, e.g. 500ms or 5s.")
 @click.argument("service")
 @click.argument("endpoint", metavar="HANDLER.METHOD")
 @click.argument("body", nargs=-1, metavar="[JSON]")
@@ -65,11 +66,11 @@ def indented(reply: dict[str, Any]) -> str:
     return json.dumps(reply, indent="\t", ensure_ascii=False)
 
 
-def seconds(text: str) -> float:
-    """A duration as Go writes it, e.g. 500ms or 1m30s."""
+def seconds(text: str, *, flag: str = "request_timeout", example: str = "500ms or 5s") -> float:
+    """A duration as Go writes it, e.g. 500ms or 1m30s. Raises Failure, naming the flag, for what is none."""
     parts = DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise Failure("Invalid format for request_timeout duration. Try 500ms or 5s", 2)
+        raise Failure(f"Invalid format for {flag} duration. Try {example}", 2)
     return sum(float(number) * SECONDS[unit] for number, unit in parts)
 
 
