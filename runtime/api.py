@@ -77,7 +77,9 @@ class Changes(Input):
         required=False, max_length=2000, help_text="host/path/repo.git[/folder][@ref] or source://name:version"
     )
     command = serializers.ListField(child=Text(), required=False, max_length=100, help_text="Not the detected one.")
-    env = serializers.DictField(child=Text(allow_blank=True), required=False, help_text="All variables, by name.")
+    env = serializers.DictField(
+        child=Text(allow_blank=True), required=False, help_text="Variables by name; those it has otherwise stay."
+    )
     secrets = serializers.DictField(
         child=Text(allow_blank=True), required=False, help_text="Further variables, never to be shown again."
     )

@@ -56,6 +56,7 @@ class Changes:
 def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
     """Queue a deployment; the service is made when there is none of that name and version.
 
+    Of a service that is there, variables, secrets and the number of instances stay where the order names none.
     Supersedes a deployment of the service that is under way. Raises InvalidArgument, naming what is wrong, NotFound for
     an upload that is not there, ResourceExhausted when the namespace has too few replicas left,
     PermissionDenied when the namespace is not the account's.
@@ -73,25 +74,23 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: A
             .get_or_create(namespace=namespace, name=name, version=version)
         )
         last = service.deployments.last()
+        order = _with_variables_of(last, order)
         return _place(service, source, order, kept=last.secrets if last else {}, by=by)
 
 
 def update(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
-    """The same for a service that is there already; source, environment and command stay where the order names none.
+    """The same for a service that is there already; its source and command stay as well where the order names none.
 
     Raises NotFound when there is no such service, and as `deploy` does.
     """
     permissions.require(by, namespace)
-    service = find(namespace=namespace, name=name, version=version)
+    missing = f"{name}@{version} not found; run it first with micro run"
+    service = find(namespace=namespace, name=name, version=version, missing=missing)
     last = service.deployments.last()
-    order = replace(
-        order,
-        command=order.command or (last.command if last else ()),
-        env=order.env or (last.env if last else {}),
-    )
+    order = replace(order, command=order.command or (last.command if last else ()))
     if order.source or last is None:
         return deploy(namespace=namespace, name=name, version=version, order=order, by=by)
-    return _again(service, last, order, by=by)
+    return _again(service, last, _with_variables_of(last, order), by=by)
 
 
 def redeploy(*, namespace: Namespace, deployment_id: UUID, by: Account) -> Deployment:
@@ -143,12 +142,12 @@ def delete(*, namespace: Namespace, name: str, version: str, by: Account) -> Non
     notices.ring()
 
 
-def find(*, namespace: Namespace, name: str, version: str) -> Service:
-    """The living service. Raises NotFound."""
+def find(*, namespace: Namespace, name: str, version: str, missing: str = "not found") -> Service:
+    """The living service. Raises NotFound with the words in `missing`."""
     rows = Service.objects.in_namespace(namespace).alive().select_related("namespace")
     service: Service | None = rows.filter(name=name, version=version).first()
     if service is None:
-        raise NotFound("not found")
+        raise NotFound(missing)
     return service
 
 
@@ -198,6 +197,14 @@ def _require_order(order: Order) -> None:
     if any("\0" in word for word in order.command):
         raise InvalidArgument("The command holds a NUL.")
     sources.require_folder(order.folder)
+
+
+def _with_variables_of(last: Deployment | None, order: Order) -> Order:
+    """The order with the plain variables of an earlier deployment that it does not name itself."""
+    if last is None:
+        return order
+    kept = {name: value for name, value in last.env.items() if name not in order.secrets}
+    return replace(order, env=kept | dict(order.env))
 
 
 def _resolve(namespace: Namespace, version: str, order: Order) -> str:

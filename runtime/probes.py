@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,10 +18,14 @@ from grpc_reflection.v1alpha import reflection_pb2 as reflection
 
 CONNECT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 1.0
+PAGE_TIMEOUT_S = 5.0  # a first page may take its time; asking again would only put another request behind this one
 REFLECTION_TIMEOUT_S = 3.0
 MOST_FILES = 500
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">I", 0)[1:] + b"\x04\x00" + struct.pack(">I", 0)
+_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: micro-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+_ENOUGH_BYTES = 9  # of a status line, and the whole of the smallest frame of HTTP/2
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ")
 _SETTINGS = 4
 _HEALTH = "/grpc.health.v1.Health/Check"
 _REFLECTION = ("/grpc.reflection.v1.ServerReflection", "/grpc.reflection.v1alpha.ServerReflection")
@@ -35,16 +41,32 @@ class Ready:
 
 
 def probe(host: str, port: int, *, protocol: str = "") -> Ready | None:
-    """What is there at the port, None while nothing serves yet. Without `protocol` it is found out."""
-    if not _listens(host, port):
-        return None
-    if protocol == "http" or (not protocol and not _speaks_http2(host, port)):
-        return Ready("http")
+    """What answers at the port, None while nothing does. Without `protocol` it is found out.
+
+    That somebody listens is not enough: a server of several processes listens before any of them can work.
+    """
+    if protocol == "http":
+        return _http(host, port)
+    if protocol == "grpc":
+        return _grpc(host, port, is_known=True) if _listens(host, port) else None
+    answer = _answer(host, port, _PREFACE, within_s=ANSWER_TIMEOUT_S)
+    if _is_http2(answer):
+        return _grpc(host, port, is_known=False)
+    return Ready("http") if _STATUS_LINE.match(answer) else _http(host, port)
+
+
+def _http(host: str, port: int) -> Ready | None:
+    """Any status will do: whoever says "not found" is at work."""
+    return Ready("http") if _STATUS_LINE.match(_answer(host, port, _REQUEST, within_s=PAGE_TIMEOUT_S)) else None
+
+
+def _grpc(host: str, port: int, *, is_known: bool) -> Ready | None:
+    """What speaks HTTP/2 there: gRPC, or plain HTTP/2 unless it `is_known` to be gRPC."""
     with grpc.insecure_channel(f"{host}:{port}", options=_OPTIONS) as channel:
         health = _health(channel)
         if health is None:
             return None
-        if not health and not protocol:
+        if not health and not is_known:
             return Ready("http")
         return Ready("grpc", describe(channel))
 
@@ -57,16 +79,23 @@ def _listens(host: str, port: int) -> bool:
     return True
 
 
-def _speaks_http2(host: str, port: int) -> bool:
-    """Whether the first frame that comes back on HTTP/2's opening words is HTTP/2's."""
+def _answer(host: str, port: int, words: bytes, *, within_s: float) -> bytes:
+    """The first bytes that come back on `words`; fewer when the connection or the time ends before."""
+    answer = b""
+    deadline = time.monotonic() + within_s
     with contextlib.suppress(OSError), socket.create_connection((host, port), CONNECT_TIMEOUT_S) as connection:
-        connection.settimeout(ANSWER_TIMEOUT_S)
-        connection.sendall(_PREFACE)
-        answer = b""
-        while len(answer) < 9 and (more := connection.recv(9 - len(answer))):
+        connection.sendall(words)
+        while len(answer) < _ENOUGH_BYTES and (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not (more := connection.recv(_ENOUGH_BYTES - len(answer))):
+                break
             answer += more
-        return len(answer) == 9 and answer[3] == _SETTINGS and answer[:4] != b"HTTP"
-    return False
+    return answer
+
+
+def _is_http2(answer: bytes) -> bool:
+    """Whether the first frame that came back on HTTP/2's opening words is HTTP/2's."""
+    return len(answer) == _ENOUGH_BYTES and answer[3] == _SETTINGS and not answer.startswith(b"HTTP")
 
 
 def _health(channel: grpc.Channel) -> bool | None:

@@ -37,7 +37,7 @@ EAGER_FOR = timedelta(seconds=10)
 STOP_TIME = timedelta(seconds=10)
 TIDY_EVERY_S = 300.0
 STOP_WAIT_S = 3.0
-PROBES_AT_ONCE = 8
+PROBES_AT_ONCE = 32  # each waits for seconds on a replica that accepts and does not answer yet
 
 logger = logging.getLogger(__name__)
 
@@ -267,7 +267,7 @@ class Runner:
         limit = settings.MICRO_START_TIMEOUT.total_seconds()
         host, port = self.backend.endpoint(replica.pk, replica.port) or ("nowhere", 0)
         self.backend.kill(replica.pk)
-        reason = f"It runs but does not listen on $PORT ({host}:{port}) after {limit:g} s."
+        reason = f"It runs but does not answer on $PORT ({host}:{port}) after {limit:g} s."
         hint = "" if self.backend.shares_ports else " In a container that is 0.0.0.0, not 127.0.0.1."
         self._fail_or_back_off(replica, reason + hint + launching.last_line(replica))
 
@@ -275,7 +275,7 @@ class Runner:
         self._deregister(replica)
         self.backend.kill(replica.pk)
         words = self.backend.last_words(replica.pk)
-        when = " before it listened on $PORT" if replica.state == Replica.State.STARTING else ""
+        when = " before it answered on $PORT" if replica.state == Replica.State.STARTING else ""
         self._fail_or_back_off(replica, f"The process {words}{when}.{launching.last_line(replica)}")
 
     def _fail_or_back_off(self, replica: Replica, reason: str) -> None:

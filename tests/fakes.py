@@ -51,7 +51,8 @@ class FakeSidecar(grpc.GenericRpcHandler):
     )
     token_life_s: int | None = None
     steps: list[tuple[str, dict[str, str]]] = field(default_factory=lambda: [("running", {})])
-    build_log: list[str] = field(default_factory=list)
+    build_log: list[str] = field(default_factory=lambda: ["Release 1 is built; starting it."])
+    log_lag_s: float = 0
     run_log: list[str] = field(default_factory=list)
     created: list[runtime_pb2.CreateRequest] = field(default_factory=list)
     updated: list[runtime_pb2.UpdateRequest] = field(default_factory=list)
@@ -287,6 +288,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
             raise errors.NotFound("no such service", id="runtime")
         lines = self.build_log if request.kind == "build" else self.run_log
         told = max(0, len(lines) - request.count)
+        self._stopped.wait(self.log_lag_s)
         while not self._stopped.wait(0.02):
             while told < len(lines):
                 yield runtime_pb2.LogRecord(message=lines[told], metadata={"service": request.service})

@@ -108,25 +108,25 @@ class Environment:
 
 BUILT_IN = (
     Environment("local", "127.0.0.1:8081", "Local running micro server"),
-    Environment("dev", "proxy.m3o.dev", "Cloud hosted development environment"),
-    Environment("platform", "proxy.m3o.com", "Cloud hosted production environment"),
+    Environment("platform", "", "Your platform: micro env add platform HOST:PORT"),
 )
 
 
 def environments(config: Config) -> dict[str, Environment]:
-    """By name: the built-in ones first, which win over saved ones of the same name, then the others in order."""
+    """By name: the built-in ones first, then the others in order. A saved one never hides a built-in address."""
     known = {environment.name: environment for environment in BUILT_IN}
     for name, saved in sorted(json.loads(config.get("envs") or "{}").items()):
-        known.setdefault(name, Environment(name, saved.get("ProxyAddress", ""), saved.get("Description", "")))
+        if name not in known or not known[name].address:
+            known[name] = Environment(name, saved.get("ProxyAddress", ""), saved.get("Description", ""))
     return known
 
 
 def save_environments(config: Config, known: dict[str, Environment]) -> None:
-    built_in = {environment.name for environment in BUILT_IN}
+    unsaved = {environment.name for environment in BUILT_IN if environment.address}
     saved = {
         name: {"Name": name, "ProxyAddress": environment.address, "Description": environment.description}
         for name, environment in known.items()
-        if name not in built_in
+        if name not in unsaved and environment not in BUILT_IN
     }
     config.set("envs", json.dumps(saved))
 
@@ -146,21 +146,23 @@ def target(
 ) -> Target:
     """What was asked for, else what the environment variables say, else what the config file says.
 
-    Raises NotFound for an environment nobody knows.
+    Raises NotFound for an environment nobody knows, and FailedPrecondition for one whose address nobody has said.
     """
     config = Config(config_file)
     name = environment or os.environ.get("MICRO_ENV") or config.get("env") or "local"
-    address = address or os.environ.get("MICRO_PROXY", "") or _environment(config, name).address
+    address = address or os.environ.get("MICRO_PROXY", "") or _address(config, name)
     namespace = (
         namespace or os.environ.get("MICRO_NAMESPACE") or config.get(f"namespaces.{name}.current") or DEFAULT_NAMESPACE
     )
     return Target(name, address, namespace, config)
 
 
-def _environment(config: Config, name: str) -> Environment:
+def _address(config: Config, name: str) -> str:
+    from .errors import FailedPrecondition, NotFound
+
     known = environments(config)
     if name not in known:
-        from .errors import NotFound
-
         raise NotFound(f'Env "{name}" not found. See `micro env` for available environments.')
-    return known[name]
+    if not known[name].address:
+        raise FailedPrecondition(f'Env "{name}" has no address: say it with `micro env add {name} HOST:PORT`.')
+    return known[name].address

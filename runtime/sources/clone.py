@@ -30,6 +30,7 @@ _HARDENING = (
     *("core.fsmonitor=false", "fetch.fsckObjects=true", "transfer.fsckObjects=true", "http.followRedirects=false"),
     *("submodule.recurse=false", "credential.helper=", "http.lowSpeedLimit=1000", "http.lowSpeedTime=20"),
     *("core.autocrlf=false", "core.protectHFS=true", "core.protectNTFS=true", "pack.windowMemory=64m"),
+    "advice.detachedHead=false",  # what git prints is the build's log
 )
 
 

@@ -132,6 +132,7 @@ def test_a_query_becomes_a_json_object(lua, query, expected):
         ("", {}),
         ("a=1&b=true&c=x+y%26z", {"a": "1", "b": "true", "c": "x y&z"}),
         ("a=1&a=2", {"a": "1,2"}),
+        ('{"name": "Joe & Ann"}\n', {"name": "Joe & Ann"}),
     ],
 )
 def test_a_form_becomes_a_json_object_of_texts(lua, form, expected):

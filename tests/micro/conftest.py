@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +55,22 @@ class User:
             stderr=subprocess.PIPE,
             **options,
         )  # type: ignore[call-overload]
+
+    def on_a_terminal(self, *args: str, columns: int) -> list[str]:
+        """The lines that somebody sees on a terminal of that width."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen(
+            [*MICRO, *args], env=self.env, cwd=self.home, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # so a terminal ends
+            while some := os.read(ours, 4096):
+                seen += some
+        os.close(ours)
+        process.wait(30)
+        return seen.decode().splitlines()
 
     def login(self) -> User:
         assert self.micro("login", "--username=admin", "--password=micro").returncode == 0

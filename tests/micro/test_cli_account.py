@@ -109,22 +109,36 @@ def test_a_service_account_in_the_environment_needs_no_login(stranger, sidecar):
 
 
 def test_environments_are_shown_chosen_added_and_deleted(stranger):
-    names = [line.split()[-4 if "*" in line else 0] for line in stranger.micro("env").stdout.splitlines()]
-    assert [line[2:].split()[0] for line in stranger.micro("env").stdout.splitlines()] == ["local", "dev", "platform"]
-    assert names
+    shown = [line[2:].split()[:2] for line in stranger.micro("env").stdout.splitlines()]
+    assert shown == [["local", "127.0.0.1:8081"], ["platform", "none"]]
     assert stranger.micro("env", "get").stdout == "local\n"
     assert stranger.micro("env", "add", "mine", "10.0.0.1:8081").stdout == ""
     assert stranger.micro("env", "set", "mine").stdout == ""
     assert stranger.micro("env", "get").stdout == "mine\n"
     assert "* mine" in stranger.micro("env").stdout
     assert stranger.micro("env", "del", "mine").returncode == 1
-    assert stranger.micro("env", "get", MICRO_ENV="dev").stdout == "dev\n"
-    assert stranger.micro("-e", "dev", "env", "get").stdout == "dev\n"
+    assert stranger.micro("env", "get", MICRO_ENV="platform").stdout == "platform\n"
+    assert stranger.micro("-e", "platform", "env", "get").stdout == "platform\n"
     stranger.micro("env", "set", "local")
     assert stranger.micro("env", "del", "mine").returncode == 0
     assert "mine" not in stranger.micro("env").stdout
     envs = json.loads((stranger.home / ".micro" / "config.json").read_text())["envs"]
     assert json.loads(envs) == {}
+
+
+def test_the_platform_has_the_address_that_the_user_adds(stranger):
+    assert "built in" in stranger.micro("env", "del", "platform").stderr
+    done = stranger.micro("-e", "platform", "services", MICRO_PROXY="")
+    assert (done.returncode, done.stdout) == (127, "")
+    assert done.stderr == 'Env "platform" has no address: say it with `micro env add platform HOST:PORT`.\n'
+    address = stranger.env["MICRO_PROXY"]
+    assert stranger.micro("env", "add", "platform", address).returncode == 0
+    assert f"platform  {address}" in stranger.micro("env").stdout
+    assert "m3o" not in stranger.micro("env").stdout
+    done = stranger.micro("-e", "platform", "services", MICRO_PROXY="")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert stranger.micro("env", "del", "platform").returncode == 0
+    assert "none" in stranger.micro("env").stdout
 
 
 def test_an_environment_that_is_not_there_is_named(stranger):
@@ -135,9 +149,9 @@ def test_an_environment_that_is_not_there_is_named(stranger):
 
 
 def test_a_config_file_of_its_own_can_be_named(stranger, tmp_path):
-    stranger.micro("-c", tmp_path / "other.json", "env", "set", "dev")
-    assert json.loads((tmp_path / "other.json").read_text()) == {"env": "dev"}
-    assert stranger.micro("env", "get", MICRO_CONFIG_FILE=str(tmp_path / "other.json")).stdout == "dev\n"
+    stranger.micro("-c", tmp_path / "other.json", "env", "set", "platform")
+    assert json.loads((tmp_path / "other.json").read_text()) == {"env": "platform"}
+    assert stranger.micro("env", "get", MICRO_CONFIG_FILE=str(tmp_path / "other.json")).stdout == "platform\n"
     assert stranger.micro("env", "get").stdout == "local\n"
 
 

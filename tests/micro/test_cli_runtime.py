@@ -21,6 +21,7 @@ FORWARD = [
     ("starting", {"step": "starting"}),
     ("running", {"address": "http://greeter--micro.localhost:8080"}),
 ]
+BUILT = "Release 1 is built; starting it."
 FAILING = [("building", {"step": "building"}), ("error", {"error": "Nothing listens on its port.", "serving": "3"})]
 
 
@@ -33,7 +34,7 @@ def folder(user):
 
 
 def test_run_is_silent_on_stdout_and_shows_each_longer_step_once_on_stderr(user, sidecar, folder):
-    sidecar.steps, sidecar.build_log = FORWARD, ["Detected Python", "\x1b[31mred\x1b[0m"]
+    sidecar.steps, sidecar.build_log = FORWARD, ["Detected Python", "\x1b[31mred\x1b[0m", BUILT]
     done = user.micro("run", folder)
     assert (done.returncode, done.stdout) == (0, "")
     lines = done.stderr.splitlines()
@@ -44,6 +45,20 @@ def test_run_is_silent_on_stdout_and_shows_each_longer_step_once_on_stderr(user,
     assert "  red" in lines
     assert lines[-1].startswith("greeter is running at http://greeter--micro.localhost:8080 (")
     assert "\x1b" not in done.stderr
+
+
+def test_a_build_log_that_lags_is_shown_before_the_end_is_told(user, sidecar, folder):
+    sidecar.build_log, sidecar.log_lag_s = ["Detected Python", BUILT], 0.8
+    lines = user.micro("run", folder).stderr.splitlines()
+    assert lines[1:3] == ["  Detected Python", f"  {BUILT}"]
+    assert lines[3].startswith("greeter is running (")
+
+
+def test_a_build_log_that_never_comes_keeps_nobody_waiting_for_long(user, sidecar, folder):
+    sidecar.build_log = []
+    begun = time.monotonic()
+    assert user.micro("run", folder).returncode == 0
+    assert 1.5 < time.monotonic() - begun < 10
 
 
 def test_run_sends_the_folder_and_what_was_asked_for(user, sidecar, folder):
@@ -112,6 +127,37 @@ def test_what_is_no_source_is_named(user, sidecar, source):
     assert not sidecar.created
 
 
+def test_a_mistyped_folder_is_refused_before_anything_is_sent(user, sidecar):
+    sidecar.calls.clear()
+    for command in ("run", "update"):
+        done = user.micro(command, "examples/web")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "There is no folder examples/web here; a git source looks like github.com/org/repo.\n"
+    assert sidecar.calls == []
+
+
+def test_a_folder_whose_name_no_service_can_have_gives_a_similar_one(user, sidecar):
+    folder = user.home / "myproj_api"
+    folder.mkdir()
+    (folder / "main.py").write_text("")
+    done = user.micro("run", "myproj_api")
+    assert done.stderr.splitlines()[0] == "Named myproj-api after myproj_api; choose another with --name."
+    assert sidecar.created[0].resource.service.name == "myproj-api"
+    assert "Named" not in user.micro("run", "--name=shop", "myproj_api").stderr
+    assert user.micro("kill", "./myproj_api").returncode == 0
+
+
+def test_an_impossible_name_is_refused_before_anything_is_sent(user, sidecar, folder):
+    (user.home / "größe").mkdir()
+    sidecar.calls.clear()
+    for args, name in ((["größe"], "größe"), (["--name=A_B", "greeter"], "A_B"), (["github.com/a/runtime"], "runtime")):
+        done = user.micro("run", *args)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"'{name}' ")
+        assert done.stderr.endswith("with --name.\n")
+    assert sidecar.calls == []
+
+
 def test_detach_returns_at_once(user, sidecar, folder):
     sidecar.steps = [("building", {})]
     assert user.micro("run", "--detach", folder).returncode == 0
@@ -177,6 +223,24 @@ def test_status_is_a_table_of_tabs(user, sidecar, folder):
     assert user.micro("status", "greeter").stdout.splitlines()[1:] == ["\t".join(greeter)] or "s ago" in greeter[5]
     assert user.micro("status", "greet").stdout == ""
     assert user.micro("status", "greeter", "v9").stdout == ""
+
+
+def test_status_on_a_terminal_is_as_wide_as_the_terminal_and_json_has_the_whole_error(user, sidecar, folder):
+    reason = "It printed far too much: " + "x" * 600
+    sidecar.steps = FORWARD[-1:]
+    user.micro("run", "greeter")
+    sidecar.steps = [("error", {"error": reason, "serving": "3"})]
+    user.micro("run", "--detach", "github.com/a/another")
+    header, another, greeter = user.on_a_terminal("status", columns=200)
+    assert header.split() == ["NAME", "VERSION", "SOURCE", "STATUS", "BUILD", "UPDATED", "ADDRESS", "METADATA"]
+    assert len(another) == 200
+    assert "error=It printed far" in another
+    assert another.endswith("x…, serving=3")
+    assert greeter.endswith("http://greeter--micro.localhost:8080  owner=admin, group=micro")
+    assert len({line.index(word) for line, word in ((header, "META"), (another, "owner"), (greeter, "owner"))}) == 1
+    assert "error=It printed far too much…, serving=3" in user.on_a_terminal("status", columns=40)[1]
+    assert reason in user.micro("status", "-o", "json").stdout
+    assert reason in user.micro("status").stdout
 
 
 def test_status_as_json_has_all_that_is_known(user, sidecar, folder):

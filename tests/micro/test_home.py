@@ -55,12 +55,14 @@ def test_a_config_file_from_before_there_was_a_folder_is_moved_into_it(own_home)
 
 def test_the_environment_variables_win_over_the_file(monkeypatch):
     config = home.Config()
-    home.save_environments(config, {"mine": home.Environment("mine", "10.0.0.1:8081", "Ours")})
+    home.save_environments(
+        config, {name: home.Environment(name, f"{name}.lan:8081", "Ours") for name in ("mine", "theirs")}
+    )
     config.set("env", "mine")
     config.set("namespaces.mine.current", "shop")
-    assert (home.target().address, home.target().namespace) == ("10.0.0.1:8081", "shop")
-    monkeypatch.setenv("MICRO_ENV", "dev")
-    assert home.target().address == "proxy.m3o.dev"
+    assert (home.target().address, home.target().namespace) == ("mine.lan:8081", "shop")
+    monkeypatch.setenv("MICRO_ENV", "theirs")
+    assert home.target().address == "theirs.lan:8081"
     monkeypatch.setenv("MICRO_PROXY", "127.0.0.1:9")
     monkeypatch.setenv("MICRO_NAMESPACE", "other")
     assert (home.target().address, home.target().namespace) == ("127.0.0.1:9", "other")
@@ -71,6 +73,16 @@ def test_an_unknown_environment_is_named(monkeypatch):
     monkeypatch.setenv("MICRO_ENV", "nosuch")
     with pytest.raises(errors.NotFound, match='Env "nosuch" not found'):
         home.target()
+
+
+def test_the_platform_is_where_the_user_says(monkeypatch):
+    monkeypatch.setenv("MICRO_ENV", "platform")
+    with pytest.raises(errors.FailedPrecondition, match="`micro env add platform HOST:PORT`"):
+        home.target()
+    assert home.target(address="1.2.3.4:5").address == "1.2.3.4:5"
+    config = home.Config()
+    home.save_environments(config, home.environments(config) | {"platform": home.Environment("platform", "ours:8081")})
+    assert home.target().address == "ours:8081"
 
 
 def test_saved_environments_keep_micros_format_and_never_hide_the_built_in_ones():

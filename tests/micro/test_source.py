@@ -9,7 +9,9 @@ import pytest
 
 from micro.cli import source
 from micro.cli.failures import Failure
+from micro.errors import InvalidArgument
 from micro.home import Config
+from tenants.names import PLATFORM_SERVICES, validate_service
 
 
 @pytest.fixture
@@ -34,14 +36,19 @@ def config(tmp_path):
         ("127.0.0.1:18990/x.git@main", "x", "main", "127.0.0.1:18990/x.git@main"),
         ("github.com/a/b/packages/@org/name@v2", "name", "v2", "github.com/a/b/packages/@org/name@v2"),
         ("github.com/a/b/packages/@org/name", "name", "latest", "github.com/a/b/packages/@org/name"),
-        ("helloworld", "helloworld", "latest", "github.com/micro/services/helloworld"),
-        ("helloworld@v3", "helloworld", "v3", "github.com/micro/services/helloworld@v3"),
     ],
 )
 def test_a_place_in_a_repository_is_understood(config, text, name, version, location):
     found = source.resolve(text, config, "local")
     assert (found.name, found.version, found.location) == (name, version, location)
     assert "@v" not in found.shown
+
+
+@pytest.mark.parametrize("text", ["helloworld", "exampels/web", "exampels/web@v1", "github.com"])
+def test_what_is_neither_a_folder_nor_on_a_host_is_refused(config, text):
+    with pytest.raises(Failure) as failure:
+        source.resolve(text, config, "local")
+    assert failure.value.text == f"There is no folder {text} here; a git source looks like github.com/org/repo."
 
 
 def test_a_bare_name_is_looked_up_below_the_base_url(config):
@@ -70,6 +77,46 @@ def test_a_folder_may_stand_for_its_service(tmp_path, monkeypatch):
     (tmp_path / "shop").mkdir()
     monkeypatch.chdir(tmp_path / "shop")
     assert source.named(".") == source.named("../shop") == source.named(str(tmp_path / "shop")) == ("shop", "latest")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("myproj_api", "myproj-api"),
+        ("My Project", "my-project"),
+        ("micro.services", "micro-services"),
+        ("_a__b.-c_", "a-b-c"),
+        ("shop", "shop"),
+        ("...", ""),
+    ],
+)
+def test_a_service_name_is_made_of_a_folders(tmp_path, config, text, name):
+    assert source.fit(text) == name
+    if name:
+        (tmp_path / text).mkdir()
+        assert source.resolve(str(tmp_path / text), config, "local").name == name
+        assert source.named(str(tmp_path / text)) == (name, "latest")
+        assert source.resolve(f"git.lan/a/{text}.git", config, "local").name == name
+
+
+@pytest.mark.parametrize("name", ["Shop", "a b", "a--b", "a..b", "-a", "a-", "größe", "runtime", "grpc.x", "x" * 57])
+def test_the_name_of_no_service_is_refused_as_the_server_refuses_it(name):
+    with pytest.raises(Failure, match="--name"):
+        source.require_name(name, "micro")
+    with pytest.raises(InvalidArgument):
+        validate_service(name, namespace="micro")
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a.b", "a-b", "x" * 56, "x." + "x" * 61])
+def test_a_name_that_the_server_takes_is_taken(name):
+    source.require_name(name, "micro")
+    validate_service(name, namespace="micro")
+
+
+def test_the_platforms_own_names_are_the_servers():
+    for name in PLATFORM_SERVICES:
+        with pytest.raises(Failure, match="the platform's own"):
+            source.require_name(name, "micro")
 
 
 def names(folder) -> list[str]:

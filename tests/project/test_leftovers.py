@@ -64,6 +64,17 @@ def test_the_processes_of_a_killed_server_are_ended(plan, orphan):
     assert not any(psutil.pid_exists(process.pid) for process in processes)
 
 
+def test_a_family_that_does_not_listen_is_killed_though_its_members_end_each_other(plan, orphan, monkeypatch):
+    monkeypatch.setattr(leftovers, "GRACE_S", 0.2)
+    child = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {DEAF!r}]).wait()"
+    orphan(script=f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {child}")
+    lonely = orphan(script=DEAF)
+    assert lonely.stdout.readline() == "deaf\n"
+    while leftovers.clean_up(plan):
+        continue
+    assert not list(leftovers._supervised(plan.home))
+
+
 def test_a_process_that_does_not_listen_is_killed(plan, orphan, monkeypatch):
     monkeypatch.setattr(leftovers, "GRACE_S", 0.2)
     process = orphan(script=DEAF)

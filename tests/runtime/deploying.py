@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tarfile
 import threading
 import time
@@ -36,6 +37,12 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 def hello(words: str) -> dict[str, str]:
     """The files of a service that answers `words`."""
     return {"main.py": HELLO.replace("@@", words), "Procfile": "web: python main.py\n"}
+
+
+def gunicorn(app: str) -> dict[str, str]:
+    """The files of a service that the gunicorn of this machine's own environment serves."""
+    line = f"exec {sys.executable} -m gunicorn --bind 127.0.0.1:$PORT --threads 2 app:app"
+    return {"app.py": app, "Procfile": f"web: {line}\n"}
 
 
 def eventually(claim: Callable[[], object], within_s: float = 15) -> None:

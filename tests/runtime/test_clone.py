@@ -38,6 +38,7 @@ def test_a_branch_a_tag_a_commit_and_a_folder_can_be_named(git, tmp_path):
     for ref, content in (("v1", "1"), ("main", "2"), ("feature/x", "3"), (first, "1")):
         fetched = fetch(f"{git.url('app')}/sub@{ref}", tmp_path)
         assert (fetched.path / "v").read_text() == content
+    assert (tmp_path / "log").read_text() == ""
 
 
 def test_a_repository_that_is_not_there_is_not_found(git, tmp_path):

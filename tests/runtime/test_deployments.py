@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from deploying import ADMIN, Load, accounts, eventually, hello, pids
+from deploying import ADMIN, Load, accounts, eventually, gunicorn, hello, pids
 from django.utils.timezone import now
 
 from micro.errors import InvalidArgument, NotFound, ResourceExhausted
@@ -89,9 +89,30 @@ def test_an_update_that_never_listens_ends_in_error_while_the_old_version_serves
     settings.MICRO_START_TIMEOUT = settings.MICRO_START_TIMEOUT / 60
     failed = platform.deploy("web", {"main.py": "import time\nprint('zzz', flush=True)\ntime.sleep(600)\n"})
     assert failed.state == "failed"
-    assert "does not listen on $PORT" in failed.reason
+    assert "does not answer on $PORT" in failed.reason
     assert envoy.get("web") == "one"
     eventually(lambda: len(pids("web")) == len(set(pids("web"))) <= 2)
+
+
+def test_an_update_whose_workers_cannot_load_it_never_takes_over_from_the_old_version(platform, running, envoy):
+    platform.deploy("web", hello("one"))
+    with Load(envoy, "web") as load:
+        failed = platform.deploy("web", gunicorn("import time\ntime.sleep(1)\nraise RuntimeError('no such table')\n"))
+        eventually(lambda: Replica.objects.in_namespace("micro").count() == 1)
+    assert failed.state == "failed"
+    assert "The process ended with status 3 before it answered on $PORT" in failed.reason
+    assert load.failures == []
+    assert set(load.answers) == {"one"}
+    assert platform.report("web").metadata["serving"] == "1"
+
+
+def test_an_update_whose_workers_load_it_slowly_takes_over_when_they_answer(platform, running, envoy):
+    platform.deploy("web", hello("one"))
+    slow = "import time\ntime.sleep(1)\ndef app(environ, start):\n    start('200 OK', [])\n    return [b'two']\n"
+    with Load(envoy, "web") as load:
+        assert platform.deploy("web", gunicorn(slow)).state == "live"
+        eventually(lambda: load.answers[-1] == "two")
+    assert load.failures == []
 
 
 def test_an_update_that_cannot_be_built_ends_in_error_and_nothing_of_it_is_left(platform, running, envoy):
@@ -267,8 +288,8 @@ def test_a_name_outside_the_grammar_is_refused(platform, name):
 
 def test_an_update_of_what_is_not_there_is_not_found(platform):
     order = operations.Order(source="github.com/a/b")
-    with pytest.raises(NotFound):
-        operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
+    with pytest.raises(NotFound, match="^web@v2 not found; run it first with micro run$"):
+        operations.update(namespace=platform.namespace, name="web", version="v2", order=order, by=ADMIN)
 
 
 def test_an_update_keeps_the_environment_and_the_number_of_instances(platform):
@@ -277,6 +298,26 @@ def test_an_update_keeps_the_environment_and_the_number_of_instances(platform):
     second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
     assert second.env == {"COLOUR": "blue"}
     assert second.instances == 2
+
+
+def test_a_deployment_of_what_is_there_keeps_each_variable_and_the_instances_it_does_not_name(platform):
+    first = {"COLOUR": "blue", "SHAPE": "round", "TOKEN": "plain"}
+    platform.queue("web", hello("one"), env=first, instances=2, command=["python", "main.py"])
+    second = platform.queue("web", hello("two"), env={"COLOUR": "red"}, secrets={"TOKEN": "sealed"})
+    assert second.env == {"COLOUR": "red", "SHAPE": "round"}
+    assert list(second.secrets) == ["TOKEN"]
+    assert second.instances == 2
+    assert second.command == []
+    third = platform.queue("web", hello("three"), env={"TOKEN": "plain"}, instances=1)
+    assert (third.env, third.secrets, third.instances) == ({**second.env, "TOKEN": "plain"}, {}, 1)
+
+
+def test_an_update_changes_the_variables_it_names_and_no_other(platform):
+    platform.queue("web", hello("one"), env={"COLOUR": "blue", "SHAPE": "round"}, command=["python", "main.py"])
+    order = operations.Order(source="", env={"COLOUR": "red"})
+    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
+    assert second.env == {"COLOUR": "red", "SHAPE": "round"}
+    assert second.command == ["python", "main.py"]
 
 
 def test_an_update_without_a_source_deploys_the_last_one_again(platform):

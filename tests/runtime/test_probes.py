@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import socket
+import socketserver
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,24 @@ def silent_server() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@contextmanager
+def talking_server(words: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that says the same to everybody, and what it heard."""
+    heard: list[bytes] = []
+
+    class Talk(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            heard.append(self.request.recv(4096))
+            self.request.sendall(words)
+
+    with socketserver.ThreadingTCPServer((HOST, 0), Talk) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_address[1], heard
+        finally:
+            server.shutdown()
+
+
 def test_a_port_nobody_listens_on_is_not_ready():
     with silent_server() as port:
         pass
@@ -107,7 +126,30 @@ def test_an_http_server_is_http(protocol):
         assert probes.probe(HOST, port, protocol=protocol) == probes.Ready("http")
 
 
-def test_a_server_that_never_answers_the_opening_words_is_http(monkeypatch):
+@pytest.mark.parametrize("protocol", ["", "http", "grpc"])
+def test_a_port_that_accepts_while_nobody_answers_is_not_ready(protocol, monkeypatch):
     monkeypatch.setattr(probes, "ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(probes, "PAGE_TIMEOUT_S", 0.2)
     with silent_server() as port:
-        assert probes.probe(HOST, port) == probes.Ready("http")
+        assert probes.probe(HOST, port, protocol=protocol) is None
+
+
+@pytest.mark.parametrize("protocol", ["", "http"])
+@pytest.mark.parametrize(
+    ("words", "is_ready"),
+    [
+        (b"HTTP/1.1 500 Internal Server Error\r\n\r\n", True),
+        (b"HTTP/1.0 404 Not Found\r\n\r\n", True),
+        (b"-ERR unknown command 'GET'\r\n", False),
+        (b"", False),
+    ],
+)
+def test_any_status_line_is_an_answer_and_nothing_else_is(words, is_ready, protocol):
+    with talking_server(words) as (port, _heard):
+        assert probes.probe(HOST, port, protocol=protocol) == (probes.Ready("http") if is_ready else None)
+
+
+def test_a_server_known_to_speak_http_is_asked_one_request_and_nothing_else():
+    with talking_server(b"HTTP/1.1 200 OK\r\n\r\n") as (port, heard):
+        probes.probe(HOST, port, protocol="http")
+    assert [words.split(b"\r\n")[0] for words in heard] == [b"GET / HTTP/1.1"]

@@ -96,7 +96,8 @@ def config(ctx: click.Context) -> None:
     """Show and change settings.
 
     Keys that mean something: git.credentials.github, .gitlab and .bitbucket (tokens for private repositories), or
-    git.credentials.url with git.credentials.token for another host; git.baseurl (where `micro run NAME` looks).
+    git.credentials.url with git.credentials.token for another host; git.baseurl (where `micro run NAME` looks for what
+    is no folder; unless it is set, nowhere).
     """
     if ctx.invoked_subcommand is not None:
         return

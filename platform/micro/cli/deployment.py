@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
 
 from micro import errors, runtime
 from micro.proto.runtime_pb2 import LogsRequest, Service
 
 from . import source as sources
+from .build_log import BuildLog
 from .failures import Failure, capitalised
 from .progress import Progress
 from .session import Session
@@ -25,9 +24,12 @@ STEPS = {"pending": "queued", "building": "building", "starting": "starting"}
 
 
 def resolved(session: Session, text: str, name: str | None) -> Source:
-    """What the user typed, under the name that it shall have."""
+    """What the user typed, under the name that it shall have. Raises Failure for a name that no service can have."""
     source = sources.resolve(text, session.config, session.target.environment)
-    return replace(source, name=name) if name else source
+    if name:
+        source = replace(source, name=name, named_after="")
+    sources.require_name(source.name or source.named_after, session.target.namespace)
+    return source
 
 
 def secrets(session: Session, source: Source) -> dict[str, str]:
@@ -47,6 +49,8 @@ def variables(given: tuple[str, ...]) -> list[str]:
 def deploy(session: Session, source: Source, ask: Callable[[Service], None], *, is_awaited: bool) -> None:
     """Send the source, `ask` for the deployment, and watch it until it runs."""
     with Progress(source.name) as progress, _as_mistakes():
+        if source.named_after not in ("", source.name):
+            progress.line(f"Named {source.name} after {source.named_after}; choose another with --name.")
         ask(_service(session, source, progress))
         if is_awaited:
             _watch(session, source, progress)
@@ -88,16 +92,17 @@ def _size(size_bytes: int) -> str:
 
 def _watch(session: Session, source: Source, progress: Progress) -> None:
     """Show the deployment's steps until it runs. Raises Failure, with the reason, when it does not."""
-    log: threading.Thread | None = None
+    log: BuildLog | None = None
     try:
         for service in _polled(session, source):
-            log = log or _follow_build(session, service, progress)
+            log = log or BuildLog(service, progress, session.client)
             word = runtime.status(service)
             progress.step(service.metadata.get("step") or STEPS.get(word, ""))
+            if word in ("running", "error"):
+                log.finish()
             if word == "running":
                 return _tell(session, service, progress)
             if word == "error":
-                log.join(0.3)  # its last lines may still be under way
                 raise _failed(session, service, progress)
     except KeyboardInterrupt:
         text = f"\n{source.name} goes on deploying without you: see `micro status {source.name}`."
@@ -129,35 +134,6 @@ def _polled(session: Session, source: Source) -> Iterator[Service]:
             raise Failure(f"{source.name} was removed while it was being deployed.")
         yield services[0]
         time.sleep(POLL_S)
-
-
-def _follow_build(session: Session, service: Service, progress: Progress) -> threading.Thread:
-    """Show the build log while it grows. It is a courtesy: without it, the deployment is watched all the same."""
-    request = LogsRequest(
-        service=service.name,
-        version=service.version,
-        stream=True,
-        count=10_000,
-        since=_seconds(service.metadata.get("started", "")),  # not the builds before this one
-        kind="build",
-    )
-
-    def follow() -> None:
-        with contextlib.suppress(errors.Error):
-            for record in runtime.logs(request, client=session.client):
-                progress.log(record.message)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    return thread
-
-
-def _seconds(moment: str) -> int:
-    """An RFC 3339 time as unix seconds; zero for what is none."""
-    try:
-        return int(datetime.fromisoformat(moment).timestamp())
-    except ValueError:
-        return 0
 
 
 def _failed(session: Session, service: Service, progress: Progress) -> Failure:

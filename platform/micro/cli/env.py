@@ -84,7 +84,7 @@ def del_(session: Session, name: str) -> None:
     known = home.environments(session.config)
     if name not in known:
         raise Failure(f"Environment '{name}' does not exist", 128)
-    if any(name == built_in.name for built_in in home.BUILT_IN):
+    if known[name] in home.BUILT_IN:
         raise Failure(f"Environment '{name}' is built in and cannot be deleted.")
     del known[name]
     home.save_environments(session.config, known)

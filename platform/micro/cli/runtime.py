@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from micro.proto.runtime_pb2 import LogRecord, Service
 
 HEADER = ("NAME", "VERSION", "SOURCE", "STATUS", "BUILD", "UPDATED", "METADATA")
+SHORTEST_ERROR = 24  # characters of an error that are shown however narrow the terminal is
 
 SOURCE_HELP = """
     SOURCE is a folder of this machine (. is the current one), or a place in a git repository:
@@ -37,7 +38,7 @@ _DETACH = click.option("--detach", "-d", is_flag=True, help="Do not wait until i
 @click.option("--command", default="", help="What starts it, instead of what the platform detects.")
 @click.option("--args", default="", help="Arguments for the command.")
 @click.option("--env_vars", multiple=True, help="Environment variables as k=v[,k=v]; may be given several times.")
-@click.option("--instances", type=int, default=1, help="How many replicas run.")
+@click.option("--instances", type=int, default=0, help="How many replicas run; one, or as many as there are.")
 @click.option("--image", default="", help="The image it runs in, where the server runs images.")
 @_DETACH
 @pass_session
@@ -126,7 +127,8 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
     """Show what runs, since when, and what went wrong.
 
     STATUS is one of unknown, pending, building, starting, running, stopping, stopped and error; the reason of an error
-    is in METADATA. Columns are separated by tabs, except on a terminal.
+    is in METADATA. Columns are separated by tabs, except on a terminal, where a long error is shortened: -o json has
+    all of it.
     """
     from micro import runtime
 
@@ -135,7 +137,7 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
     if output == "json":
         click.echo(json.dumps([_as_dict(service) for service in services], indent=2, ensure_ascii=False))
     elif services:
-        _print_table([_row(service, at=datetime.now(UTC)) for service in services], [_address(s) for s in services])
+        click.echo("\n".join(_for_eyes(services) if sys.stdout.isatty() else _for_programs(services)))
 
 
 @click.command(cls=Command)
@@ -184,21 +186,61 @@ def _as_json(record: LogRecord) -> str:
     return json.dumps({"Message": record.message, "Metadata": dict(record.metadata)}, ensure_ascii=False)
 
 
+def _for_programs(services: list[Service]) -> list[str]:
+    """Lines whose cells are whole and separated by tabs."""
+    now = datetime.now(UTC)
+    rows = [(*_row(service, at=now), _metadata(service)) for service in services]
+    return ["\t".join(row) for row in [HEADER, *rows]]
+
+
+def _for_eyes(services: list[Service]) -> list[str]:
+    """Lines in columns. METADATA comes last, as short as the terminal is narrow."""
+    import shutil
+
+    now = datetime.now(UTC)
+    known = [(*_row(service, at=now), _one_line(service.metadata.get("address", ""))) for service in services]
+    rows = [(*HEADER[:-1], "ADDRESS"), *known]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    starts = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    room = shutil.get_terminal_size().columns - len(starts[0]) - 2
+    metadata = [HEADER[-1], *(_metadata(service, room) for service in services)]
+    return [f"{start}  {last}" for start, last in zip(starts, metadata, strict=True)]
+
+
 def _row(service: Service, *, at: datetime) -> tuple[str, ...]:
+    """What is known of a service, but for its metadata."""
     from micro import runtime
 
-    known, word = service.metadata, runtime.status(service)
-    metadata = f"owner={known.get('owner') or 'n/a'}, group={known.get('group') or 'n/a'}"
-    if word == "error":
-        metadata += f", error={known.get('error', '')}"
-    if warning := known.get("warning"):
-        metadata += f", warning={warning}"
-    if known.get("serving"):
-        metadata += f", serving={known['serving']}"
+    known = service.metadata
     build = known.get("build", "")[:7] or "n/a"
     source = known.get("source") or service.source
-    row = (service.name, service.version, source, word, build, age(known.get("started", ""), at=at), metadata)
-    return tuple(" ".join(cell.split()) for cell in row)
+    since = age(known.get("started", ""), at=at)
+    row = (service.name, service.version, source, runtime.status(service), build, since)
+    return tuple(map(_one_line, row))
+
+
+def _metadata(service: Service, room: int | None = None) -> str:
+    """Whose it is, and what is wrong with it. With `room`, an error that does not fit into it is shortened."""
+    from micro import runtime
+
+    known = service.metadata
+    whose = f"owner={known.get('owner') or 'n/a'}, group={known.get('group') or 'n/a'}"
+    more = "".join(f", {key}={known[key]}" for key in ("warning", "serving") if known.get(key))
+    if runtime.status(service) != "error":
+        return _one_line(whose + more)
+    error = _one_line(known.get("error", ""))
+    if room is not None:
+        error = _shortened(error, room - len(f"{whose}, error={more}"))
+    return _one_line(f"{whose}, error={error}{more}")
+
+
+def _shortened(text: str, room: int) -> str:
+    room = max(room, SHORTEST_ERROR)
+    return text if len(text) <= room else f"{text[: room - 1].rstrip()}…"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def age(started: str, *, at: datetime) -> str:
@@ -215,10 +257,6 @@ def age(started: str, *, at: datetime) -> str:
     return "".join(f"{count}{unit}" for count, unit in parts[first:]) + " ago"
 
 
-def _address(service: Service) -> str:
-    return service.metadata.get("address", "")
-
-
 def _as_dict(service: Service) -> dict[str, Any]:
     from micro import runtime
 
@@ -229,14 +267,3 @@ def _as_dict(service: Service) -> dict[str, Any]:
         "status": runtime.status(service),
         "metadata": dict(service.metadata),
     }
-
-
-def _print_table(rows: list[tuple[str, ...]], addresses: list[str]) -> None:
-    if not sys.stdout.isatty():
-        for row in [HEADER, *rows]:
-            click.echo("\t".join(row))
-        return
-    table = [(*HEADER, "ADDRESS"), *((*row, address) for row, address in zip(rows, addresses, strict=True))]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from micro.home import Config
+from micro.wire import PLATFORM_SERVICES
 
 from .failures import Failure
 
@@ -30,17 +32,23 @@ SKIPPED = frozenset(
         ".tox",
     }
 )
-DEFAULT_BASE_URL = "github.com/micro/services"
 LATEST = "latest"
+LONGEST_NAME = 63  # characters of one part of a host name, which also has `--` and the namespace
+RESERVED = PLATFORM_SERVICES | {"client", "debug", "server"}
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source and the service it becomes. A local one has a folder, another one a location that the server fetches."""
+    """A source and the service it becomes, which is `named_after` a folder or repository, or blank.
+
+    A local one has a folder, another one a location that the server fetches.
+    """
 
     name: str
     version: str
     shown: str
+    named_after: str = ""
     location: str = ""
     folder: Path | None = None
 
@@ -49,7 +57,8 @@ def resolve(text: str, config: Config, environment: str) -> Source:
     """Understand what the user typed. Raises Failure for a folder that is not there and for what is no source."""
     path = Path(text)
     if path.is_dir():
-        return Source(name=path.resolve().name.lower(), version=LATEST, shown=text, folder=path)
+        own = path.resolve().name
+        return Source(name=fit(own), named_after=own, version=LATEST, shown=text, folder=path)
     if path.exists():
         raise Failure(f"{text} is a file: name the folder it is in.")
     if text.startswith((".", "/", "~")):
@@ -62,14 +71,35 @@ def _remote(text: str, config: Config, environment: str) -> Source:
     if "::" in text or (separator and scheme not in ("http", "https")):
         raise Failure(f"{text} cannot be fetched: name a folder, host/org/repo[/folder][@ref] or an https:// URL.")
     if not separator:
-        rest = text if _begins_with_host(text) else f"{_base_url(config, environment)}/{text}"
+        rest = text if _begins_with_host(text) else _below_base_url(text, config, environment)
     location, at, ref = _ref_split(rest)
-    name = location.rstrip("/").rpartition("/")[2].removesuffix(".git").lower()
+    own = location.rstrip("/").rpartition("/")[2].removesuffix(".git")
     if at and not ref:
         raise Failure(f"{text} ends with '@': name a branch, tag or commit after it.")
     return Source(
-        name=name, version=ref or LATEST, shown=location, location=f"{scheme}://{rest}" if separator else rest
+        name=fit(own),
+        named_after=own,
+        version=ref or LATEST,
+        shown=location,
+        location=f"{scheme}://{rest}" if separator else rest,
     )
+
+
+def fit(name: str) -> str:
+    """The service name that is made of a folder's or repository's name; blank when nothing can be made of it."""
+    return re.sub(r"[-_.\s]+", "-", name.lower()).strip("-")
+
+
+def require_name(name: str, namespace: str) -> None:
+    """Raises Failure for what the server would not take as a service's name."""
+    longest = LONGEST_NAME - (0 if "." in name else len(f"--{namespace}"))
+    if not NAME.fullmatch(name) or "--" in name or ".." in name or len(name) > longest:
+        raise Failure(
+            f"{name!r} cannot name a service: choose a name of 1 to {longest} lower-case letters, digits, dots "
+            "and single hyphens with --name."
+        )
+    if name in RESERVED or name.startswith("grpc."):
+        raise Failure(f"{name!r} is the platform's own name: choose another with --name.")
 
 
 def _begins_with_host(text: str) -> bool:
@@ -77,9 +107,12 @@ def _begins_with_host(text: str) -> bool:
     return bool(slash) and ("." in host or ":" in host or host == "localhost")
 
 
-def _base_url(config: Config, environment: str) -> str:
-    """Where bare names are looked up."""
-    return config.get(f"git.{environment}.baseurl") or config.get("git.baseurl") or DEFAULT_BASE_URL
+def _below_base_url(text: str, config: Config, environment: str) -> str:
+    """A bare name where the user wants such names to be looked up. Raises Failure when the user wants that nowhere."""
+    base = config.get(f"git.{environment}.baseurl") or config.get("git.baseurl")
+    if not base:
+        raise Failure(f"There is no folder {text} here; a git source looks like github.com/org/repo.")
+    return f"{base.rstrip('/')}/{text}"
 
 
 def _ref_split(rest: str) -> tuple[str, str, str]:
@@ -94,7 +127,7 @@ def named(text: str) -> tuple[str, str]:
     """`name[@version]`, or a folder whose name is meant; the name and the version (latest by default)."""
     name, _, version = text.partition("@")
     if name in (".", "..") or "/" in name:
-        return Path(name).resolve().name.lower(), version or LATEST
+        return fit(Path(name).resolve().name), version or LATEST
     return name, version or LATEST
 
 

@@ -57,7 +57,7 @@ def clean_up(plan: Plan) -> int:
         _signal(database, signal.SIGINT)
         found.append(database)
     for process in _still_alive(found):
-        for member in [*process.children(recursive=True), process]:
+        for member in _family(process):
             _signal(member, signal.SIGKILL)
         _still_alive([process])
     _remove_sockets(plan.run)
@@ -94,6 +94,14 @@ def _postgres(plan: Plan) -> psutil.Process | None:
         return None
     lock.unlink()
     return None
+
+
+def _family(process: psutil.Process) -> list[psutil.Process]:
+    """The process and all below it; nothing when it ended meanwhile, as a child does whose parent was ended first."""
+    try:
+        return [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
