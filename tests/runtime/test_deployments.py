@@ -288,7 +288,7 @@ def test_a_name_outside_the_grammar_is_refused(platform, name):
 
 def test_an_update_of_what_is_not_there_is_not_found(platform):
     order = operations.Order(source="github.com/a/b")
-    with pytest.raises(NotFound, match="^web@v2 not found; run it first with micro run$"):
+    with pytest.raises(NotFound, match=r"^web@v2 not found; run it first with micro run$"):
         operations.update(namespace=platform.namespace, name="web", version="v2", order=order, by=ADMIN)
 
 
