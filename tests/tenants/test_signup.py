@@ -14,7 +14,6 @@ from joining import HERE, PASSWORD, code_of, join
 
 from micro.errors import AlreadyExists, Error, InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated
 from primitives.auth import operations as accounts
-from primitives.auth.operations import Claim
 from tenants import codes, limits, logins, signup
 from tenants.models import Budget, EmailCode, Membership, User
 from tenants.operations import bootstrap
@@ -37,7 +36,7 @@ def test_a_code_password_and_name_make_a_user_and_a_namespace_of_which_they_are_
 def test_the_same_password_logs_in_by_grpc_and_the_account_has_no_secret_of_its_own():
     _, namespace = join()
     with tenant_context(namespace):
-        claim = Claim(id="joe@example.org", secret=PASSWORD, address="192.0.2.1")
+        claim = accounts.Claim(id="joe@example.org", secret=PASSWORD)
         got = accounts.log_in(claim, namespace="joe", expiry=timedelta(minutes=5), at=now())
         assert got.access
         assert accounts.Account.objects.get(account_id="joe@example.org").secret == ""
