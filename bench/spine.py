@@ -1,7 +1,7 @@
 """From nothing to a good answer: start, run, restart, help and memory of a server of this run's own.
 
-Gates: an installed server on an empty state is ready within 10 s; `micro run examples/helloworld`, dependencies cached, gives its
-first good answer within 3 s. The rest is printed with its goal.
+Gates: an installed server on an empty state is ready within 10 s; `micro run examples/helloworld`, dependencies
+cached, gives its first good answer within 3 s. The rest is printed with its goal.
 """
 
 from __future__ import annotations
@@ -71,18 +71,39 @@ def main() -> int:
             server.login()
             time.sleep(5)
             sizes = memory_bytes(server)
-            report("idle memory of the whole server (proportional set size)", sum(sizes.values()) / MIB, "MiB", 700, gate=False)
+            report(
+                "idle memory of the whole server (proportional set size)",
+                sum(sizes.values()) / MIB,
+                "MiB",
+                700,
+                gate=False,
+            )
             print("    " + ", ".join(f"{kind} {size / MIB:.0f}" for kind, size in sizes.items()))
             run_to_answer(server)
             server.micro("kill", "helloworld")
             time.sleep(2)
-            met.append(report("micro run examples/helloworld, dependencies cached, to answer", seconds(lambda: run_to_answer(server)), "s", 3, gate=True))
+            met.append(
+                report(
+                    "micro run examples/helloworld, dependencies cached, to answer",
+                    seconds(lambda: run_to_answer(server)),
+                    "s",
+                    3,
+                    gate=True,
+                )
+            )
             report("stop, with one service running", server.stop(), "s", 10, gate=False)
             report("restart with state, to ready", seconds(server.start), "s", 10, gate=False)
-            report("... and from ready to the service's first good answer", seconds(lambda: answers_again(server)), "s", 5, gate=False)
+            report(
+                "... and from ready to the service's first good answer",
+                seconds(lambda: answers_again(server)),
+                "s",
+                5,
+                gate=False,
+            )
         finally:
             if server.process and server.process.poll() is None:
                 server.stop()
+            server.forget()
     python = median(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True), 15)
     helping = median(lambda: subprocess.run([MICRO, "--help"], check=True, stdout=subprocess.DEVNULL), 15)
     report("micro --help against python -c pass", helping / python, "x", 3, gate=False)

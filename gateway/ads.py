@@ -48,7 +48,7 @@ class Session:
     def receive(self, request: discovery_pb2.DeltaDiscoveryRequest) -> None:
         """Take in a request: a subscription, an acknowledgement or a refusal."""
         if request.node.id:
-            self.envoy_id, self.pid = request.node.id, int(request.node.metadata["pid"] if "pid" in request.node.metadata else 0)
+            self.envoy_id, self.pid = request.node.id, int(request.node.metadata.fields["pid"].number_value)
         subscription = self.types.get(request.type_url)
         if subscription is None:
             return
@@ -77,12 +77,11 @@ class Session:
             return
         for type_url in (LISTENER, SCOPE, ROUTES):
             yield from self._updates(type_url)
-        yield from self._removals(ENDPOINTS)
-        yield from self._removals(ROUTES)
-        yield from self._removals(SCOPE)
-        yield from self._removals(LISTENER)
+        for type_url in (SCOPE, LISTENER, ROUTES):
+            yield from self._removals(type_url)
         if all(self._is_settled(type_url) for type_url in (LISTENER, SCOPE, ROUTES)):
             yield from self._removals(CLUSTER)
+            yield from self._removals(ENDPOINTS)
 
     def applied_revision(self) -> int | None:
         """The revision of `resources` when this Envoy has applied all of it, and holds nothing else; None otherwise."""
@@ -104,9 +103,9 @@ class Session:
             return
         for name, version in versions.items():
             subscription.applied[name] = version
-            if version is None:
-                subscription.sent.pop(name, None) if subscription.sent.get(name) is None else None
-                subscription.applied.pop(name, None) if name not in subscription.names else None
+            if version is None and name not in subscription.names and subscription.sent.get(name) is None:
+                subscription.sent.pop(name, None)
+                subscription.applied.pop(name)
 
     def _refused(
         self, type_url: str, subscription: Subscription, versions: Mapping[str, str | None], reason: str
@@ -158,7 +157,9 @@ class Session:
         subscription = self.types[type_url]
         resources = self.resources[type_url]
         known = {name for name, version in subscription.sent.items() if version is not None}
-        unheard = set() if type_url in WILDCARDS else {name for name in subscription.names if name not in subscription.sent}
+        unheard = (
+            set() if type_url in WILDCARDS else {name for name in subscription.names if name not in subscription.sent}
+        )
         gone = sorted(name for name in known | unheard if name not in resources)
         if gone:
             yield self._response(type_url, removals=gone)

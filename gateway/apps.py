@@ -9,3 +9,11 @@ class GatewayConfig(AppConfig):
     """The front doors."""
 
     name = "gateway"
+
+    def ready(self) -> None:
+        """Have new namespaces announced."""
+        from tenants import provisioning
+
+        from . import operations
+
+        provisioning.register(operations.announce)

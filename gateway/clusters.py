@@ -19,7 +19,7 @@ PLENTY = 1_000_000  # a service's own limits hold it back, not ours: the default
 BUFFER_BYTES = 32 * 1024
 STREAM_WINDOW_BYTES = 64 * 1024
 CONNECTION_WINDOW_BYTES = 1024 * 1024
-# Shorter than the keep-alive of the usual HTTP servers (2 to 5 s), so that they never close a connection under a request.
+# Shorter than the keep-alive of the usual HTTP servers (2 to 5 s): they never close a connection under a request.
 HTTP_IDLE_S = 1
 
 

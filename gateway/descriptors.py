@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
 
 from envoy.extensions.filters.http.grpc_json_transcoder.v3 import transcoder_pb2
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2
+from google.protobuf.message import DecodeError
 
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+MOST_METHODS = 1000  # each becomes some dozens of paths
 OPTION_FILES = re.compile(r"google/(protobuf/descriptor|api/(?!httpbody)\w+)\.proto")
 INFRASTRUCTURE = re.compile(r"grpc\.(health|reflection|channelz)\.")
 VERSION = re.compile(r"v\d+")
@@ -31,9 +34,20 @@ def service_names(descriptors: bytes) -> tuple[str, ...]:
     Empty for b"" and for a set that is unusable.
     """
     try:
-        return tuple(f"{file.package}.{service.name}".lstrip(".") for file, service in _own_services(_linked(descriptors)))
+        return tuple(
+            f"{file.package}.{service.name}".lstrip(".") for file, service in _own_services(_linked(descriptors))
+        )
     except Unusable:
         return ()
+
+
+@lru_cache(maxsize=4096)
+def binds_verbs(descriptors: bytes) -> bool:
+    """Whether the author has bound paths to verbs other than GET and POST: then PUT is not just another POST."""
+    try:
+        return any(verb not in ("get", "post") for verb, _ in _declared(_linked(descriptors)))
+    except Unusable:
+        return False
 
 
 @lru_cache(maxsize=4096)
@@ -60,21 +74,25 @@ def transcoder(service: str, descriptors: bytes) -> transcoder_pb2.GrpcJsonTrans
 def _linked(descriptors: bytes) -> list[descriptor_pb2.FileDescriptorProto]:
     """The set's files in the order of their imports, without what only options need."""
     try:
-        given = descriptor_pb2.FileDescriptorSet.FromString(descriptors)
-    except Exception as error:
-        raise Unusable(f"The descriptors cannot be read: {error}.") from None
-    files = {file.name: file for file in given.file if not OPTION_FILES.fullmatch(file.name)}
-    for file in files.values():
-        _strip(file)
-    ordered = list(_in_order(files))
-    pool = descriptor_pool.DescriptorPool()
-    try:
+        ordered = _ordered(descriptor_pb2.FileDescriptorSet.FromString(descriptors))
+        pool = descriptor_pool.DescriptorPool()
         for file in ordered:
             pool.AddSerializedFile(file.SerializeToString())
             pool.FindFileByName(file.name)
-    except Exception as error:
-        raise Unusable(f"The descriptors cannot be linked: {error}.") from None
+    except (DecodeError, TypeError, KeyError, ValueError) as error:  # what protobuf raises for what tenants may send
+        raise (
+            error if isinstance(error, Unusable) else Unusable(f"The descriptors cannot be linked: {error}.")
+        ) from None
     return ordered
+
+
+def _ordered(given: descriptor_pb2.FileDescriptorSet) -> list[descriptor_pb2.FileDescriptorProto]:
+    if sum(len(service.method) for file in given.file for service in file.service) > MOST_METHODS:
+        raise Unusable(f"The descriptors hold more than {MOST_METHODS} methods.")
+    files = {file.name: file for file in given.file if not OPTION_FILES.fullmatch(file.name)}
+    for file in files.values():
+        _strip(file)
+    return list(_in_order(files))
 
 
 def _strip(file: descriptor_pb2.FileDescriptorProto) -> None:
@@ -96,20 +114,11 @@ def _drop_option_extensions(scope: descriptor_pb2.FileDescriptorProto | descript
 
 
 def _in_order(files: dict[str, descriptor_pb2.FileDescriptorProto]) -> Iterator[descriptor_pb2.FileDescriptorProto]:
-    done: set[str] = set()
-
-    def visit(name: str, path: tuple[str, ...]) -> Iterator[descriptor_pb2.FileDescriptorProto]:
-        if name in done or name not in files:
-            return
-        if name in path:
-            raise Unusable(f"The descriptors import each other in a circle: {' → '.join((*path, name))}.")
-        for dependency in files[name].dependency:
-            yield from visit(dependency, (*path, name))
-        done.add(name)
-        yield files[name]
-
-    for name in sorted(files):
-        yield from visit(name, ())
+    imports = {name: [each for each in file.dependency if each in files] for name, file in sorted(files.items())}
+    try:
+        yield from (files[name] for name in TopologicalSorter(imports).static_order())
+    except CycleError as error:
+        raise Unusable(f"The descriptors import each other in a circle: {' → '.join(error.args[1])}.") from None
 
 
 def _own_services(

@@ -23,6 +23,7 @@ from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 
 from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, ads
+from .descriptors import LARGEST_MESSAGE_BYTES
 from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TRANSCODER
 from .state import Address, State
 
@@ -44,7 +45,7 @@ UNTRUSTED_HEADERS = (
     "x-script-name",
 )
 PLATFORM_PACKAGES = (
-    "auth", "broker", "config", "debug", "events", "network", "registry", "router", "runtime", "store",
+    "api", "auth", "broker", "client", "config", "debug", "events", "network", "registry", "router", "runtime", "store",
 )  # fmt: skip
 PathAction = hcm_pb2.HttpConnectionManager.PathWithEscapedSlashesAction
 ERRORS = [status for status in HTTPStatus if status >= 400]
@@ -82,7 +83,7 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
         early_header_mutation_extensions=[_untrusting()],
         upgrade_configs=[hcm_pb2.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         use_remote_address=wrappers_pb2.BoolValue(value=True),
-        internal_address_config=hcm_pb2.HttpConnectionManager.InternalAddressConfig(),
+        internal_address_config=_nobody(),
         server_header_transformation=hcm_pb2.HttpConnectionManager.APPEND_IF_ABSENT,
         server_name="micro",
         generate_request_id=wrappers_pb2.BoolValue(value=False),
@@ -95,6 +96,7 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
             headers_with_underscores_action=protocol_pb2.HttpProtocolOptions.REJECT_REQUEST,
             max_headers_count=_number(100),
         ),
+        http_protocol_options=_http1(),
         http2_protocol_options=protocol_pb2.Http2ProtocolOptions(
             max_concurrent_streams=_number(streams),
             initial_stream_window_size=_number(STREAM_WINDOW_BYTES),
@@ -106,6 +108,17 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
         request_headers_timeout=duration_pb2.Duration(seconds=10),
         stream_idle_timeout=duration_pb2.Duration(seconds=300),
     )
+
+
+def _http1() -> protocol_pb2.Http1ProtocolOptions:
+    """Old clients are served, and those that offer to go over to HTTP/2 (Java's does at once) stay where they are."""
+    return protocol_pb2.Http1ProtocolOptions(accept_http_10=True, ignore_http_11_upgrade=[{"exact": "h2c"}])
+
+
+def _nobody() -> hcm_pb2.HttpConnectionManager.InternalAddressConfig:
+    """No address is inside: nobody may send x-envoy-* headers, on loopback neither."""
+    unused = address_pb2.CidrRange(address_prefix="255.255.255.255", prefix_len=_number(32))
+    return hcm_pb2.HttpConnectionManager.InternalAddressConfig(cidr_ranges=[unused])
 
 
 def _scoped_routes() -> hcm_pb2.ScopedRoutes:
@@ -136,10 +149,11 @@ def lua_source(base_domain: str, version: str) -> str:
     """The gateway's Lua with its settings in front."""
     platform = ", ".join(f"[{json.dumps(package)}] = true" for package in PLATFORM_PACKAGES)
     answer = json.dumps(json.dumps({"version": version}))
-    return (
-        f"settings = {{ base = {json.dumps(base_domain.lower())}, version = {answer}, platform = {{ {platform} }} }}\n"
-        + _lua_text()
+    settings = (
+        f"base = {json.dumps(base_domain.lower())}, version = {answer}, "
+        f"largest = {LARGEST_MESSAGE_BYTES}, platform = {{ {platform} }}"
     )
+    return f"settings = {{ {settings} }}\n{_lua_text()}"
 
 
 @cache

@@ -18,9 +18,14 @@ ROUTES = PREFIX + "envoy.config.route.v3.RouteConfiguration"
 TYPES = (CLUSTER, ENDPOINTS, LISTENER, SCOPE, ROUTES)
 
 
+def version_of(content: bytes) -> str:
+    """The version that a content has, in every process and on every day."""
+    return hashlib.sha256(content).hexdigest()[:20]
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of Envoy's, ready to send. Equal content has equal versions, in every process and on every day."""
+    """One resource of Envoy's, ready to send. Equal content has equal versions."""
 
     type_url: str
     name: str
@@ -31,7 +36,7 @@ class Resource:
     def of(cls, name: str, message: Message) -> Resource:
         """The resource `name` with the content of `message`."""
         value = message.SerializeToString(deterministic=True)
-        return cls(PREFIX + message.DESCRIPTOR.full_name, name, hashlib.sha256(value).hexdigest()[:20], value)
+        return cls(PREFIX + message.DESCRIPTOR.full_name, name, version_of(value), value)
 
     def packed(self) -> any_pb2.Any:
         """The content with its type."""

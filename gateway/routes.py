@@ -11,10 +11,10 @@ from typing import Any
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2, scoped_route_pb2
 from envoy.extensions.filters.http.lua.v3 import lua_pb2
+from envoy.type.matcher.v3 import http_inputs_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 from xds.type.matcher.v3 import matcher_pb2
-from envoy.type.matcher.v3 import http_inputs_pb2
 
 from . import descriptors
 from .clusters import SIDECAR, name
@@ -36,13 +36,15 @@ def scope(key: str, table: str) -> scoped_route_pb2.ScopedRouteConfiguration:
     """Requests whose scope header says `key` are routed by `table`."""
     fragment = scoped_route_pb2.ScopedRouteConfiguration.Key.Fragment(string_key=key)
     return scoped_route_pb2.ScopedRouteConfiguration(
-        name=key, route_configuration_name=table, key=scoped_route_pb2.ScopedRouteConfiguration.Key(fragments=[fragment])
+        name=key,
+        route_configuration_name=table,
+        key=scoped_route_pb2.ScopedRouteConfiguration.Key(fragments=[fragment]),
     )
 
 
 def own_host(service: Service, base_domain: str) -> str:
     """The host that is this service's alone; "" for a service whose name cannot be in a host."""
-    return "" if "." in service.name else f"{service.name}--{service.namespace}.{base_domain}"
+    return "" if "." in service.name or "_" in service.name else f"{service.name}--{service.namespace}.{base_domain}"
 
 
 def hosts_table(domains: Mapping[str, str]) -> route_pb2.RouteConfiguration:
@@ -88,6 +90,8 @@ def _about(service: Service) -> dict[str, Any]:
     about: dict[str, Any] = {"service": service.name, "protocol": service.protocol}
     if service.protocol == "grpc" and not descriptors.service_names(service.descriptors):
         about["frames"] = True
+    if descriptors.binds_verbs(service.descriptors):
+        about["verbs"] = True
     return about
 
 
@@ -105,7 +109,10 @@ def _by_header(
         value: matcher_pb2.Matcher.OnMatch(action=_action(_nowhere(about))) for value, about in sorted(entries.items())
     }
     tree = matcher_pb2.Matcher.MatcherTree(
-        input={"name": header, "typed_config": _packed(http_inputs_pb2.HttpRequestHeaderMatchInput(header_name=header))},
+        input={
+            "name": header,
+            "typed_config": _packed(http_inputs_pb2.HttpRequestHeaderMatchInput(header_name=header)),
+        },
         exact_match_map=matcher_pb2.Matcher.MatcherTree.MatchMap(map=found),
     )
     return matcher_pb2.Matcher(matcher_tree=tree, on_no_match=otherwise)
@@ -132,7 +139,13 @@ def platform_table(package: str, descriptor_set: bytes) -> route_pb2.RouteConfig
 def _grpc_table(table: str, service: Service, *, cluster: str, idle_s: int) -> route_pb2.RouteConfiguration:
     metadata = _about(service)
     routes = [
-        _to(cluster, metadata, idle_s, match={"prefix": f"/{called}/", "grpc": {}}, rewrite={"prefix_rewrite": f"/{full_name}/"})
+        _to(
+            cluster,
+            metadata,
+            idle_s,
+            match={"prefix": f"/{called}/", "grpc": {}},
+            rewrite={"prefix_rewrite": f"/{full_name}/"},
+        )
         for full_name in descriptors.service_names(service.descriptors)
         if (called := f"{service.name}.{full_name.rpartition('.')[2]}") != full_name
     ]
@@ -179,9 +192,9 @@ def _to(
         host_selection_retry_max_attempts=3,
         retry_back_off={"base_interval": duration_pb2.Duration(nanos=10_000_000)},
     )
-    retry.retry_host_predicate.add(name="envoy.retry_host_predicates.previous_hosts").typed_config.type_url = (
-        "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-    )
+    retry.retry_host_predicate.add(
+        name="envoy.retry_host_predicates.previous_hosts"
+    ).typed_config.type_url = "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     action = route_components_pb2.RouteAction(
         cluster=cluster,
         timeout=duration_pb2.Duration(),
@@ -194,7 +207,9 @@ def _to(
 
 def _nowhere(metadata: dict[str, Any]) -> route_components_pb2.Route:
     """A route that only says something: the gateway's Lua reads its metadata and goes on to another table."""
-    return route_components_pb2.Route(match={"prefix": "/"}, direct_response={"status": 404}, metadata=_metadata(metadata))
+    return route_components_pb2.Route(
+        match={"prefix": "/"}, direct_response={"status": 404}, metadata=_metadata(metadata)
+    )
 
 
 def _metadata(values: dict[str, Any]) -> base_pb2.Metadata:

@@ -10,7 +10,7 @@ import logging
 import os
 from pathlib import Path
 
-from .resources import Resource, Resources
+from .resources import Resource, Resources, version_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def save(folder: Path, resources: Resources, *, made_for: str) -> None:
         manifest[type_url] = {name: each.version for name, each in named.items()}
         for each in named.values():
             if not (contents / each.version).exists():
-                _write(contents / each.version, each.value)
+                _write(contents / each.version, each.value, durably=False)  # a torn one is found out by its name
     document = {"revision": resources.revision, "made_for": made_for, "resources": manifest}
     _write(folder / "manifest.json", json.dumps(document).encode())
     _sweep(contents, {version for versions in manifest.values() for version in versions.values()})
@@ -41,7 +41,7 @@ def load(folder: Path, *, made_for: str) -> Resources | None:
             document["revision"],
             {
                 type_url: {
-                    name: Resource(type_url, name, version, (contents / version).read_bytes())
+                    name: Resource(type_url, name, version, _read(contents / version))
                     for name, version in versions.items()
                 }
                 for type_url, versions in document["resources"].items()
@@ -54,12 +54,22 @@ def load(folder: Path, *, made_for: str) -> Resources | None:
         return None
 
 
-def _write(path: Path, content: bytes) -> None:
+def _read(path: Path) -> bytes:
+    """A content that is what its name says; one that is not is taken away, and raises ValueError."""
+    content = path.read_bytes()
+    if version_of(content) != path.name:
+        path.unlink()
+        raise ValueError(f"{path.name} is torn")
+    return content
+
+
+def _write(path: Path, content: bytes, *, durably: bool = True) -> None:
     fresh = path.with_name(path.name + ".new")
     with fresh.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
     fresh.replace(path)
 
 

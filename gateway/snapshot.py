@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -12,17 +13,22 @@ from . import clusters, listeners, platform_protos, routes
 from .resources import Resource, Resources
 from .state import DEFAULT_NAMESPACE, Service, State
 
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # the registry is stricter; nothing else can be routed
 REMEMBERED = 20_000  # services whose resources are kept from one snapshot to the next
 
 
 def build(state: State, *, refused: frozenset[str] = frozenset()) -> Resources:
     """The resources for `state`.
 
-    `refused` holds fingerprints of services whose transcoder Envoy would not take: they get routes without one, and JSON
-    goes to them in frames.
+    `refused` holds fingerprints of services whose transcoder Envoy would not take: they get routes without one, and
+    JSON goes to them in frames.
     """
     namespaces = state.namespaces | {DEFAULT_NAMESPACE}
-    services = [_accepted(service, refused) for service in state.services if service.namespace in namespaces]
+    services = [
+        _accepted(service, refused)
+        for service in state.services
+        if service.namespace in namespaces and NAME.fullmatch(service.name)
+    ]
     return Resources.of(
         state.revision,
         [
@@ -101,5 +107,3 @@ def _index(namespace: str, services: tuple[Service, ...]) -> Resource:
 @lru_cache(maxsize=2 * REMEMBERED)
 def _scope(key: str, table: str) -> Resource:
     return Resource.of(key, routes.scope(key, table))
-
-

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import grpc
 from envoy.service.discovery.v3 import discovery_pb2
@@ -20,8 +21,8 @@ from .state import State
 logger = logging.getLogger(__name__)
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-Request = discovery_pb2.DeltaDiscoveryRequest
-Response = discovery_pb2.DeltaDiscoveryResponse
+Request: TypeAlias = discovery_pb2.DeltaDiscoveryRequest
+Response: TypeAlias = discovery_pb2.DeltaDiscoveryResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,30 +39,33 @@ class ControlPlane:
     """Holds what Envoys should have and the streams of those that are connected."""
 
     def __init__(self, *, heard: Callable[[Ack], None], good: Callable[[Resources], None]) -> None:
-        """`heard` gets every change in what an Envoy has applied; `good` gets resources that an Envoy has applied whole."""
+        """`heard` gets every change in what an Envoy has applied; `good` gets resources that one has applied whole."""
         self._heard = heard
         self._good = good
         self._state: State | None = None
         self._resources: Resources | None = None
         self._refused: frozenset[str] = frozenset()
         self._inboxes: set[asyncio.Queue[Request | None]] = set()
-        self._published = asyncio.Event()
+        self._building = asyncio.Lock()
+        self._kept: Resources | None = None
+        self.published = asyncio.Event()
 
-    def publish(self, state: State) -> None:
+    async def publish(self, state: State) -> None:
         """Make `state` what every Envoy should have."""
         self._state = state
-        self.offer(snapshot.build(state, refused=self._refused))
+        async with self._building:  # the newest state and all refusals, whichever call comes last
+            self.offer(await asyncio.to_thread(snapshot.build, self._state, refused=self._refused))
 
     def offer(self, resources: Resources) -> None:
         """Make `resources` what every Envoy should have, as they are."""
         self._resources = resources
-        self._published.set()
+        self.published.set()
         for inbox in self._inboxes:
             inbox.put_nowait(None)
 
-    async def stream(self, requests: AsyncIterator[Request], context: grpc.aio.ServicerContext) -> AsyncIterator[Response]:
+    async def stream(self, requests: AsyncIterator[Request], _context: Any) -> AsyncIterator[Response]:
         """One Envoy's stream, for as long as it lasts."""
-        await self._published.wait()
+        await self.published.wait()
         inbox: asyncio.Queue[Request | None] = asyncio.Queue()
         self._inboxes.add(inbox)
         reader = asyncio.create_task(_pump(requests, inbox))
@@ -73,7 +77,7 @@ class ControlPlane:
                 session.resources = self._current()
                 if request is not None:
                     session.receive(request)
-                self._note_refusals(session.take_refusals())
+                await self._note_refusals(session.take_refusals())
                 for response in session.responses():
                     yield response
                 told = self._tell(session, told)
@@ -95,12 +99,13 @@ class ControlPlane:
         ack = Ack(session.envoy_id, session.pid, revision, connected=True)
         if ack != told:
             self._heard(ack)
-            if applied is not None:
-                self._good(session.resources)
+        if applied is not None and session.resources is not self._kept:
+            self._kept = session.resources
+            self._good(session.resources)
         return ack
 
-    def _note_refusals(self, refused: list[Resource]) -> None:
-        """Services whose routes were refused get routes without a transcoder: only what they brought can be at fault."""
+    async def _note_refusals(self, refused: list[Resource]) -> None:
+        """Services whose routes were refused get routes without a transcoder: only what they brought is at fault."""
         names = {each.name for each in refused if each.type_url == ROUTES}
         if self._state is None or not names:
             return
@@ -111,7 +116,7 @@ class ControlPlane:
         } - self._refused
         if fresh:
             self._refused |= fresh
-            self.publish(self._state)
+            await self.publish(self._state)
 
 
 async def _pump(requests: AsyncIterator[Request], inbox: asyncio.Queue[Request | None]) -> None:
@@ -125,9 +130,7 @@ async def _pump(requests: AsyncIterator[Request], inbox: asyncio.Queue[Request |
 @contextlib.asynccontextmanager
 async def serving(control_plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
     """Serve `control_plane` on a Unix socket while the block runs."""
-    server = grpc.aio.server(
-        options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0)]
-    )
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
     handler = grpc.stream_stream_rpc_method_handler(
         control_plane.stream,
         request_deserializer=Request.FromString,
@@ -135,10 +138,10 @@ async def serving(control_plane: ControlPlane, socket: Path) -> AsyncIterator[No
     )
     service, method = METHOD[1:].split("/")
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-    socket.unlink(missing_ok=True)
+    await asyncio.to_thread(socket.unlink, missing_ok=True)
     server.add_insecure_port(f"unix:{socket}")
     await server.start()
-    socket.chmod(0o600)
+    await asyncio.to_thread(socket.chmod, 0o600)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Where the runtime keeps its files under MICRO_HOME. Names are derived from rows, so that a second attempt finds the first one's."""
+"""Where the runtime keeps its files. Names are derived from rows, so that a second attempt finds the first one's."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def archives(namespace: str) -> Path:
     return _made(home() / "sources" / namespace)
 
 
+def empty_home() -> Path:
+    """A HOME with nothing in it, for programs that look into theirs."""
+    return _made(home() / "empty")
+
+
 def unfinished() -> Path:
     """Files that are being written; housekeeping removes what is old here."""
     return _made(home() / "tmp")
@@ -64,9 +69,9 @@ def logs() -> Path:
     return _made(home() / "logs" / "services")
 
 
-def run_log(namespace: str, service_id: UUID, release_id: int, replica_id: UUID) -> Path:
-    """What one replica prints."""
-    return _made(logs() / namespace / str(service_id) / "run") / f"{release_id}.{replica_id}.log"
+def run_log(namespace: str, service_id: UUID, deployment_id: UUID, replica_id: UUID) -> Path:
+    """What one replica prints, named by the deployment that made its release and by itself."""
+    return _made(logs() / namespace / str(service_id) / "run") / f"{deployment_id}.{replica_id}.log"
 
 
 def build_log(namespace: str, service_id: UUID, deployment_id: UUID) -> Path:

@@ -73,8 +73,12 @@ class DeploymentQuerySet(NamespacedQuerySet["Deployment"]):
 
         Each claim takes the next fencing number; whoever holds an older one can no longer write.
         """
+        if not self.filter(pk=deployment_id).exists():
+            return None
+        # Conditions on the row's own columns only: across a join two claims at once would both win.
         won = (
-            self.filter(pk=deployment_id)
+            Deployment.objects.across_namespaces()
+            .filter(pk=deployment_id)
             .claimable(at)
             .update(
                 state=Deployment.State.FETCHING,
@@ -210,6 +214,7 @@ class Replica(models.Model):
     reason = models.TextField(blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     not_before = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = NamespacedManager.from_queryset(ReplicaQuerySet)()

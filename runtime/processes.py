@@ -22,6 +22,7 @@ import psutil
 
 TERM_TIME = timedelta(seconds=10)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+HAS_PROC = Path("/proc/self/stat").exists()
 RECORD, LOCK = "process", "lock"
 
 # Shell built-ins only. $0 is the record, the standard input is the lock: the program does not inherit it.
@@ -38,7 +39,7 @@ class StillStarting(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process by pid and the moment it started (clock ticks since boot, or the record's time where there is no /proc)."""
+    """A process by pid and the moment it started (clock ticks since boot; blank where there is no /proc)."""
 
     pid: int
     born: str
@@ -46,6 +47,11 @@ class Process:
     def is_alive(self) -> bool:
         """Whether that very process runs; a zombie or another process with the same pid does not count."""
         return _born(self.pid) == self.born
+
+    def session_members(self) -> Iterator[int]:
+        """The living processes of its session, also when it has ended itself."""
+        is_another = _born(self.pid) not in {None, self.born}
+        return iter(()) if is_another else members(self.pid)
 
 
 def launch(
@@ -67,10 +73,15 @@ def launch(
 
 
 def _lock(lock: int) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StillStarting from None
+    """Take the lock; a child forked by another thread may hold a copy of it until its exec."""
+    deadline = time.monotonic() + 1
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StillStarting from None
+            time.sleep(0.005)
 
 
 def _spawn(
@@ -85,12 +96,17 @@ def find(record: Path) -> Process | None:
     deadline = time.monotonic() + 1
     while _is_locked(record) and time.monotonic() < deadline:
         time.sleep(0.005)
+    process = recorded(record)
+    return process if process and process.is_alive() else None
+
+
+def recorded(record: Path) -> Process | None:
+    """The process that the record names, alive or not; None for one of an earlier boot."""
     try:
         boot, born, *_ = (record / RECORD).read_text().split("\n")
     except (FileNotFoundError, ValueError):
         return None
-    process = Process(*_parse(born)) if " " in born else Process(int(born or 0), str((record / RECORD).stat().st_mtime))
-    return process if boot == _boot_id() and process.is_alive() else None
+    return Process(*_parse(born)) if born and boot == _boot_id() else None
 
 
 def _is_locked(record: Path) -> bool:
@@ -109,12 +125,15 @@ def _boot_id() -> str:
 
 
 def _parse(stat: str) -> tuple[int, str]:
-    fields = stat.rpartition(")")[2].split()
-    return int(stat.split(" ", 1)[0]), fields[19]
+    """Pid and start of a line of /proc/<pid>/stat; without /proc the launcher wrote the pid alone."""
+    pid = int(stat.split(" ", 1)[0])
+    return (pid, stat.rpartition(")")[2].split()[19]) if " " in stat else (pid, "")
 
 
 def _born(pid: int) -> str | None:
     """When the process started, None when it does not run. See proc(5): field 3 is the state, 22 the start."""
+    if not HAS_PROC:
+        return "" if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else None
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

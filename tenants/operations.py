@@ -24,6 +24,16 @@ def create_namespace(*, slug: str, environment: Environment | None = None, owner
     return _create(slug=slug, environment=environment, owner=owner)
 
 
+def ensure_namespace(*, slug: str) -> Namespace:
+    """The namespace `slug`, made when there is none; raises InvalidArgument for a name that a new one may not have."""
+    try:
+        known: Namespace | None = Namespace.objects.filter(slug=slug).first()
+        return known or create_namespace(slug=slug)
+    except AlreadyExists:  # somebody else was first
+        made: Namespace = Namespace.objects.get(slug=slug)
+        return made
+
+
 @transaction.atomic
 def bootstrap(*, admin_password: str) -> None:
     """Make what every server has: its environments, the namespace `micro`, and there the admin `admin`.

@@ -76,10 +76,20 @@ for _name in _EVALUATIONS:
     setattr(NamespacedQuerySet, _name, _guarded(_name))
 
 
-class NamespacedManager(models.Manager.from_queryset(NamespacedQuerySet)):  # type: ignore[misc]
+class NamespacedManager(models.Manager[_Model]):
     """The manager of every model that has a namespace."""
 
-    def get_queryset(self) -> NamespacedQuerySet[Any]:
+    _queryset_class = NamespacedQuerySet
+
+    def get_queryset(self) -> NamespacedQuerySet[_Model]:
         """A queryset without a scope; as a related manager, one scoped by the instance."""
-        queryset: NamespacedQuerySet[Any] = super().get_queryset()
+        queryset: NamespacedQuerySet[_Model] = super().get_queryset()  # type: ignore[assignment]
         return queryset.across_namespaces() if getattr(self, "instance", None) is not None else queryset
+
+    def in_namespace(self, namespace: Namespace | str) -> NamespacedQuerySet[_Model]:
+        """See NamespacedQuerySet.in_namespace."""
+        return self.get_queryset().in_namespace(namespace)
+
+    def across_namespaces(self) -> NamespacedQuerySet[_Model]:
+        """See NamespacedQuerySet.across_namespaces."""
+        return self.get_queryset().across_namespaces()

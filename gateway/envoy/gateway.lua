@@ -17,6 +17,7 @@ local REASONS = {
   [429] = "Too Many Requests", [500] = "Internal Server Error", [501] = "Not Implemented", [502] = "Bad Gateway",
   [503] = "Service Unavailable", [504] = "Gateway Timeout",
 }
+local CALLS = { PUT = true, PATCH = true, DELETE = true }  -- what means POST, unless a service has bound it itself
 local CORS = {
   ["access-control-allow-credentials"] = "true",
   ["access-control-allow-methods"] = "POST, PATCH, GET, OPTIONS, PUT, DELETE",
@@ -30,7 +31,7 @@ local CORS = {
 -- The namespace and the service that a host names; nil where it says nothing. The third value is a host we do not know.
 function named_by_host(authority)
   local host = string.gsub(string.lower(authority or ""), ":%d+$", "")
-  if host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
+  if host == "" or host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
     return nil, nil, nil
   end
   local suffix = "." .. settings.base
@@ -127,21 +128,39 @@ local function json_literal(text)
   return string.match(text, "^%-?[1-9]%d*$") or text == "0" or string.match(text, "^%-?%d+%.%d+$") and not string.match(text, "^%-?0%d")
 end
 
--- A query as a JSON object: literals as they are, the rest as text; a repeated name makes a list.
-function query_json(query)
+-- The names of a query or form in their order, and each one's values.
+local function fields_of(text)
   local names, values = {}, {}
-  for pair in string.gmatch(query or "", "[^&]+") do
+  for pair in string.gmatch(text or "", "[^&]+") do
     local name, value = string.match(pair, "^([^=]*)=?(.*)$")
     name = percent_decoded((string.gsub(name, "%+", " ")))
-    value = percent_decoded((string.gsub(value, "%+", " ")))
     if not values[name] then
       names[#names + 1], values[name] = name, {}
     end
-    table.insert(values[name], json_literal(value) and value or json_text(value))
+    table.insert(values[name], percent_decoded((string.gsub(value, "%+", " "))))
   end
+  return names, values
+end
+
+-- A form as a JSON object of texts; a repeated name's values are joined by commas.
+function form_json(form)
+  local names, values = fields_of(form)
+  local fields = {}
+  for i, name in ipairs(names) do
+    fields[i] = json_text(name) .. ":" .. json_text(table.concat(values[name], ","))
+  end
+  return "{" .. table.concat(fields, ",") .. "}"
+end
+
+-- A query as a JSON object: literals as they are, the rest as text; a repeated name makes a list.
+function query_json(query)
+  local names, values = fields_of(query)
   local fields = {}
   for i, name in ipairs(names) do
     local list = values[name]
+    for j, value in ipairs(list) do
+      list[j] = json_literal(value) and value or json_text(value)
+    end
     fields[i] = json_text(name) .. ":" .. (#list == 1 and list[1] or "[" .. table.concat(list, ",") .. "]")
   end
   return "{" .. table.concat(fields, ",") .. "}"
@@ -225,75 +244,116 @@ function error_document(status, message)
   return code, string.format('{"id":"","code":%d,"detail":%s,"status":%s}', code, json_text(message), json_text(REASONS[code]))
 end
 
--- From here on: Envoy's handle.
+-- From here on: Envoy's handle. `respond` does not return: what follows it does not run.
 
-local function refuse(handle, request, code, detail)
+local function read(handle)
+  local headers = handle:headers()
+  local content_type = headers:get("content-type") or ""
+  local checked = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn") or {}
+  return {
+    handle = handle,
+    headers = headers,
+    method = headers:get(":method"),
+    path = headers:get(":path"),
+    content_type = content_type,
+    grpc = content_type == "application/grpc" or string.match(content_type, "^application/grpc[+;]") ~= nil,
+    form = string.match(content_type, "^application/x%-www%-form%-urlencoded") ~= nil,
+    origin = headers:get("origin"),
+    claims = checked.claims,
+    failure = checked.failure,
+  }
+end
+
+local function with_cors(answer, origin)
+  answer["access-control-allow-origin"] = origin
+  for name, value in pairs(CORS) do
+    answer[name] = value
+  end
+  return answer
+end
+
+local function refuse(request, code, detail)
   local answer = { [":status"] = tostring(code) }
   if request.grpc then
     answer["grpc-status"] = GRPC_STATUS[code]
   elseif request.origin then
-    answer["access-control-allow-origin"] = request.origin
-    for name, value in pairs(CORS) do
-      answer[name] = value
-    end
+    with_cors(answer, request.origin)
   end
-  handle:respond(answer, detail)
+  request.handle:respond(answer, detail)
 end
 
-local function answer_preflight(handle, request)
-  local answer = { [":status"] = "200", ["access-control-allow-origin"] = request.origin or "*" }
-  for name, value in pairs(CORS) do
-    answer[name] = value
+local function answer_preflight(request)
+  request.handle:respond(with_cors({ [":status"] = "200" }, request.origin or "*"), "")
+end
+
+local function require_clean_request(request)
+  if not request.path or string.sub(request.path, 1, 1) ~= "/" then
+    refuse(request, 400, "The path does not begin with a slash.")
   end
-  handle:respond(answer, "")
+  if not string.match(request.headers:get(":authority") or "", "^[%w._:%[%]-]*$") then
+    refuse(request, 400, "The host is not one host.")
+  end
 end
 
-local function verified(handle)
-  local found = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn") or {}
-  return found.claims, found.failure
+-- A caller who shows a token must show a good one, except to plain HTTP services, whose tokens are their own affair.
+local function require_good_token(request)
+  local shown, claims = request.headers:get("authorization"), request.claims
+  if shown == nil or shown == "" then
+    return
+  end
+  if string.sub(shown, 1, 7) ~= "Bearer " then
+    refuse(request, 401, "invalid authorization header. expected Bearer schema")
+  end
+  if not claims then
+    refuse(request, 401, request.failure and request.failure.message or "Jwt is not valid")
+  end
+  if type(claims.iss) ~= "string" or claims.iss == "" or type(claims.sub) ~= "string" or claims.sub == "" then
+    refuse(request, 401, "Jwt names no account")
+  end
 end
 
--- The one namespace that host, header and token agree on.
-local function namespace_of(handle, headers, request, claims)
+-- A bad token and a preflight, which may not carry the header that names the namespace, are told apart from "not found".
+local function not_found(request, detail)
+  if request.method == "OPTIONS" and request.headers:get("access-control-request-method") then
+    answer_preflight(request)
+  end
+  require_good_token(request)
+  refuse(request, 404, detail)
+end
+
+-- The one namespace that host, header and token agree on, and the service if the host names one.
+local function find_namespace(request)
+  local headers = request.headers
   local named, service, foreign = named_by_host(headers:get(":authority"))
   if foreign then
-    named = handle:filterContext():get("namespace")
+    named = request.handle:filterContext():get("namespace")
   end
   if headers:getNumValues("micro-namespace") > 1 then
-    refuse(handle, request, 400, "The header Micro-Namespace is given more than once.")
+    refuse(request, 400, "The header Micro-Namespace is given more than once.")
   end
   local given = headers:get("micro-namespace")
   if given == "" then
     given = nil
   end
   if named and given and named ~= given then
-    refuse(handle, request, 400, "The host names namespace " .. named .. " and the header Micro-Namespace names " .. given .. ".")
+    refuse(request, 400, "The host names namespace " .. named .. " and the header Micro-Namespace names " .. given .. ".")
   end
-  return named or given or (claims and claims.iss) or "micro", service
-end
-
--- A caller who shows a token must show a good one, except to plain HTTP services, whose tokens are their own affair.
-local function require_good_token(handle, headers, request, claims, failure)
-  local shown = headers:get("authorization")
-  if shown == nil or shown == "" then
-    return
+  local namespace = named or given or (request.claims and request.claims.iss) or "micro"
+  if not string.match(namespace, "^[%w][%w-]*$") then
+    not_found(request, "There is no namespace " .. namespace .. ".")
   end
-  if string.sub(shown, 1, 7) ~= "Bearer " then
-    refuse(handle, request, 401, "invalid authorization header. expected Bearer schema")
-  end
-  if not claims then
-    refuse(handle, request, 401, failure and failure.message or "Jwt is not valid")
-  end
-  if type(claims.iss) ~= "string" or claims.iss == "" or type(claims.sub) ~= "string" or claims.sub == "" then
-    refuse(handle, request, 401, "Jwt names no account")
-  end
+  headers:replace("micro-namespace", namespace)
+  return namespace, service
 end
 
 -- Says which codec a gRPC payload has: grpcio hides content-type from handlers.
-local function mark_codec(headers, request)
+local function mark_codec(request)
+  local headers = request.headers
   local own = headers:get("x-content-type")
   if not request.grpc then
-    if own then headers:remove("x-content-type") end
+    if own then
+      headers:remove("x-content-type")
+    end
   elseif string.match(request.content_type, "^application/grpc%+json") then
     headers:replace("x-content-type", "application/grpc+json")
   elseif own and not string.find(own, "json", 1, true) then
@@ -301,25 +361,102 @@ local function mark_codec(headers, request)
   end
 end
 
-local function send_frames(handle, headers, service, parts, request)
-  local path = method_path(service, parts, request.by_host)
-  if not path then
-    refuse(handle, request, 404, "service " .. service .. " has no such path")
+-- What the gateway answers itself where no service is named: its version, an icon, and that a service must be named.
+local function answer_root(request, parts)
+  if request.grpc then
+    if #parts < 2 or not string.find(parts[1], ".", 1, true) then
+      refuse(request, 400, "service name is blank")
+    end
+  elseif #parts == 0 and request.method == "OPTIONS" then
+    answer_preflight(request)
+  elseif #parts == 0 then
+    request.handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, settings.version)
+  elseif parts[1] == "favicon.ico" then
+    request.handle:respond({ [":status"] = "200" }, "")
   end
-  local query = string.match(headers:get(":path"), "%?(.*)$")
-  local length = tonumber(headers:get("content-length") or "")
-  local without_body = headers:get(":method") == "GET"
-  handle:streamInfo():dynamicMetadata():set("micro", "frames", true)
+end
+
+-- The package of the platform's own that the path names; nil when it names none.
+local function platform_package(request, parts)
+  local first = parts[1]
+  local name = string.match(first, "^(.*)%.[^.]*$") or first
+  if request.grpc and string.match(first, "^grpc%.") then
+    return "grpc"
+  end
+  return settings.platform[name] and name
+end
+
+local function choose_scope(request, scope)
+  request.headers:replace("x-micro-scope", scope)
+  request.handle:clearRouteCache()
+end
+
+-- Asks the namespace's index by which route it takes; its metadata is the answer.
+local function ask_index(request, namespace, meant)
+  for name, value in pairs({ rule = meant.rule or "", service = meant.service, full = meant.full or "" }) do
+    request.headers:replace("x-micro-" .. name, value)
+  end
+  choose_scope(request, namespace)
+  local found = request.handle:metadata()
+  if not found:get("namespace") then
+    not_found(request, "There is no namespace " .. namespace .. ".")
+  end
+  local answer = {}
+  for _, name in ipairs({ "service", "protocol", "frames", "verbs", "conflict" }) do
+    answer[name] = found:get(name)
+  end
+  return answer
+end
+
+-- The service that is meant: its scope, what it speaks, and how it is to be spoken to.
+local function find_service(request, namespace, service, parts)
+  local package = not service and platform_package(request, parts)
+  local meant = service and { service = service, text = service } or meant_by_path(parts, request.grpc)
+  local found = ask_index(request, namespace, meant)
+  if package then
+    return { scope = ":" .. package, service = package, protocol = "grpc" }
+  end
+  if found.conflict then
+    refuse(request, 409, found.conflict)
+  end
+  if not found.service then
+    not_found(request, "service " .. meant.text .. ": route not found")
+  end
+  found.scope = namespace .. ":" .. found.service
+  return found
+end
+
+local function refuse_large(request, length)
+  if length and length > settings.largest then
+    refuse(request, 413, "The body is larger than " .. settings.largest .. " bytes.")
+  end
+end
+
+local function to_frames(request, path)
+  local headers = request.headers
+  request.handle:streamInfo():dynamicMetadata():set("micro", "frames", true)
   headers:replace(":path", path)
   headers:replace(":method", "POST")
   headers:replace("content-type", "application/grpc+json")
   headers:replace("x-content-type", "application/grpc+json")
   headers:replace("te", "trailers")
   headers:remove("content-length")
-  if without_body or length == 0 then
-    local message = query_json(query)
+end
+
+-- Makes JSON frames of a request to a service without descriptors. A body of known length is passed on as it comes.
+local function send_frames(request, found, parts, by_host)
+  local handle = request.handle
+  local path = method_path(found.service, parts, by_host)
+  if not path then
+    refuse(request, 404, "service " .. found.service .. " has no such path")
+  end
+  local length = tonumber(request.headers:get("content-length") or "")
+  refuse_large(request, length)
+  to_frames(request, path)
+  if request.method == "GET" or length == 0 then
+    local message = query_json(string.match(request.path, "%?(.*)$"))
     handle:body(true):setBytes(frame_header(#message) .. message)
-  elseif length then
+  elseif length and not request.form then
     local before = frame_header(length)
     for chunk in handle:bodyChunks() do
       if before then
@@ -330,108 +467,81 @@ local function send_frames(handle, headers, service, parts, request)
   else
     local body = handle:body(true)
     local message = body:getBytes(0, body:length())
-    if message == "" then
-      message = "{}"
-    end
+    message = request.form and form_json(message) or message == "" and "{}" or message
     body:setBytes(frame_header(#message) .. message)
   end
 end
 
-local function choose_scope(handle, headers, scope)
-  headers:replace("x-micro-scope", scope)
-  handle:clearRouteCache()
+local function send_form(request)
+  request.headers:replace("content-type", "application/json")  -- what was read before a wait is gone after it
+  local body = request.handle:body(true)
+  body:setBytes(form_json(body:getBytes(0, body:length())))
 end
 
--- Says to the index which names may be meant; true when the path names one of the platform's own services.
-local function ask_index(headers, request, service, parts)
-  if service then
-    headers:replace("x-micro-service", service)
-    return service
+-- Holds a JSON body to the size of the largest message: the transcoder keeps what it has read of a message, without limit.
+-- What comes without a length is cut off there; then it is no JSON, and the transcoder says so.
+local function limit_body(request)
+  local length = tonumber(request.headers:get("content-length") or "")
+  refuse_large(request, length)
+  if length then
+    return
   end
-  local meant = meant_by_path(parts, request.grpc)
-  if meant.rule then headers:replace("x-micro-rule", meant.rule) end
-  headers:replace("x-micro-service", meant.service)
-  if meant.full then headers:replace("x-micro-full", meant.full) end
-  return meant.text
+  local taken = 0
+  for chunk in request.handle:bodyChunks() do
+    taken = taken + chunk:length()
+    if taken > settings.largest then
+      chunk:setBytes("")
+    end
+  end
 end
 
-local function platform_service(request, parts)
-  local first = parts[1]
-  local before = string.match(first, "^(.*)%.[^.]*$")
-  if request.grpc and string.match(first, "^grpc%.") then
-    return "grpc"
+-- A gRPC service, called by gRPC or in JSON.
+local function send_to_grpc(request, found, parts, by_host)
+  if request.method == "OPTIONS" then
+    answer_preflight(request)
   end
-  return settings.platform[before or first] and (before or first)
+  require_good_token(request)
+  choose_scope(request, found.scope)
+  if request.grpc then
+    return
+  end
+  if request.origin then
+    request.handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
+  end
+  if not found.verbs and CALLS[request.method] then
+    request.headers:replace(":method", "POST")
+  end
+  if found.frames then
+    send_frames(request, found, parts, by_host)
+  elseif request.form then
+    send_form(request)
+  else
+    limit_body(request)
+  end
 end
 
-local function answer_root(handle, headers, request, parts)
-  if headers:get(":method") == "OPTIONS" then
-    answer_preflight(handle, request)
-  elseif #parts == 0 then
-    handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, settings.version)
-  elseif parts[1] == "favicon.ico" then
-    handle:respond({ [":status"] = "200" }, "")
+local function send_to_http(request, found)
+  if request.grpc then
+    refuse(request, 501, "service " .. found.service .. " speaks HTTP, not gRPC")
   end
+  request.handle:streamInfo():dynamicMetadata():set("micro", "host", request.headers:get(":authority"))
+  choose_scope(request, found.scope)
 end
 
 function envoy_on_request(handle)
-  local headers = handle:headers()
-  local content_type = headers:get("content-type") or ""
-  local request = {
-    content_type = content_type,
-    grpc = string.match(content_type, "^application/grpc") ~= nil,
-    origin = headers:get("origin"),
-  }
-  local path = headers:get(":path")
-  if not path or string.sub(path, 1, 1) ~= "/" then
-    refuse(handle, request, 400, "The path does not begin with a slash.")
+  local request = read(handle)
+  require_clean_request(request)
+  local namespace, service = find_namespace(request)
+  mark_codec(request)
+  local parts = segments(request.path)
+  if not service then
+    answer_root(request, parts)
   end
-  local claims, failure = verified(handle)
-  local namespace, service = namespace_of(handle, headers, request, claims)
-  request.by_host = service ~= nil
-  if not string.match(namespace, "^[%w][%w-]*$") then
-    refuse(handle, request, 404, "There is no namespace " .. namespace .. ".")
-  end
-  headers:replace("micro-namespace", namespace)
-  mark_codec(headers, request)
-  local parts = segments(path)
-  local platform = not service and #parts > 0 and platform_service(request, parts)
-  if not service and (#parts == 0 or parts[1] == "favicon.ico") and not request.grpc then
-    answer_root(handle, headers, request, parts)
-  elseif request.grpc and not service and (#parts < 2 or not string.find(parts[1], ".", 1, true)) then
-    refuse(handle, request, 400, "service name is blank")
-  end
-  local text = ask_index(headers, request, service, parts)
-  choose_scope(handle, headers, namespace)
-  local found = handle:metadata()
-  if not found:get("namespace") then
-    refuse(handle, request, 404, "There is no namespace " .. namespace .. ".")
-  end
-  local protocol, target = found:get("protocol"), found:get("service")
-  if platform then
-    protocol, target = "grpc", platform
-  elseif found:get("conflict") then
-    refuse(handle, request, 409, found:get("conflict"))
-  elseif not target then
-    refuse(handle, request, 404, "service " .. text .. ": route not found")
-  end
-  headers:remove("x-micro-rule")
-  headers:remove("x-micro-service")
-  headers:remove("x-micro-full")
-  if protocol == "grpc" then
-    if headers:get(":method") == "OPTIONS" then
-      answer_preflight(handle, request)
-    end
-    require_good_token(handle, headers, request, claims, failure)
-    if request.origin and not request.grpc then
-      handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
-    end
+  local found = find_service(request, namespace, service, parts)
+  if found.protocol == "grpc" then
+    send_to_grpc(request, found, parts, service ~= nil)
   else
-    handle:streamInfo():dynamicMetadata():set("micro", "host", headers:get(":authority"))
-  end
-  choose_scope(handle, headers, platform and ":" .. platform or namespace .. ":" .. target)
-  if found:get("frames") and not platform and not request.grpc then
-    send_frames(handle, headers, target, parts, request)
+    send_to_http(request, found)
   end
 end
 
@@ -483,19 +593,18 @@ function envoy_on_response(handle)
       headers:replace(name, value)
     end
   end
-  local content_type = headers:get("content-type") or ""
   local status = headers:get("grpc-status")
   if mine.frames then
     if status and status ~= "0" then
       answer_error(handle, headers, status)
-    elseif string.match(content_type, "^application/grpc") then
+    elseif string.match(headers:get("content-type") or "", "^application/grpc") then
       headers:replace("content-type", "application/json")
       local message = unframer()
       for chunk in handle:bodyChunks() do
         chunk:setBytes(message(chunk:getBytes(0, chunk:length())))
       end
     end
-  elseif status and status ~= "0" and not string.match(content_type, "^application/grpc") then
+  elseif status and status ~= "0" and headers:get(":status") ~= "200" then  -- the transcoder has set it: not for a gRPC client
     answer_error(handle, headers, status)
   end
 end

@@ -7,25 +7,26 @@ Names are loaded when they are first used, so that importing this package costs 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # importing typing for it would cost more than all of this file
 if TYPE_CHECKING:
     from . import auth as auth
     from . import errors as errors
     from . import registry as registry
+    from . import runtime as runtime
     from .client import Client as Client
     from .context import Context as Context
     from .service import Service as Service
 
 __version__ = "0.1.0"
-__all__ = ["Client", "Context", "Service", "auth", "errors", "registry"]
+__all__ = ["Client", "Context", "Service", "auth", "errors", "registry", "runtime"]
 
 _HOMES = {"Client": "client", "Context": "context", "Service": "service"}
-_MODULES = ("auth", "errors", "registry")
+_MODULES = ("auth", "errors", "registry", "runtime")
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name in _HOMES:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     if name in _MODULES:

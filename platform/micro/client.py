@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 import json
 import os
@@ -38,7 +40,8 @@ class Client:
         self._target = target or home.target(address=address, namespace=namespace)
         self._connection = wire.Connection(self._target.address)
         self._identity = identity.of_this_process(self._target)
-        self._methods: dict[tuple[str, str], dict[str, MethodDescriptor]] = {}
+        self._services: dict[str, list[registry_pb2.Service]] = {}
+        self._methods: dict[str, dict[str, MethodDescriptor]] = {}
 
     @property
     def address(self) -> str:
@@ -111,10 +114,19 @@ class Client:
         return Replies(self._connection.stream(wire.path(service, endpoint), encoded, metadata=metadata), returns)
 
     def services(self, name: str) -> list[registry_pb2.Service]:
-        """Every version of a service as the registry has it, in its own domain. Raises NotFound."""
+        """Every version of a service as the registry has it, asked once. Raises NotFound."""
         from . import registry
 
-        return registry.service(name, domain=self._domain(name), client=self)
+        if name not in self._services:
+            self._services[name] = registry.service(name, domain=self._domain(name), client=self)
+        return self._services[name]
+
+    def within(self, namespace: str) -> Client:
+        """The same server and identity, another namespace."""
+        twin = copy.copy(self)
+        twin._target = dataclasses.replace(self._target, namespace=namespace)
+        twin._services, twin._methods = {}, {}
+        return twin
 
     def close(self) -> None:
         self._connection.close()
@@ -151,7 +163,8 @@ class Client:
         if not methods:
             return _to_json, _from_json, codec.JSON
         if endpoint not in methods:
-            self._methods.pop((self.namespace, service))
+            self._services.pop(service, None)
+            self._methods.pop(service, None)
             methods = self._described(service)
         if endpoint not in methods:
             raise errors.Unimplemented(f"unknown service {endpoint}")
@@ -159,14 +172,13 @@ class Client:
 
     def _described(self, service: str) -> dict[str, MethodDescriptor]:
         """The service's methods by `Handler.Method`; none when the registry does not know them."""
-        key = self.namespace, service
-        if key not in self._methods:
+        if service not in self._methods:
             try:
                 found = next((known.descriptors for known in self.services(service) if known.descriptors), b"")
             except errors.NotFound:
                 return {}
-            self._methods[key] = methods_in(found)
-        return self._methods[key]
+            self._methods[service] = methods_in(found)
+        return self._methods[service]
 
 
 class Replies(Iterator[M]):

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=Message)
 
 
 def is_json(metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-    """Whether a call's metadata says that its frames are JSON. grpcio hides `content-type`, hence the copy with an x."""
+    """Whether a call's metadata says that its frames are JSON. grpcio hides `content-type`, hence the x."""
     return any(
         key == "x-content-type" and str(value).partition(";")[0].strip().endswith("json") for key, value in metadata
     )
@@ -33,7 +33,7 @@ def decode(kind: type[M], data: bytes, *, as_json: bool) -> M:
         elif data:
             json_format.Parse(data, message)
     except (DecodeError, json_format.ParseError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {error}") from None
+        raise InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {_one_line(error)}") from None
     return message
 
 
@@ -55,4 +55,8 @@ def from_dict(kind: type[M], fields: Mapping[str, Any]) -> M:
     try:
         return json_format.ParseDict(dict(fields), kind())
     except json_format.ParseError as error:
-        raise InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {error}") from None
+        raise InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -39,7 +39,7 @@ class Context:
     def account(self) -> Account | None:
         """Whose call it is, as the platform says; None for a call without a valid token.
 
-        Asks the platform once per token and waits for the answer: in an async handler, `await context.identify()` instead.
+        Asks the platform once per token and waits for the answer; in an async handler, `await context.identify()`.
         Raises Unavailable when the platform cannot be asked.
         """
         scheme, _, token = self.metadata.get("authorization", "").partition(" ")

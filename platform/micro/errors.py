@@ -1,6 +1,6 @@
 """The error tree: what went wrong for the caller, with its gRPC status, HTTP status and exit code.
 
-Every edge maps errors by this tree and nothing else. The wire form is Micro 3's: a gRPC status whose message is the JSON
+Every edge maps errors by this tree and nothing else. The wire form is Micro 3's: a gRPC status whose message is JSON,
 `{"id","code","detail","status"}` and whose first detail is an `errors.Error` message.
 """
 
@@ -32,7 +32,7 @@ class Error(Exception):
 
 
 class Internal(Error):
-    """The other side broke; seen by clients only. Our own faults are not Errors: they crash and are logged at the edge."""
+    """The other side broke; seen by clients only. Our own faults are no Errors: they crash, and the edge logs them."""
 
 
 class InvalidArgument(Error):

@@ -109,7 +109,7 @@ def signature(function: Callable[..., Any], where: str) -> Signature:
     if len(requests) > 1 or "return" not in hints:
         raise Mistake(
             f"{where}: every public method of a handler is an endpoint. Annotate it like "
-            "`def call(self, request: Request, context: Context) -> Response`, or let its name start with an underscore."
+            "`def call(self, request: Request, context: Context) -> Response`, or start its name with an underscore."
         )
     request, streams_in = _message(requests[0] if requests else NoneType, where)
     response, streams_out = _message(hints["return"], where)
@@ -168,7 +168,7 @@ class _Recorder:
     def __init__(self) -> None:
         self.service = ""
 
-    def add_generic_rpc_handlers(self, handlers: tuple[grpc.ServiceRpcHandler, ...]) -> None:
+    def add_generic_rpc_handlers(self, handlers: tuple[grpc.ServiceRpcHandler[Any, Any], ...]) -> None:
         self.service = str(handlers[0].service_name())
 
     def add_registered_method_handlers(self, service: str, _handlers: object) -> None:

@@ -18,11 +18,10 @@ DEFAULT_NAMESPACE = "micro"
 
 
 def folder() -> Path:
-    """`~/.micro`, made with mode 0700 when it is missing."""
+    """`~/.micro`. It is made when something is written to it: who only reads may have no home at all."""
     path = Path.home() / ".micro"
     if path.is_file():
         _adopt_old_file(path)
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 
 
@@ -36,7 +35,8 @@ def _adopt_old_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time changes `path`."""
+    """One process at a time changes `path`. Its folder is made with mode 0700 when it is missing."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -26,7 +26,7 @@ def service(name: str, *, domain: str = "", client: Client | None = None) -> lis
     return list(client.invoke("registry", "Registry.GetService", request, registry_pb2.GetResponse).services)
 
 
-def register(
+def register(  # noqa: PLR0913 - what a registration is made of
     name: str,
     *,
     node: str,
@@ -36,7 +36,7 @@ def register(
     ttl_s: int = 90,
     client: Client | None = None,
 ) -> None:
-    """Tell where a node of a service listens (`host:port`), for `ttl_s` seconds; `descriptors` as in the registry's proto."""
+    """Tell for `ttl_s` seconds where a node listens (`host:port`); `descriptors` is a FileDescriptorSet."""
     client = _client(client)
     message = _node_of(name, version, node, address, client)
     message.protocol, message.descriptors = "grpc", descriptors

@@ -1,8 +1,8 @@
 """Dataclasses as protobuf messages: descriptors made at run time, and values carried across.
 
-`str int float bool bytes`, `list[T]`, `dict[K, T]`, `T | None`, enums and other dataclasses map to what protobuf has for
-them; fields are numbered in their order, or by `field(metadata={"number": 7})`. A field whose default is not the zero
-value is told apart from an absent one, so that its default means what it says.
+`str int float bool bytes`, `list[T]`, `dict[K, T]`, `T | None`, enums and other dataclasses map to what protobuf has
+for them; fields are numbered in their order, or by `field(metadata={"number": 7})`. A field whose default is not zero
+is told apart from an absent one, so that its default means what it says.
 """
 
 from __future__ import annotations
@@ -190,26 +190,22 @@ class Schema:
                 raise TypeError(f"{kind.__qualname__}.{shape.name}: {error}") from None
 
     def _put(self, message: Message, shape: Shape, value: Any) -> None:
-        there = getattr(message, shape.name) if not self._is_plain(shape) else None
+        there: Any = getattr(message, shape.name)
         if shape.is_map:
             for key, item in value.items():
                 if is_dataclass(shape.kind):
-                    there[key].CopyFrom(self.dump(item, shape.kind))  # type: ignore[index]
+                    there[key].CopyFrom(self.dump(item, shape.kind))
                 else:
-                    there[key] = _plain(item, shape.kind)  # type: ignore[index]
+                    there[key] = _plain(item, shape.kind)
         elif shape.repeated:
-            there.extend(self._dumped(item, shape.kind) for item in value)  # type: ignore[attr-defined]
+            there.extend(self._dumped(item, shape.kind) for item in value)
         elif is_dataclass(shape.kind):
-            there.CopyFrom(self.dump(value, shape.kind))  # type: ignore[attr-defined]
+            there.CopyFrom(self.dump(value, shape.kind))
         else:
             setattr(message, shape.name, _plain(value, shape.kind))
 
     def _dumped(self, value: Any, kind: type) -> Any:
         return self.dump(value, kind) if is_dataclass(kind) else _plain(value, kind)
-
-    @staticmethod
-    def _is_plain(shape: Shape) -> bool:
-        return not (shape.is_map or shape.repeated or is_dataclass(shape.kind))
 
 
 def shapes_of(kind: type) -> list[Shape]:
@@ -233,8 +229,8 @@ def _shape(kind: type, field: Field[Any], hint: Any) -> Shape:
         present = nullable or is_dataclass(hint) or _default_matters(field)
         return Shape(field.name, hint, present=present, nullable=nullable, defaulted=defaulted)
     raise Mistake(
-        f"{kind.__qualname__}.{field.name}: protobuf has nothing for {hint!r}. Use str, int, float, bool, bytes, an Enum, "
-        "a dataclass, list[T], dict[str, T] or T | None."
+        f"{kind.__qualname__}.{field.name}: protobuf has nothing for {hint!r}. Use str, int, float, bool, bytes, "
+        "an Enum, a dataclass, list[T], dict[str, T] or T | None."
     )
 
 

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -51,8 +52,8 @@ class Service:
     def handle(self, handler: object, *, name: str = "") -> None:
         """Serve the handler's methods as `<service>.<Handler>/<Method>`.
 
-        A handler has methods over dataclasses, or derives from a Servicer that protoc made. Raises micro.schema.Mistake,
-        a TypeError, for one that cannot be served.
+        A handler has methods over dataclasses, or derives from a Servicer that protoc made. Raises
+        micro.schema.Mistake, a TypeError, for one that cannot be served.
         """
         stub = handlers.stub_service(handler)
         served_as = stub.name if stub else name or type(handler).__name__
@@ -69,9 +70,9 @@ class Service:
         """Serve until SIGTERM or Ctrl-C; requests under way get 5 s to finish."""
         if not self._names:
             raise Mistake(f"{self.name} has no handler: call service.handle(...) before service.run().")
-        _install_uvloop()
         try:
-            asyncio.run(self._serve())
+            with asyncio.Runner(loop_factory=_uvloop()) as runner:
+                runner.run(self._serve())
         except errors.Error as error:
             sys.exit(f"{self.name}: {error.detail}")
 
@@ -98,7 +99,7 @@ class Service:
         _say(f"{self.name} listens on {address}")
         async with self._registration(address, files):
             await stop.wait()
-        health._stop()  # noqa: SLF001
+        health._stop()
         await server.stop(DRAIN_S)
         threads.shutdown(wait=False, cancel_futures=True)
         _leave_stuck_threads()
@@ -123,7 +124,7 @@ class Service:
     def _listen_address(self) -> str:
         address = os.environ.get("MICRO_SERVICE_ADDRESS") or self._address
         if address:
-            return f"0.0.0.0{address}" if address.startswith(":") else address
+            return f"0.0.0.0{address}" if address.startswith(":") else address  # noqa: S104
         return f"127.0.0.1:{os.environ.get('PORT') or 0}"
 
     @contextlib.asynccontextmanager
@@ -203,12 +204,29 @@ class _Registration:
 
 async def _listen(server: grpc.aio.Server, address: str) -> str:
     """Start the server; where it listens. Raises Unavailable when the address is not free."""
+    _require_free(address)
     try:
         port = server.add_insecure_port(address)
-    except RuntimeError:
-        raise errors.Unavailable(f"Cannot listen on {address}: it is in use, or not this machine's.") from None
+    except RuntimeError as error:
+        raise errors.Unavailable(f"Cannot listen on {address}: {error}") from None
     await server.start()
     return f"{address.rpartition(':')[0]}:{port}"
+
+
+def _require_free(address: str) -> None:
+    """Raises Unavailable. grpcio would say it in a log line of its own before it raises."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_server((host.strip("[]"), int(port)), family=_family(host)).close()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise errors.Unavailable(f"Cannot listen on {address}: {reason}.") from None
+    except ValueError:
+        raise errors.Unavailable(f"Cannot listen on {address}: it is not of the form host:port.") from None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _add_standard(router: Router, health: Health, services: list[str], files: list[FileDescriptor]) -> None:
@@ -219,11 +237,11 @@ def _add_standard(router: Router, health: Health, services: list[str], files: li
         ("grpc.reflection.v1", reflection),
         ("grpc.reflection.v1alpha", reflection),
     ]
-    reflection._add(services, files)  # noqa: SLF001
+    reflection._add(services, files)
     for package, handler in standard:
         schema = Schema(package)
         full_name, signatures = handlers.describe(handler, schema)
-        reflection._add([full_name], [schema.build()])  # noqa: SLF001
+        reflection._add([full_name], [schema.build()])
         router.add(handlers.over_dataclasses(handler, schema, signatures), full_name=full_name)
 
 
@@ -234,12 +252,13 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _install_uvloop() -> None:
+def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Half as many requests again where uvloop happens to be installed; nothing needs it."""
-    with contextlib.suppress(ImportError):
+    try:
         import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    except ImportError:
+        return None
+    return uvloop.new_event_loop  # type: ignore[no-any-return]
 
 
 def _leave_stuck_threads() -> None:
@@ -250,61 +269,6 @@ def _leave_stuck_threads() -> None:
         if thread.is_alive():
             _say("A handler did not finish in time; stopping without it.")
             os._exit(0)
-
-
-def _say(self, text: str) -> None:
-    if text != self._told:
-        self._told = text
-        _say(text)
-
-
-async def _listen(server: grpc.aio.Server, address: str) -> str:
-    """Start the server; where it listens. Raises Unavailable when the address is not free."""
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError:
-        raise errors.Unavailable(f"Cannot listen on {address}: it is in use, or not this machine's.") from None
-    await server.start()
-    return f"{address.rpartition(':')[0]}:{port}"
-
-
-def _add_standard(router: Router, health: Health, services: list[str], files: list[FileDescriptor]) -> None:
-    """Health and reflection, under their full names alone."""
-    reflection = ServerReflection()
-    standard: list[tuple[str, object]] = [
-        ("grpc.health.v1", health),
-        ("grpc.reflection.v1", reflection),
-        ("grpc.reflection.v1alpha", reflection),
-    ]
-    reflection._add(services, files)  # noqa: SLF001
-    for package, handler in standard:
-        schema = Schema(package)
-        full_name, signatures = handlers.describe(handler, schema)
-        reflection._add([full_name], [schema.build()])  # noqa: SLF001
-        router.add(handlers.over_dataclasses(handler, schema, signatures), full_name=full_name)
-
-
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-def _install_uvloop() -> None:
-    """Half as many requests again where uvloop happens to be installed; nothing needs it."""
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-
-
-def _leave_stuck_threads() -> None:
-    """A handler that did not finish in time must not keep a stopped service alive."""
-    if any(thread.name.startswith("handler") and thread.is_alive() for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
 
 
 def _say(text: str) -> None:

@@ -23,13 +23,13 @@ from .proto import debug_pb2
 log = logging.getLogger("micro")
 
 
-class Router(grpc.GenericRpcHandler):
+class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """Finds the endpoint behind a path. Only what follows the last dot of the path's first part counts."""
 
     def __init__(self, name: str, statistics: Statistics) -> None:
         self._name = name
         self._statistics = statistics
-        self._methods: dict[tuple[str, bool], grpc.RpcMethodHandler] = {}
+        self._methods: dict[tuple[str, bool], grpc.RpcMethodHandler[Any, Any]] = {}
         self._handlers: set[str] = set()
 
     def add(self, endpoints: Iterable[Endpoint], *, full_name: str = "") -> None:
@@ -42,7 +42,7 @@ class Router(grpc.GenericRpcHandler):
                 answer = Answer(endpoint, as_json, self._name, self._statistics)
                 self._methods[f"{key}/{method}", as_json] = answer.method_handler()
 
-    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         as_json = codec.is_json(call.invocation_metadata or ())
         service, slash, method = (call.method or "").removeprefix("/").partition("/")
         if not (service and slash):
@@ -55,8 +55,8 @@ class Router(grpc.GenericRpcHandler):
         return _refusal(grpc.StatusCode.UNIMPLEMENTED, f"unknown service {unknown}")
 
 
-def _refusal(status: grpc.StatusCode, text: str) -> grpc.RpcMethodHandler:
-    async def refuse(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
+def _refusal(status: grpc.StatusCode, text: str) -> grpc.RpcMethodHandler[Any, Any]:
+    async def refuse(_requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         await context.abort(status, text)
 
     return grpc.stream_unary_rpc_method_handler(refuse)
@@ -80,7 +80,7 @@ class Answer:
     service: str
     statistics: Statistics
 
-    def method_handler(self) -> grpc.RpcMethodHandler:
+    def method_handler(self) -> grpc.RpcMethodHandler[Any, Any]:
         """One of gRPC's four kinds. grpcio runs what is not async in its thread pool."""
         kind = _KINDS[self.endpoint.streams_in, self.endpoint.streams_out]
         behaviours: dict[tuple[bool, bool], Callable[..., Any]] = {
@@ -89,7 +89,7 @@ class Answer:
             (False, False): self._unary,
             (False, True): self._stream,
         }
-        handler: grpc.RpcMethodHandler = kind(behaviours[self.endpoint.is_async, self.endpoint.streams_out])
+        handler: grpc.RpcMethodHandler[Any, Any] = kind(behaviours[self.endpoint.is_async, self.endpoint.streams_out])
         return handler
 
     async def _unary_async(self, request: Any, context: Any) -> bytes:
@@ -103,7 +103,7 @@ class Answer:
         try:
             async for reply in self.endpoint.function(*self._arguments(request, context)):
                 yield self._encoded(reply)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - _status logs what is not ours to say
             await context.abort(*self._status(error))
 
     def _unary(self, request: Any, context: Any) -> bytes:
@@ -117,7 +117,7 @@ class Answer:
         try:
             for reply in self.endpoint.function(*self._arguments(request, context)):
                 yield self._encoded(reply)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - _status logs what is not ours to say
             context.abort(*self._status(error))
 
     def _encoded(self, reply: Any) -> bytes:
@@ -151,7 +151,7 @@ class Answer:
         return wire.to_status(error)
 
 
-_KINDS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler]] = {
+_KINDS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
     (True, False): grpc.stream_unary_rpc_method_handler,

@@ -6,7 +6,7 @@ import contextlib
 import ipaddress
 import json
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -25,7 +25,17 @@ MAX_DETAIL_CHARACTERS = 3000  # an error travels in HTTP/2 headers, twice, and t
 STATUS_KEY = "grpc-status-details-bin"
 ERROR_TYPE = "type.googleapis.com/errors.Error"
 
-Metadata = Sequence[tuple[str, str | bytes]]
+# What grpcio says when nobody has answered, and when somebody else has.
+NOT_REACHED = (
+    "ailed to connect",
+    "DNS resolution failed",
+    "errors resolving",
+    "Name resolution",
+    "Trying to connect an http1",
+)
+NOT_GRPC = "Received http2 header with status"
+
+Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class Unreachable(errors.Unavailable):
@@ -37,8 +47,9 @@ class Unreachable(errors.Unavailable):
 
 
 # Each error class of the tree once, by its HTTP status and by its gRPC status.
-_BY_CODE = {kind.http: kind for kind in errors.Error.__subclasses__()}
-_BY_STATUS = {kind.status: kind for kind in errors.Error.__subclasses__()}
+_KINDS = [kind for kind in errors.Error.__subclasses__() if kind.__module__ == errors.__name__]
+_BY_CODE = {kind.http: kind for kind in _KINDS}
+_BY_STATUS = {kind.status: kind for kind in _KINDS}
 
 
 def path(service: str, endpoint: str) -> str:
@@ -96,15 +107,13 @@ class Connection:
 
     def _translated(self, error: grpc.RpcError) -> errors.Error:
         text = error.details() or ""
-        if error.code() is grpc.StatusCode.UNAVAILABLE and _was_not_reached(text):
+        if error.code() is grpc.StatusCode.UNAVAILABLE and any(sign in text for sign in NOT_REACHED):
             return Unreachable(self.address)
-        return from_status(error.code(), text, error.trailing_metadata() or ())
-
-
-def _was_not_reached(text: str) -> bool:
-    return any(
-        sign in text for sign in ("failed to connect", "Failed to connect", "DNS resolution failed", "Name resolution")
-    )
+        if NOT_GRPC in text:
+            return errors.Unavailable(f"What answers at {self.address} is no micro server.")
+        return from_status(
+            error.code(), text, tuple((item.key, item.value) for item in error.trailing_metadata() or ())
+        )
 
 
 class Stream(Iterator[bytes]):

@@ -6,7 +6,7 @@ Nothing here knows a tenant. What reaches the database through it names the name
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -14,14 +14,69 @@ from weakref import WeakKeyDictionary
 import psycopg
 from django.db import connections
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool
+from psycopg.rows import TupleRow, namedtuple_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
 CONNECT_TIMEOUT_S = 2
 POOL_SIZE = 8
+PATIENCE_S = 2.0  # for a free connection, then the caller gets Unavailable
+RECONNECT_S = 0.5  # then the pool gives up, and the next request tries anew at once instead of waiting for a back-off
 LIMITS = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s"
+
+
+def dsn() -> str:
+    """How psycopg reaches the database that Django uses."""
+    settings = connections["default"].settings_dict
+    return make_conninfo(
+        dbname=settings["NAME"],
+        user=settings["USER"] or None,
+        password=settings["PASSWORD"] or None,
+        host=settings["HOST"] or None,
+        port=settings["PORT"] or None,
+        connect_timeout=5,
+        options=settings.get("OPTIONS", {}).get("options"),
+    )
+
+
+class Reader:
+    """A pool of connections that only read. Open it on the loop that uses it."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._pool = AsyncConnectionPool(
+            conninfo,
+            min_size=1,
+            max_size=POOL_SIZE,
+            timeout=PATIENCE_S,
+            reconnect_timeout=RECONNECT_S,
+            open=False,
+            kwargs={"autocommit": True, "row_factory": namedtuple_row},
+        )
+
+    async def open(self) -> None:
+        """Connect in the background; the database may come later."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    async def rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
+        """The rows of a SELECT, as named tuples. Connections that have gone stale are replaced once."""
+        try:
+            return await self._rows(statement, parameters)
+        except PoolTimeout:
+            raise
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            await self._pool.check()
+            return await self._rows(statement, parameters)
+
+    async def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
+        async with self._pool.connection() as lent:
+            cursor = await lent.execute(statement, parameters)
+            rows: list[Any] = await cursor.fetchall()
+            return rows
 
 
 class Closable(Protocol):

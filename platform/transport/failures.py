@@ -45,7 +45,7 @@ def _as_error(exception: Exception, id: str) -> Error:
         return DeadlineExceeded("The call took longer than its timeout.")
     if isinstance(exception, AWAY):
         log.warning("%s: the database is away: %s", id, str(exception).strip())
-        return Unavailable("The database is away; try again.")
+        return Unavailable("The database is away or too busy; try again.")
     incident = secrets.token_hex(4)
     log.error("%s failed, incident %s", id, incident, exc_info=exception)
     return Internal(f"The server failed; its log has the reason under incident {incident}.")

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from .callers import ADMIN, ANY_ACCOUNT, ANYONE, Caller, Scope
 
-__all__ = ["ADMIN", "ANYONE", "ANY_ACCOUNT", "Kind", "Method", "MethodWithoutScope", "Methods"]
+__all__ = ["ADMIN", "ANYONE", "ANY_ACCOUNT", "Caller", "Kind", "Method", "MethodWithoutScope", "Methods"]
 __all__ += ["bidi", "client_stream", "require_scopes", "server_stream", "unary"]
 
 Request = TypeVar("Request", bound=Message)

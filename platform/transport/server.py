@@ -26,6 +26,7 @@ OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
 )
+MAX_TIMEOUT_DIGITS = 18  # some thirty years; longer is no limit at all
 HIDDEN = frozenset({"authorization", "x-content-type", "timeout", "user-agent"})
 
 Identify = Callable[[str], Awaitable[Account]]  # a token's account; raises Unauthenticated
@@ -199,6 +200,6 @@ def _metadata(context: Context) -> dict[str, str]:
 def _deadline(metadata: Mapping[str, str]) -> Any:
     """The limit that `timeout` (nanoseconds) sets; gRPC's own deadline is grpcio's business."""
     nanoseconds = metadata.get("timeout", "")
-    if nanoseconds.isdecimal() and int(nanoseconds) > 0:
+    if nanoseconds.isdecimal() and len(nanoseconds) <= MAX_TIMEOUT_DIGITS and int(nanoseconds) > 0:
         return asyncio.timeout(int(nanoseconds) / 1e9)
     return nullcontext()

@@ -16,7 +16,7 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
-async def in_tenant(namespace: str, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+async def in_tenant(namespace: str, function: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
     """Call `function` in a worker thread with the schema of the namespace (its slug) selected.
 
     Raises NotFound when there is no such namespace.
@@ -24,7 +24,7 @@ async def in_tenant(namespace: str, function: Callable[P, Result], *args: P.args
     return await asyncio.to_thread(_with_connections, partial(_inside, namespace, partial(function, *args, **kwargs)))
 
 
-async def in_public(function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+async def in_public(function: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
     """Call `function` in a worker thread with only the public schema selected."""
     return await asyncio.to_thread(_with_connections, partial(function, *args, **kwargs))
 

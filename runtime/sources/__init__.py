@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from micro.errors import InvalidArgument, NotFound
 from runtime import folders
+from runtime.attempts import Attempt
 
 from . import archives, clone, git, uploads
 
@@ -36,28 +36,19 @@ def require_folder(folder: str) -> str:
     return "" if str(path) == "." else str(path)
 
 
-def fetch(
-    text: str,
-    *,
-    namespace: str,
-    folder: str,
-    destination: Path,
-    record: Path,
-    log: Path,
-    keep_going: Callable[[], bool],
-) -> Fetched:
-    """Put the files that `text` names (a git source or `archive:<sha256>`) into `destination`, made anew.
+def fetch(text: str, *, folder: str, attempt: Attempt) -> Fetched:
+    """Put the files that `text` names (a git source or `archive:<sha256>`) where the attempt wants them, made anew.
 
     Raises micro.errors.Error with the reason when that cannot be.
     """
-    folders.remove(destination)
+    folders.remove(attempt.source)
     if text.startswith(ARCHIVE):
         sha256 = text.removeprefix(ARCHIVE)
-        _unpack(uploads.path(namespace, sha256), destination)
-        return _existing(Fetched(destination, require_folder(folder), f"sha256:{sha256}"))
+        _unpack(uploads.path(attempt.namespace, sha256), attempt.source)
+        return _existing(Fetched(attempt.source, require_folder(folder), f"sha256:{sha256}"))
     source = git.parse(text)
-    commit = clone.clone(source, destination, record=record, log=log, keep_going=keep_going)
-    return _existing(Fetched(destination, source.folder, f"git:{commit}"))
+    commit = clone.clone(source, attempt)
+    return _existing(Fetched(attempt.source, source.folder, f"git:{commit}"))
 
 
 def _unpack(archive: Path, destination: Path) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 from micro.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
-from runtime import folders, processes
+from runtime import folders
+from runtime.attempts import Attempt
 
 from . import addresses, git, tree
 
@@ -40,7 +41,7 @@ def git_command(source: git.Source, address: str) -> list[str]:
 
 
 def clone_commands(source: git.Source, address: str, destination: Path) -> list[list[str]]:
-    """The argument lists that put one commit of `source` into `destination`, in order. No shell, no options from outside."""
+    """The argument lists that put one commit of `source` into `destination`, in order. No shell."""
     command = git_command(source, address)
     if source.is_commit:
         inside = [*command, "-C", str(destination)]
@@ -66,7 +67,7 @@ def clone_commands(source: git.Source, address: str, destination: Path) -> list[
 
 
 def environment(scheme: str, empty_home: Path) -> dict[str, str]:
-    """git's whole environment. GIT_ALLOW_PROTOCOL overrides the protocol.* settings, hence it is set from a constant."""
+    """git's whole environment. GIT_ALLOW_PROTOCOL overrides the protocol.* settings, hence a constant."""
     return {
         "PATH": os.defpath,
         "HOME": str(empty_home),
@@ -81,21 +82,19 @@ def environment(scheme: str, empty_home: Path) -> dict[str, str]:
     }
 
 
-def clone(source: git.Source, destination: Path, *, record: Path, log: Path, keep_going: Callable[[], bool]) -> str:
-    """Put the files of `source` into `destination` (made anew, without .git); the commit id.
+def clone(source: git.Source, attempt: Attempt) -> str:
+    """Put the files of `source` where the attempt wants them (made anew, without .git); the commit id.
 
     Raises InvalidArgument for an address that may not be fetched from, NotFound when there is no such repository or
     ref, ResourceExhausted and DeadlineExceeded at the limits, Unavailable when the host does not answer.
     """
     source, address = settle(source)
-    folders.remove(destination)
+    destination = attempt.source
     destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    watch = _Watch(destination, keep_going)
+    watch = _Watch(destination, attempt.may_go_on)
+    env = environment(source.scheme, empty_home=folders.empty_home())
     for argv in clone_commands(source, address, destination):
-        env = environment(source.scheme, empty_home=folders.unfinished() / "empty")
-        status = processes.run(
-            argv, record=record, env=env, cwd=destination.parent, output=log, keep_going=watch.may_go_on
-        )
+        status = attempt.run(argv, env=env, cwd=destination.parent, may_go_on=watch.may_go_on)
         watch.require_within_limits(source)
         if status != 0:
             raise _refused(source)

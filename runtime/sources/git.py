@@ -78,7 +78,7 @@ def parse(text: str, *, ref: str = "") -> Source:
 
 
 def require_ref(ref: str) -> None:
-    """Raises InvalidArgument unless `ref` may be a branch, tag or commit (git-check-ref-format, and no leading dash)."""
+    """Raises InvalidArgument unless `ref` may be a branch, tag or commit (and never an option)."""
     parts = ref.split("/")
     bad_part = any(not part or part.startswith(".") or part.endswith((".lock", ".")) for part in parts)
     if not _REF.fullmatch(ref) or ".." in ref or len(ref) > 200 or bad_part:

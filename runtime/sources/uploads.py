@@ -70,7 +70,7 @@ def find(*, namespace: Namespace, upload_id: str) -> Upload:
     name, separator, version = upload_id.removeprefix(SCHEME).partition(":")
     if not separator or not name or not version:
         raise InvalidArgument(f"The source {upload_id[:200]!r} is not of the form source://name:version.")
-    upload = Upload.objects.in_namespace(namespace).filter(name=name, version=version).first()
+    upload: Upload | None = Upload.objects.in_namespace(namespace).filter(name=name, version=version).first()
     if upload is None:
         raise NotFound(f"Nothing was uploaded as {upload_id!r}.")
     return upload

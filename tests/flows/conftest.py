@@ -10,8 +10,8 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from gitserver import GitServer, git_server
-from server import Server, running_server
+from gitserver import GitServer, git_server  # noqa: E402 - the folders above make it importable
+from server import Server, running_server  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,13 +15,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 
 ROOT = Path(__file__).parents[2]
 MICRO = Path(sys.executable).with_name("micro")
-PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "CI")
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "CI",
+)
 
 
 def free_ports(count: int) -> list[int]:
@@ -28,6 +41,14 @@ def free_ports(count: int) -> list[int]:
     for sock in sockets:
         sock.close()
     return ports
+
+
+def command_line(process: psutil.Process) -> str:
+    """A process' command line; blank when it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 @dataclass
@@ -69,7 +90,13 @@ class Server:
         """Start it and wait until it says that it is ready."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [MICRO, "server"], cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
+                [MICRO, "server"],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
             )
         deadline = time.monotonic() + timeout_s
         while not self.is_ready():
@@ -96,30 +123,64 @@ class Server:
         self.process.wait(30)
         return time.monotonic() - started
 
+    def forget(self) -> None:
+        """Remove its database, which lies outside its folder when it runs as root."""
+        shutil.rmtree((self.home / "postgres").resolve(), ignore_errors=True)
+
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this server, its replicas included, wherever it hangs in the tree."""
         return [process for process in psutil.process_iter() if self._owns(process)]
 
     def _owns(self, process: psutil.Process) -> bool:
         try:
-            environment = process.environ()
-            line = " ".join(process.cmdline())
+            traces = [*process.environ().values(), process.cwd(), " ".join(process.cmdline())]
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             return False
-        return environment.get("MICRO_HOME") == str(self.home) or str(self.home) in line
+        return any(str(self.home) in trace for trace in traces)
+
+    def replicas(self, service: str) -> list[psutil.Process]:
+        """The first process of each replica of `service`: those whose parent belongs to no replica of it."""
+        own = {p.pid: p for p in self.processes() if environment(p).get("MICRO_SERVICE_NAME") == service}
+        return [process for process in own.values() if process.ppid() not in own]
 
     def named(self, part: str) -> list[psutil.Process]:
         """This server's processes whose command line holds `part`."""
-        return [process for process in self.processes() if part in " ".join(process.cmdline())]
+        return [process for process in self.processes() if part in command_line(process)]
 
-    def micro(self, *args: str | Path, check: bool = True, timeout_s: float = 180, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run the command line as this server's user; with `check`, a status other than 0 fails the test with what it printed."""
+    def micro(
+        self, *args: str | Path, check: bool = True, timeout_s: float = 180, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line as this server's user; with `check`, a status other than 0 fails the test."""
         done = subprocess.run(
-            [MICRO, *map(str, args)], cwd=cwd or ROOT, env=self.client_env, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL
+            [MICRO, *map(str, args)],
+            check=False,
+            cwd=cwd or ROOT,
+            env=self.client_env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL,
         )
         if check:
-            assert done.returncode == 0, f"micro {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            assert done.returncode == 0, (
+                f"micro {' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return done
+
+    def call(self, service: str, endpoint: str, request: dict[str, object]) -> dict[str, object]:
+        """The answer of `micro call`."""
+        return json.loads(self.micro("call", service, endpoint, json.dumps(request)).stdout)
+
+    def user_of(self, namespace: str, secret: str) -> Server:
+        """The same server as another user sees it: one with a home of their own, who works in another namespace."""
+        account = {"id": "owner", "secret": secret, "type": "user", "scopes": ["admin"]}
+        self.call("auth", "Auth.Generate", {**account, "options": {"namespace": namespace}})
+        other = copy.copy(self)
+        other.client_home = self.folder / namespace
+        other.client_home.mkdir()
+        other.micro("user", "namespace", "set", namespace)
+        other.micro("login", "--username", "owner", "--password", secret)
+        return other
 
     def login(self) -> None:
         """Log in as the local profile's admin."""
@@ -133,10 +194,10 @@ class Server:
                 return fields[3]
         return ""
 
-    def get(self, path: str, *, host: str = "", **options: object) -> httpx.Response:
-        """An HTTP request through the API gateway, by path or on a service's own host."""
-        headers = {"Host": f"{host}:{self.api_port}"} if host else {}
-        return httpx.get(f"http://127.0.0.1:{self.api_port}{path}", headers=headers, timeout=20, **options)  # type: ignore[arg-type]
+    def get(self, path: str, *, host: str = "", headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+        """An HTTP request through the API gateway, by path or on a host."""
+        sent = {**(headers or {}), **({"Host": f"{host}:{self.api_port}"} if host else {})}
+        return httpx.get(f"http://127.0.0.1:{self.api_port}{path}", headers=sent, timeout=20, **more)
 
 
 @contextmanager
@@ -150,6 +211,15 @@ def running_server(folder: Path, **environment: str) -> Iterator[Server]:
     finally:
         if server.process and server.process.poll() is None:
             server.stop()
+        server.forget()
+
+
+def environment(process: psutil.Process) -> dict[str, str]:
+    """The environment of a process; empty when it is gone."""
+    try:
+        return process.environ()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return {}
 
 
 def eventually(claim: object, within_s: float, what: str) -> None:

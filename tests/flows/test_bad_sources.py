@@ -15,8 +15,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
 BAD = {
-    "cannot build": ({"requirements.txt": "no-such-package-of-micro==99.99\n", "main.py": GOOD}, "no-such-package-of-micro"),
-    "crashes at start": ({"main.py": "raise SystemExit('the moon is in the wrong phase')\n"}, "moon is in the wrong phase"),
+    "cannot build": (
+        {"requirements.txt": "no-such-package-of-micro==99.99\n", "main.py": GOOD},
+        "no-such-package-of-micro",
+    ),
+    "crashes at start": (
+        {"main.py": "raise SystemExit('the moon is in the wrong phase')\n"},
+        "moon is in the wrong phase",
+    ),
     "never listens": ({"main.py": "import time\nwhile True: time.sleep(1)\n"}, "listen"),
 }
 
@@ -56,8 +62,7 @@ def test_a_bad_first_deployment_leaves_nothing_behind_when_it_is_killed(server: 
     assert server.status("doomed") == "error"
     assert server.get("/doomed/").status_code == 404
     server.micro("kill", "doomed")
-    ours = lambda process: process.environ().get("MICRO_SERVICE_NAME") == "doomed"
-    eventually(lambda: not any(ours(p) for p in server.processes()), 15, "no process is left")
+    eventually(lambda: server.replicas("doomed") == [], 15, "no process is left")
     eventually(lambda: not [p for p in server.home.rglob("*doomed*") if "logs" not in p.parts], 10, "no file is left")
 
 

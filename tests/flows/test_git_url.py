@@ -7,11 +7,23 @@ import time
 import pytest
 from server import Server
 
+ONE_ANSWER = """
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b"%s")
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def httpbin(server: Server, git):
     git.commit(
-        "httpbin", {"requirements.txt": "httpbin==0.10.2\ngunicorn\n", "Procfile": "web: gunicorn -k gthread --threads 8 -b 127.0.0.1:$PORT httpbin:app\n"}
+        "httpbin",
+        {
+            "requirements.txt": "httpbin==0.10.2\ngunicorn\n",
+            "Procfile": "web: gunicorn -k gthread --threads 8 -b 127.0.0.1:$PORT httpbin:app\n",
+        },
     )
     server.micro("run", git.url("httpbin"), timeout_s=300)
     yield
@@ -72,7 +84,7 @@ def test_redirects_stay_on_the_address_that_was_asked(server, get):
 
 
 def test_a_folder_and_a_ref_can_be_named(server, git):
-    app = "import http.server,os\nhttp.server.HTTPServer(('127.0.0.1',int(os.environ['PORT'])),type('H',(http.server.BaseHTTPRequestHandler,),{'do_GET':lambda s:(s.send_response(200),s.end_headers(),s.wfile.write(b'%s'))})).serve_forever()\n"
+    app = ONE_ANSWER
     git.commit("mono", {"apps/shop/main.py": app % "old"}, tag="v1")
     git.commit("mono", {"apps/shop/main.py": app % "new"})
     server.micro("run", git.url("mono") + "/apps/shop@v1")

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from load import Load
 from server import MICRO, ROOT, Server, eventually
-
-SLOW_START = "import time; time.sleep(3)\n"
-
-
-def replicas(server: Server, name: str) -> list[int]:
-    """Pids of the first process of each replica: those whose parent is no replica of the same service."""
-    own = {p.pid: p.ppid() for p in server.processes() if p.environ().get("MICRO_SERVICE_NAME") == name}
-    return [pid for pid, parent in own.items() if parent not in own]
 
 
 @pytest.fixture
@@ -30,26 +21,45 @@ def bystander(server: Server, tmp_path: Path):
     server.micro("kill", "bystander")
 
 
+SLOW_BUILD = {
+    "requirements.txt": "./slow\n",
+    "slow/setup.py": "import time; time.sleep(4)\nfrom setuptools import setup\nsetup(name='slow', version='1')\n",
+}
+
+
+def slow_down(folder: Path, step: str) -> None:
+    """Change the service so that its next deployment stays a few seconds in `step`."""
+    if step == "building":
+        (folder / "slow").mkdir()
+        for name, text in SLOW_BUILD.items():
+            (folder / name).write_text(text)
+    else:
+        (folder / "slow.py").write_text("import time\ntime.sleep(4)\n")
+        procfile = folder / "Procfile"
+        procfile.write_text(procfile.read_text().replace("web: ", "web: python slow.py && exec "))
+
+
 @pytest.mark.parametrize("victim", ["celery", "manage.py runner"])
 @pytest.mark.parametrize("step", ["building", "starting"])
-def test_a_deploy_survives_the_death_of_worker_and_runner(server: Server, bystander: str, tmp_path: Path, victim: str, step: str):
+def test_a_deploy_survives_the_death_of_worker_and_runner(
+    server: Server, bystander: str, tmp_path: Path, victim: str, step: str
+):
     folder = tmp_path / "survivor"
     shutil.copytree(ROOT / "examples" / "web", folder)
     server.micro("run", folder)
-    entry = next(folder.glob("*.py"))
-    entry.write_text(entry.read_text().replace("import ", SLOW_START + "import ", 1) if "__future__" not in entry.read_text() else entry.read_text().replace("\n\nimport ", "\n\n" + SLOW_START + "import ", 1))
-    (folder / "requirements.txt").write_text("httpbin\n" if step == "building" else "")
-    url = f"http://127.0.0.1:{server.api_port}/survivor/"
-    with Load(bystander, rate=25) as steady, Load(url, rate=25) as old:
-        update = subprocess.Popen([MICRO, "update", folder], cwd=ROOT, env=server.client_env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        eventually(lambda: server.status("survivor") in {step, "running", "error"}, 60, f"the deploy reaches {step}")
-        for process in server.named(victim):
+    slow_down(folder, step)
+    command = [MICRO, "update", "--detach", folder]
+    with Load(bystander, rate=25) as steady, Load(f"http://127.0.0.1:{server.api_port}/survivor/", rate=25) as old:
+        subprocess.run(command, cwd=ROOT, env=server.client_env, check=True, capture_output=True)
+        eventually(lambda: server.status("survivor") == step, 60, f"the deploy is {step}")
+        victims = server.named(victim)
+        for process in victims:
             process.kill()
-        killed = time.monotonic()
         eventually(lambda: server.status("survivor") in {"running", "error"}, 120, "the deploy ends")
-        update.communicate(timeout=max(1.0, killed + 120 - time.monotonic()))
-        eventually(lambda: len(replicas(server, "survivor")) == 1, 30, "one replica is left")
+        eventually(lambda: len(server.replicas("survivor")) == 1, 30, "one replica is left")
+    assert victims
+    assert server.status("survivor") == "running"
     assert steady.failures == []
     assert old.failures == []
     server.micro("kill", "survivor")
-    eventually(lambda: replicas(server, "survivor") == [], 15, "nothing is left")
+    eventually(lambda: server.replicas("survivor") == [], 15, "nothing is left")

@@ -21,7 +21,13 @@ def test_every_command_of_the_readme_works_and_greets(server, tmp_path):
     # The reader has the default ports and /tmp to themself; the test has its server's and a folder of its own.
     script = script.replace(":8080", f":{server.api_port}").replace("/tmp/", f"{tmp_path}/")  # noqa: S108
     done = subprocess.run(
-        ["bash", "-x", "-c", script], cwd=ROOT, env=server.client_env, capture_output=True, text=True, timeout=180, check=False
+        ["bash", "-x", "-c", script],
+        cwd=ROOT,
+        env=server.client_env,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("Hello Joe") == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -29,7 +31,18 @@ def test_the_health_page_names_the_reason_when_the_database_does_not_answer(clie
         answer = client.get("/healthz")
         cursor.execute("ROLLBACK TO SAVEPOINT before")
     assert answer.status_code == 503
-    assert "transaction is aborted" in answer.json()["detail"]
+    assert "transaction is aborted" in answer.json()["problems"]["database"]
+
+
+@pytest.mark.django_db
+def test_the_health_page_names_a_sidecar_of_this_machine_that_does_not_listen(client, settings, tmp_path):
+    settings.MICRO_IS_SUPERVISED, settings.MICRO_RUN, settings.MICRO_SIDECAR_PROCESSES = True, tmp_path, 2
+    with socket.socket(socket.AF_UNIX) as first:
+        first.bind(str(tmp_path / "sidecar-0.sock"))
+        first.listen()
+        answer = client.get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json()["problems"] == {"sidecar-1": "does not listen"}
 
 
 def test_the_first_page_says_what_to_type_next(client, settings):

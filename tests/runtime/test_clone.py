@@ -7,25 +7,20 @@ import socket
 import subprocess
 import threading
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from micro.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from runtime import sources
+from runtime.attempts import Attempt
 from runtime.sources import addresses, clone, tree
 from runtime.sources import git as grammar
 
 
 def fetch(text: str, tmp_path: Path) -> sources.Fetched:
-    return sources.fetch(
-        text,
-        namespace="micro",
-        folder="",
-        destination=tmp_path / "work" / "source",
-        record=tmp_path / "record",
-        log=tmp_path / "log",
-        keep_going=lambda: True,
-    )
+    attempt = Attempt("micro", uuid4(), tmp_path / "log", lambda: True)
+    return sources.fetch(text, folder="", attempt=attempt)
 
 
 def test_the_default_branch_is_fetched_and_its_commit_named(git, tmp_path):
@@ -133,7 +128,7 @@ def test_the_command_line_refuses_every_other_transport_even_if_the_grammar_had_
     source = grammar.parse(git.url("app"))
     url = url.format(repo=git.root / "app.git", canary=tmp_path / "canary")
     argv = [*clone.clone_commands(source, "127.0.0.1", tmp_path / "out")[0][:-2], url, str(tmp_path / "out")]
-    done = subprocess.run(argv, env=clone.environment("https", tmp_path), capture_output=True)
+    done = subprocess.run(argv, env=clone.environment("https", tmp_path), capture_output=True, check=False)
     assert done.returncode != 0
     assert not (tmp_path / "canary").exists()
     assert not (tmp_path / "out" / "x").exists()

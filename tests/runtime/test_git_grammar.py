@@ -247,11 +247,11 @@ _HOSTS = [
         "https://github.com:0443/a/b",
         "https://github.com:+443/a/b",
         "https://github.com:443:443/a/b",
-        "https://gіthub.com/a/b",
+        "https://g\u0456thub.com/a/b",
     ),
     *(
         "https://github。com/a/b",
-        "https://ｇithub.com/a/b",
+        "https://\uff47ithub.com/a/b",
         "https://git_hub.com/a/b",
         "https:///a/b",
         "https://?/a/b",

@@ -46,7 +46,7 @@ def two_memberships(db):
 
 @pytest.mark.parametrize("evaluate", EVALUATIONS.values(), ids=EVALUATIONS)
 @pytest.mark.parametrize("start", ["all", "filter"])
-def test_no_evaluation_reaches_the_database_without_a_namespace(two_memberships, start, evaluate):
+def test_no_evaluation_reaches_the_database_without_a_namespace(db, start, evaluate):
     with pytest.raises(Unscoped):
         evaluate(getattr(Membership.objects, start)())
 

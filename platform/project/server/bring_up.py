@@ -47,14 +47,22 @@ class BringUp:
 
     def run(self) -> None:
         """Bring everything up; on failure tell the supervision, which stops what runs."""
+        failure: CannotRun | None = CannotRun("Starting failed for a reason that is ours: see the lines above.")
         try:
             self._bring_up()
+            failure = None
         except Stopped:
-            return
+            failure = None
         except CannotRun as error:
-            self._supervision.fail(error)
+            failure = error
         except OSError as error:
-            self._supervision.fail(from_os_error(error, doing="Starting"))
+            failure = from_os_error(error, doing="Starting")
+        except Fault:
+            if not self._supervision.is_stopping:  # else supervisor just takes no more orders
+                raise
+        finally:  # after a bug of ours, too: nothing stays half-started
+            if failure and not self._supervision.is_stopping:
+                self._supervision.fail(failure)
 
     def _bring_up(self) -> None:
         listens = partial(probes.unix_socket_accepts, self._plan.supervisor_socket)
@@ -120,7 +128,7 @@ class BringUp:
     def _until(self, claim: Callable[[], bool], what: str | Callable[[], str]) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
         while not claim():
-            if self._supervision.stopping or self._supervision.failure:
+            if self._supervision.is_stopping:
                 raise Stopped
             if time.monotonic() > deadline:
                 named = what if isinstance(what, str) else what()

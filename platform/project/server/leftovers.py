@@ -64,6 +64,16 @@ def clean_up(plan: Plan) -> int:
     return len(found)
 
 
+def remove_run_folder(plan: Plan) -> None:
+    """Take away what lies in the folder of the sockets, and the folder too unless the operator keeps more in it."""
+    _remove_sockets(plan.run)
+    for name in ("supervisor.conf", "supervisor.pid"):
+        (plan.run / name).unlink(missing_ok=True)
+    for folder in (plan.run / "postgres", plan.run):
+        with suppress(OSError):  # not there, or not empty
+            folder.rmdir()
+
+
 def _supervised(home: Path) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -78,9 +88,9 @@ def _postgres(plan: Plan) -> psutil.Process | None:
         process = psutil.Process(int(lock.read_text().split("\n", 1)[0]))
         if Path(process.exe()).name == "postgres" and str(lock.parent) in process.cmdline():
             return process
-    except psutil.NoSuchProcess:
-        return None
-    except (OSError, ValueError):
+    except psutil.AccessDenied:
+        pass  # somebody else's process: not our Postgres
+    except (psutil.NoSuchProcess, OSError, ValueError):
         return None
     lock.unlink()
     return None

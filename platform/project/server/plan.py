@@ -9,13 +9,18 @@ from pathlib import Path
 
 from django.conf import settings
 
+from project.profiles import DEFAULT_ADMIN_PASSWORD
+
 URLS = {"postgres": "DATABASE_URL", "valkey": "CELERY_BROKER_URL", "nats": "NATS_URL"}
 ADDRESSES = ("MICRO_WEB_ADDRESS", "MICRO_API_ADDRESS", "MICRO_PROXY_ADDRESS", "MICRO_NETWORK_ADDRESS")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One server. `embedded` names the servers that it brings itself, because their URL is unset."""
+    """One server. `embedded` names the servers that it brings itself, because their URL is unset.
+
+    `has_known_login` says that a first start makes the admin with the documented password.
+    """
 
     root: Path
     home: Path
@@ -24,6 +29,7 @@ class Plan:
     addresses: Mapping[str, tuple[str, int]]
     embedded: frozenset[str]
     sidecars: int
+    has_known_login: bool = True
 
     @property
     def logs(self) -> Path:
@@ -50,6 +56,7 @@ def from_settings() -> Plan:
         addresses={name: getattr(settings, name) for name in ADDRESSES},
         embedded=frozenset(name for name, variable in URLS.items() if not os.environ.get(variable, "").strip()),
         sidecars=settings.MICRO_SIDECAR_PROCESSES,
+        has_known_login=settings.MICRO_ADMIN_PASSWORD == DEFAULT_ADMIN_PASSWORD,
     )
 
 

@@ -15,14 +15,14 @@ from django_tenants.utils import get_public_schema_name, schema_context
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from project.settings.base import DEFAULT_ADMIN_PASSWORD, LOCAL
+from project.profiles import DEFAULT_ADMIN_PASSWORD, LOCAL
 from project.waiting import NotReady, wait_for
 from tenants import operations
 from tenants.models import Namespace, User
 
 from .errors import CannotRun
 
-DATABASE_WITHIN = timedelta(seconds=30)
+DATABASE_WITHIN = timedelta(seconds=10)
 MAINTENANCE_DATABASE = "postgres"
 PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining connection slots")
 
@@ -126,7 +126,7 @@ def _make_first_admin() -> None:
         if admin is not None and admin.check_password(DEFAULT_ADMIN_PASSWORD):
             raise CannotRun(
                 f"The user admin still has the default password, which the profile {settings.MICRO_PROFILE} refuses: "
-                f"change it with `manage.py changepassword admin`."
+                f"start once with MICRO_PROFILE={LOCAL} and change it in /admin/."
             )
     operations.bootstrap(admin_password=settings.MICRO_ADMIN_PASSWORD)
 

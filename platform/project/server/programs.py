@@ -13,7 +13,7 @@ from project.embedded import nats, postgres, valkey
 from . import probes
 from .plan import Plan, text
 
-WORKER_THREADS = 4
+WORKER_THREADS = 8
 PREPARATION = "prepare"
 FIRST_RUN = "first-run"
 

@@ -45,11 +45,11 @@ def welcome(plan: Plan, seconds: float) -> str:
 
 
 def _login(plan: Plan) -> str:
-    return "admin / micro" if plan.profile == "local" else "admin, with the password in MICRO_ADMIN_PASSWORD"
+    return "admin / micro" if plan.has_known_login else "admin, with the password from MICRO_ADMIN_PASSWORD"
 
 
 def _next(plan: Plan) -> str:
     proxy = plan.addresses["MICRO_PROXY_ADDRESS"]
     where = "" if proxy[1] == 8081 else f"MICRO_PROXY={text(proxy)} "
-    password = " --password micro" if plan.profile == "local" else ""
+    password = " --password micro" if plan.has_known_login else ""
     return f"{where}micro login --username admin{password} && {where}micro run examples/helloworld"

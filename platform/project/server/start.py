@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import psutil
 
 from project.embedded import kept_secret, nats, postgres, valkey, write_private
-from project.settings.base import LOCAL
 
 from . import checks, leftovers, programs, supervisor_config
 from .bring_up import BringUp
@@ -62,7 +61,7 @@ def run(plan: Plan, *, example: str = "") -> None:
     """
     progress = Progress()
     checks.check_folders(plan)
-    first = example if plan.profile == LOCAL and leftovers.is_new(plan.home) else ""
+    first = example if plan.has_known_login and leftovers.is_new(plan.home) else ""
     with leftovers.only_server(plan.home):
         if ended := leftovers.clean_up(plan):
             progress.say(f"ended {ended} processes that a killed server had left")
@@ -87,6 +86,7 @@ def _supervise(plan: Plan, progress: Progress, *, example: str) -> None:
 
     replicas.stop()
     leftovers.clean_up(plan)
+    leftovers.remove_run_folder(plan)
     if supervision.failure:
         raise supervision.failure
     progress.say("stopped")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import ServerProxy
 
 from supervisor import events
-from supervisor.medusa.asyncore_25 import ExitNow
+from supervisor.medusa.asyncore_25 import ExitNow, dispatcher
 from supervisor.options import ServerOptions
+from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 from supervisor.xmlrpc import SupervisorTransport
+
+from project.embedded import postgres
 
 from .errors import CannotRun, reason
 from .plan import Plan
@@ -23,7 +28,33 @@ from .plan import Plan
 FAILURES_WHILE_STARTING = 3  # something is wrong from the outset; no use in trying for a minute
 FAILURES = 10
 HEALTHY_AFTER_S = 60.0
+KILLED = -1  # supervisor's exit status for a process that a signal ended
 FAILED = (events.ProcessStateExitedEvent, events.ProcessStateBackoffEvent)
+
+
+class _Alarm(dispatcher):  # type: ignore[misc]  # supervisor has no types
+    """Wakes supervisor's loop when a signal comes: it sleeps for a second at a time, and Python resumes that sleep."""
+
+    def __init__(self) -> None:
+        ours, python_writes = socket.socketpair()
+        python_writes.setblocking(False)
+        self._keep_open = python_writes
+        super().__init__(ours)
+        signal.set_wakeup_fd(python_writes.fileno(), warn_on_full_buffer=False)
+
+    def writable(self) -> bool:
+        """Never: it only listens."""
+        return False
+
+    def handle_read(self) -> None:
+        """Forget which signals came; supervisor's own handlers know."""
+        self.recv(4096)
+
+    def silence(self) -> None:
+        """Let signals be again."""
+        signal.set_wakeup_fd(-1)
+        self._keep_open.close()
+        self.close()
 
 
 class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
@@ -43,6 +74,11 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
         self._failures: Counter[str] = Counter()
         self._up_since: dict[str, float] = {}
         self._log_began: dict[str, int] = {}
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a signal or a failure has told it to stop."""
+        return bool(self.failure or self.stopping or self.options.mood < SupervisorStates.RUNNING)
 
     def supervise(self) -> None:
         """Run until a signal or a failure ends it; every process has stopped then."""
@@ -64,7 +100,11 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
     def runforever(self) -> None:
         """Subscribe (the caller has just cleared all subscriptions), then run supervisor's own loop."""
         events.subscribe(events.ProcessStateEvent, self._on_state)
-        super().runforever()
+        alarm = _Alarm()
+        try:
+            super().runforever()
+        finally:
+            alarm.silence()
 
     def _on_state(self, event: Any) -> None:
         name = event.process.config.name
@@ -82,13 +122,33 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
         if time.monotonic() - self._up_since.pop(name, time.monotonic()) > HEALTHY_AFTER_S:
             self._failures[name] = 0
         self._failures[name] += 1
+        _end_group(process.pid)
         log = self._plan.log(name)
-        why = reason(log, self._log_began.get(name, 0)) or process.spawnerr or "it wrote nothing"
+        why = self._why(name, process)
         if self._failures[name] >= (FAILURES_WHILE_STARTING if self.is_starting else FAILURES):
             times = self._failures[name]
-            self.fail(CannotRun(f"{name} failed {times} times ({why}): see {log}."))
+            self.fail(CannotRun(f"{name} failed {times} times ({why}): {self._way_out(name)}."))
         else:
             self._say(f"{name} ended unexpectedly and is started again ({why}; see {log})")
+
+    def _why(self, name: str, process: Any) -> str:
+        if process.exitstatus == KILLED:
+            return "killed by a signal"
+        return reason(self._plan.log(name), self._log_began.get(name, 0)) or process.spawnerr or "it wrote nothing"
+
+    def _way_out(self, name: str) -> str:
+        if name == "postgres":
+            return (
+                f"see {self._plan.log(name)}, restore {postgres.cluster(self._plan.home)} from a backup, or remove it"
+            )
+        return f"see {self._plan.log(name)}"
+
+
+def _end_group(leader: int) -> None:
+    """End what a process that died has started: a second beat or an old build must not live beside their successors."""
+    if leader > 1:
+        with suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 def remote(plan: Plan) -> Any:

@@ -7,13 +7,11 @@ import os
 from pathlib import Path
 
 from project import env, secret_key
+from project.profiles import DEFAULT_ADMIN_PASSWORD, LOCAL, PROFILES
 
 ROOT = Path(__file__).resolve().parents[3]
 
-LOCAL = "local"
-DEFAULT_ADMIN_PASSWORD = "micro"  # noqa: S105 - the local profile's, documented; refused everywhere else
-
-MICRO_PROFILE = env.choice("MICRO_PROFILE", (LOCAL, "platform"))
+MICRO_PROFILE = env.choice("MICRO_PROFILE", PROFILES)
 MICRO_HOME = env.path("MICRO_HOME", "~/.micro/server")
 MICRO_ADMIN_PASSWORD = env.text("MICRO_ADMIN_PASSWORD", DEFAULT_ADMIN_PASSWORD if MICRO_PROFILE == LOCAL else "")
 DEBUG = env.flag("MICRO_DEBUG", default=False)
@@ -39,6 +37,7 @@ def _run_dir() -> Path:
 
 
 MICRO_RUN = _run_dir()
+MICRO_IS_SUPERVISED = "MICRO_SUPERVISED_HOME" in os.environ  # `micro server` sets it for the processes that it starts
 
 SHARED_APPS = [
     "django_tenants",

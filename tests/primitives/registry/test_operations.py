@@ -255,3 +255,14 @@ def test_the_process_number_of_a_dead_envoy_given_to_another_process_keeps_nothi
     ack("live", 9, at=datetime.now(UTC))
     ack("lost", 1, at=datetime.now(UTC) - timedelta(days=3650))
     assert operations.acknowledged(9, at=datetime.now(UTC))
+
+
+@pytest.mark.django_db
+def test_an_envoy_that_is_long_gone_is_forgotten_and_a_silent_one_is_not(gone):
+    heard_at = datetime.now(UTC) + timedelta(minutes=1)
+    ack("live", 9, at=heard_at)
+    ack("lost", 1, pid=gone, at=heard_at)
+    operations.prune(at=heard_at + timedelta(minutes=59))
+    assert models.EnvoyAck.objects.count() == 2
+    operations.prune(at=heard_at + timedelta(minutes=61))
+    assert models.EnvoyAck.objects.get().envoy_id == "live"

@@ -1,0 +1,61 @@
+"""The state that Envoy's configuration is made from, as the database has it now."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import metadata
+
+from django.conf import settings
+
+from primitives.auth import keys
+from primitives.registry import records
+from tenants.models import Domain, Namespace
+
+from .state import Doors, Protocol, Service, State, Version, merged
+
+HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+
+
+def doors() -> Doors:
+    """Where Envoy listens."""
+    return Doors(settings.MICRO_API_ADDRESS, settings.MICRO_PROXY_ADDRESS, settings.MICRO_NETWORK_ADDRESS)
+
+
+def sidecars() -> tuple[str, ...]:
+    """The sockets of the sidecar's processes."""
+    return tuple(str(settings.MICRO_RUN / f"sidecar-{index}.sock") for index in range(settings.MICRO_SIDECAR_PROCESSES))
+
+
+def made_for() -> str:
+    """The settings that a configuration fits: one saved under others would open the wrong ports."""
+    return json.dumps([repr(doors()), sidecars(), settings.MICRO_BASE_DOMAIN])
+
+
+def read() -> State:
+    """One picture of the platform. What is read after the revision can only be newer than it."""
+    snapshot = records.snapshot()
+    return State(
+        revision=snapshot.revision,
+        doors=doors(),
+        base_domain=settings.MICRO_BASE_DOMAIN,
+        jwks=json.dumps(keys.jwks(), sort_keys=True),
+        sidecars=sidecars(),
+        version=metadata.version("micro"),
+        namespaces=frozenset(Namespace.objects.values_list("slug", flat=True)),
+        domains=_domains(),
+        services=merged(_version(entry) for entry in snapshot.entries),
+    )
+
+
+def _domains() -> dict[str, str]:
+    """Own hosts. What is not a host name could match more than its own, and is left out."""
+    rows = Domain.objects.order_by("domain").values_list("domain", "tenant__slug")
+    return {domain.lower(): slug for domain, slug in rows if HOST.fullmatch(domain.lower())}
+
+
+def _version(entry: records.Entry) -> Version:
+    endpoints = tuple((node.host, node.port) for node in entry.nodes)
+    protocol: Protocol = "http" if entry.protocol == "http" else "grpc"
+    service = Service(entry.namespace, entry.service, protocol, endpoints, entry.descriptors)
+    return Version(service, entry.version)

@@ -1,0 +1,97 @@
+"""How every command parses and helps: Go's single-dash flags are taken, and help comes in Micro's sections."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+
+import click
+
+from .help import columns, section
+
+
+def go_style(args: Sequence[str], params: Iterable[click.Parameter]) -> list[str]:
+    """`-name value` and `-name=value` as `--name value`, `-n=5` as `-n 5`, for the options that there are."""
+    known = {spelling for param in params if isinstance(param, click.Option) for spelling in param.opts} | {"--help"}
+    result: list[str] = []
+    for position, arg in enumerate(args):
+        if arg == "--":
+            return [*result, *args[position:]]
+        result += _double_dashed(arg, known)
+    return result
+
+
+def _double_dashed(arg: str, known: set[str]) -> list[str]:
+    name, equals, value = arg.partition("=")
+    if not arg.startswith("-") or arg.startswith("--"):
+        return [arg]
+    if f"-{name}" in known:
+        return [f"-{arg}"]
+    return [name, value] if equals and name in known else [arg]
+
+
+def option_rows(command: click.Command, ctx: click.Context) -> list[tuple[str, str]]:
+    rows = [_option_row(param) for param in command.get_params(ctx) if isinstance(param, click.Option)]
+    return [row for row in rows if row]
+
+
+def _option_row(option: click.Option) -> tuple[str, str]:
+    value = "" if option.is_flag or option.count else " value"
+    return ", ".join(f"{name}{value}" for name in option.opts), option.help or ""
+
+
+def texts(command: click.Command) -> tuple[str, list[str]]:
+    """The summary of a command, and what its docstring says further."""
+    summary, _, rest = inspect.cleandoc(command.help or "").partition("\n")
+    return summary.rstrip("."), rest.strip().splitlines()
+
+
+class Command(click.Command):
+    """One command. Without the arguments it needs, it shows its help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, go_style(args, self.get_params(ctx)))
+        except click.MissingParameter as error:
+            if not isinstance(error.param, click.Argument):
+                raise
+            click.echo(self.get_help(ctx))
+            ctx.exit(0)
+
+    def get_help(self, ctx: click.Context) -> str:
+        return command_help(self, ctx)
+
+
+class Group(click.Group):
+    """A command with subcommands, which may do something without one, too."""
+
+    command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, go_style(args, self.get_params(ctx)))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            raise click.UsageError(
+                f"Unrecognized subcommand for {ctx.command_path}: {args[0]}. "
+                f"Please refer to '{ctx.command_path} --help'"
+            )
+        return super().resolve_command(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        return command_help(self, ctx)
+
+
+def command_help(command: click.Command, ctx: click.Context) -> str:
+    summary, rest = texts(command)
+    usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])
+    parts = [section("NAME", [f"{ctx.command_path} - {summary}"]), section("USAGE", [usage])]
+    if rest:
+        parts.append(section("DESCRIPTION", rest))
+    if isinstance(command, click.Group):
+        rows = [(name, texts(sub)[0]) for name, sub in sorted(command.commands.items())]
+        parts.append(section("COMMANDS", columns(rows)))
+    parts.append(section("OPTIONS", columns(option_rows(command, ctx))))
+    return "\n\n".join(parts)

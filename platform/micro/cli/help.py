@@ -1,0 +1,109 @@
+"""The help of `micro` itself, with nothing imported for it: it has to be as quick as the shell."""
+
+from __future__ import annotations
+
+import os
+
+import micro
+
+TYPE_CHECKING = False  # importing typing for it would cost a tenth of the whole
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SUMMARY = "Source to running in one command, and the services that a distributed system needs"
+
+START_HERE = (
+    ("micro server", "start the platform on this machine"),
+    ("micro login", "local server: username admin, password micro"),
+    ("micro run ./helloworld", "a folder, or github.com/org/repo, to a running service"),
+    ("micro helloworld --name=Joe", "call a service: micro SERVICE [METHOD] --field=value"),
+    ("micro status", "what runs, and what went wrong"),
+)
+
+# Each command lives in the module of its noun, which is imported when the command runs.
+COMMANDS = {
+    "call": (
+        "services",
+        'Call a service\'s method with JSON, e.g. micro call helloworld Helloworld.Call \'{"name": "Joe"}\'',
+    ),
+    "env": ("env", "Show and choose the servers this command line talks to"),
+    "kill": ("runtime", "Stop and remove services"),
+    "login": ("account", "Log in to a server"),
+    "logout": ("account", "Log out of a server"),
+    "logs": ("runtime", "Show what a service prints, or its build"),
+    "run": ("runtime", "Build and run a folder or a git repository as a service"),
+    "server": ("server", "Start the platform on this machine"),
+    "services": ("services", "List the services that can be called"),
+    "status": ("runtime", "Show what runs, since when, and what went wrong"),
+    "update": ("runtime", "Build and run a newer version of a service, without a failed request"),
+    "user": ("account", "Show who is logged in, and their settings"),
+}
+
+# The spellings of each global option that takes a value, and what it means.
+GLOBAL_OPTIONS = {
+    "config_file": (("--c",), "The config file, instead of ~/.micro/config.json [MICRO_CONFIG_FILE]."),
+    "environment": (("--env", "-e"), "The environment to talk to; see micro env [MICRO_ENV]."),
+    "namespace": (("--namespace",), "The namespace to work in [MICRO_NAMESPACE]."),
+    "address": (("--proxy_address",), "A server's address, instead of an environment's [MICRO_PROXY]."),
+    "auth_id": (("--auth_id",), "The account to act as, instead of who is logged in [MICRO_AUTH_ID]."),
+    "auth_secret": (("--auth_secret",), "That account's secret [MICRO_AUTH_SECRET]."),
+}
+WIDEST = 110
+
+
+def text() -> str:
+    usage = [
+        "micro [global options] COMMAND [options] [arguments]",
+        "micro [global options] SERVICE [METHOD] [--field=value]",
+    ]
+    commands = [(name, summary) for name, (_, summary) in COMMANDS.items()]
+    commands.append(("help, h", "Show this, or the help of a command: micro help run"))
+    options = [(", ".join(f"{name} value" for name in names), meaning) for names, meaning in GLOBAL_OPTIONS.values()]
+    options += [("--version, -v", "Print the version."), ("--help, -h", "Show this message and exit.")]
+    parts = [
+        section("NAME", [f"micro - {SUMMARY}"]),
+        section("USAGE", usage),
+        section("START HERE", columns(START_HERE)),
+        section("VERSION", [f"v{micro.__version__}"]),
+        section("COMMANDS", columns(commands)),
+        section("GLOBAL OPTIONS", columns(options)),
+    ]
+    return "\n\n".join(parts)
+
+
+def version() -> str:
+    return f"micro version v{micro.__version__}"
+
+
+def section(title: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"{title}:", *(f"   {line}".rstrip() for line in lines)])
+
+
+def columns(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Two columns, the second one wrapped to the terminal."""
+    left = max((len(first) for first, _ in rows), default=0)
+    width = max(40, min(_terminal_width(), WIDEST) - left - 6)
+    lines: list[str] = []
+    for first, second in rows:
+        wrapped = _wrapped(second, width)
+        lines.append(f"{first:<{left}}   {wrapped[0]}")
+        lines += [f"{'':<{left}}   {line}" for line in wrapped[1:]]
+    return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if len(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _terminal_width() -> int:
+    try:
+        return os.get_terminal_size().columns
+    except OSError:
+        return WIDEST

@@ -1,0 +1,99 @@
+"""The root of the commands: finds a command or a service by name, and applies the global options."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import click
+
+from . import help as root_help
+from .commands import go_style
+from .failures import Failure
+from .help import COMMANDS, GLOBAL_OPTIONS
+from .session import Session
+
+
+class Micro(click.Group):
+    """Knows its commands by name; what is no command may be a service."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = getattr(import_module(f".{COMMANDS[name][0]}", __package__), name)
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = _up_to_command(args)
+        return super().parse_args(ctx, go_style(args[:own], self.get_params(ctx)) + args[own:])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in ("help", "h"):
+            return name, _help_command(), args[1:]
+        if command := self.get_command(ctx, name):
+            return name, command, args[1:]
+        from .dynamic import command as service_command
+
+        return name, service_command(name), args[1:]
+
+    def get_help(self, ctx: click.Context) -> str:
+        return root_help.text()
+
+
+VALUED = {name.lstrip("-") for names, _ in GLOBAL_OPTIONS.values() for name in names}
+
+
+def _up_to_command(args: list[str]) -> int:
+    """How many of the arguments come before the command: after it, dashes are the command's business."""
+    position = 0
+    while position < len(args) and args[position].startswith("-"):
+        takes_next = args[position].lstrip("-") in VALUED
+        position += 2 if takes_next else 1
+    return min(position, len(args))
+
+
+def _global_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for destination, (names, meaning) in reversed(GLOBAL_OPTIONS.items()):
+        function = click.option(*names, destination, default="", help=meaning)(function)
+    return function
+
+
+@click.command(
+    cls=Micro, name="micro", context_settings={"help_option_names": ["--help", "-h"]}, invoke_without_command=True
+)
+@_global_options
+@click.option("--version", "-v", is_flag=True, help="Print the version.")
+@click.pass_context
+def cli(ctx: click.Context, /, auth_id: str, auth_secret: str, version: bool, **chosen: str) -> None:
+    """Choose the server, then the command."""
+    for name, value in (("MICRO_AUTH_ID", auth_id), ("MICRO_AUTH_SECRET", auth_secret)):
+        if value:
+            os.environ[name] = value
+    session = Session(**chosen)
+    ctx.obj = session
+    ctx.call_on_close(session.close)
+    if version:
+        click.echo(root_help.version())
+        ctx.exit(0)
+    if ctx.invoked_subcommand is None:
+        raise Failure("No command provided to micro. Please refer to 'micro --help'")
+
+
+def _help_command() -> click.Command:
+    @click.command("help")
+    @click.argument("path", nargs=-1)
+    @click.pass_context
+    def help_(ctx: click.Context, path: tuple[str, ...]) -> None:
+        """Show the help of a command."""
+        cli.main([*path, "--help"], prog_name="micro", standalone_mode=False)
+
+    return help_

@@ -1,0 +1,46 @@
+"""`micro server`: start the platform that this command line belongs to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+import micro
+
+from .commands import Command
+from .failures import Failure
+
+
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True})
+@click.argument("extra", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def server(ctx: click.Context, extra: tuple[str, ...]) -> None:
+    """Start the platform on this machine.
+
+    Runs every part of it until Ctrl-C, and keeps its state in MICRO_HOME (~/.micro/server). The code is taken from
+    MICRO_SERVER, the checkout that micro is installed from, or the one around the current folder.
+    """
+    if extra:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(1)
+    manage = next((path for path in _candidates() if _is_ours(path)), None)
+    if manage is None:
+        raise Failure(
+            "The platform's code is not here: run this inside its checkout, or name that folder in MICRO_SERVER."
+        )
+    python = manage.parent / ".venv" / "bin" / "python"
+    program = str(python) if python.exists() else sys.executable
+    os.execv(program, [program, str(manage), "server"])  # noqa: S606
+
+
+def _candidates() -> list[Path]:
+    named = os.environ.get("MICRO_SERVER")
+    folders = [Path(named)] if named else [Path(micro.__file__).parents[2], Path.cwd(), *Path.cwd().parents]
+    return [folder if folder.name == "manage.py" else folder / "manage.py" for folder in folders]
+
+
+def _is_ours(manage: Path) -> bool:
+    return manage.is_file() and (manage.parent / "platform" / "project").is_dir()

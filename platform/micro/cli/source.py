@@ -1,0 +1,176 @@
+"""What `micro run` is given: a folder of this machine, or a place in a git repository."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from micro.home import Config
+
+from .failures import Failure
+
+CHUNK_BYTES = 256 * 1024
+SKIPPED = frozenset(
+    {
+        ".git",
+        ".hg",
+        ".svn",
+        ".venv",
+        "__pycache__",
+        "node_modules",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".tox",
+    }
+)
+DEFAULT_BASE_URL = "github.com/micro/services"
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source and the service it becomes. A local one has a folder, another one a location that the server fetches."""
+
+    name: str
+    version: str
+    shown: str
+    location: str = ""
+    folder: Path | None = None
+
+
+def resolve(text: str, config: Config, environment: str) -> Source:
+    """Understand what the user typed. Raises Failure for a folder that is not there and for what is no source."""
+    path = Path(text)
+    if path.is_dir():
+        return Source(name=path.resolve().name.lower(), version=LATEST, shown=text, folder=path)
+    if path.exists():
+        raise Failure(f"{text} is a file: name the folder it is in.")
+    if text.startswith((".", "/", "~")):
+        raise Failure(f"There is no folder {text}.")
+    return _remote(text, config, environment)
+
+
+def _remote(text: str, config: Config, environment: str) -> Source:
+    scheme, separator, rest = text.partition("://")
+    if "::" in text or (separator and scheme not in ("http", "https")):
+        raise Failure(f"{text} cannot be fetched: name a folder, host/org/repo[/folder][@ref] or an https:// URL.")
+    if not separator:
+        rest = text if _begins_with_host(text) else f"{_base_url(config, environment)}/{text}"
+    location, at, ref = _ref_split(rest)
+    name = location.rstrip("/").rpartition("/")[2].removesuffix(".git").lower()
+    if at and not ref:
+        raise Failure(f"{text} ends with '@': name a branch, tag or commit after it.")
+    return Source(
+        name=name, version=ref or LATEST, shown=location, location=f"{scheme}://{rest}" if separator else rest
+    )
+
+
+def _begins_with_host(text: str) -> bool:
+    host, slash, _ = text.partition("/")
+    return bool(slash) and ("." in host or ":" in host or host == "localhost")
+
+
+def _base_url(config: Config, environment: str) -> str:
+    """Where bare names are looked up."""
+    return config.get(f"git.{environment}.baseurl") or config.get("git.baseurl") or DEFAULT_BASE_URL
+
+
+def _ref_split(rest: str) -> tuple[str, str, str]:
+    """The ref is what follows the last `@` that does not begin a segment, as in `packages/@org/name@v1`."""
+    location, at, ref = rest.rpartition("@")
+    if not at or "/" not in location or location.endswith("/"):
+        return rest, "", ""
+    return location, at, ref
+
+
+def named(text: str) -> tuple[str, str]:
+    """`name[@version]`, or a folder whose name is meant; the name and the version (latest by default)."""
+    name, _, version = text.partition("@")
+    if name in (".", "..") or "/" in name:
+        return Path(name).resolve().name.lower(), version or LATEST
+    return name, version or LATEST
+
+
+def credentials(source: Source, config: Config) -> str:
+    """The token that the user has set for the host of a private repository; blank when there is none."""
+    host = source.shown.partition("/")[0]
+    for known in ("github", "gitlab", "bitbucket"):
+        if host in (f"{known}.com", f"{known}.org"):
+            return config.get(f"git.credentials.{known}")
+    url = config.get("git.credentials.url")
+    return config.get("git.credentials.token") if url and url in source.shown else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A folder as an uncompressed tar: how many files, and how many bytes in them."""
+
+    file: IO[bytes]
+    files: int
+    size_bytes: int
+
+    def chunks(self) -> Iterator[bytes]:
+        self.file.seek(0)
+        while chunk := self.file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def archive(folder: Path) -> Archive:
+    """Pack the folder's files: those git would not ignore, or all but the usual rubbish where there is no git.
+
+    The same files make the same bytes. Raises Failure for an empty folder and for links that lead out of it.
+    """
+    paths = sorted(set(_tracked(folder) or _walked(folder)))
+    if not paths:
+        raise Failure(f"There is nothing in {folder} to run.")
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the archive
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        size_bytes = sum(_add(tar, folder, path) for path in paths)
+    return Archive(file, len(paths), size_bytes)
+
+
+def _add(tar: tarfile.TarFile, folder: Path, path: str) -> int:
+    """Put one file into the archive; its size in bytes."""
+    file = folder / path
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise Failure(f"{file} links to something outside of the folder, which cannot be sent along.")
+    with file.open("rb") as content:
+        known = os.fstat(content.fileno())
+        member = tarfile.TarInfo(path)
+        member.size, member.mtime = known.st_size, int(known.st_mtime)
+        member.mode = 0o755 if known.st_mode & 0o100 else 0o644
+        tar.addfile(member, content)
+        return member.size
+
+
+def _tracked(folder: Path) -> list[str]:
+    """What git knows or would add; nothing when the folder is no part of a work tree."""
+    command = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    except FileNotFoundError:
+        return []
+    names = os.fsdecode(done.stdout).split("\0") if done.returncode == 0 else []
+    found: list[str] = []
+    for name in filter(None, names):
+        if (folder / name).is_dir():  # a repository within the repository
+            found += [f"{name.rstrip('/')}/{inner}" for inner in _walked(folder / name)]
+        elif (folder / name).is_file() and not SKIPPED.intersection(name.split("/")):
+            found.append(name)
+    return found
+
+
+def _walked(folder: Path) -> list[str]:
+    found: list[str] = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in SKIPPED]
+        inside = Path(root).relative_to(folder)
+        found += [str(inside / name) for name in files if Path(root, name).is_file()]
+    return found

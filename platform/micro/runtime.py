@@ -1,0 +1,80 @@
+"""What runs on the platform: upload a source, deploy it, read how it goes, read its logs, remove it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from .proto import runtime_pb2
+
+if TYPE_CHECKING:
+    from .client import Client
+
+STATUSES = ("unknown", "pending", "building", "starting", "running", "stopping", "stopped", "error")
+TIMEOUT_S = 30.0
+
+Service = runtime_pb2.Service
+
+
+def upload(service: Service, chunks: Iterable[bytes], *, client: Client | None = None) -> str:
+    """Send the source of a service's name and version as a tar; the source id to deploy it by."""
+    requests = (
+        runtime_pb2.UploadRequest(service=None if number else service, data=chunk)
+        for number, chunk in enumerate(chunks)
+    )
+    replies = _client(client).invoke_stream("runtime", "Source.Upload", requests, runtime_pb2.UploadResponse)
+    return next(replies).id
+
+
+def create(service: Service, options: runtime_pb2.CreateOptions, *, client: Client | None = None) -> None:
+    """Deploy a service, or deploy it anew."""
+    client = _client(client)
+    options.namespace = options.namespace or client.namespace
+    request = runtime_pb2.CreateRequest(resource=runtime_pb2.Resource(service=service), options=options)
+    client.invoke("runtime", "Runtime.Create", request, runtime_pb2.CreateResponse, timeout_s=TIMEOUT_S)
+
+
+def update(service: Service, *, instances: int = 0, client: Client | None = None) -> None:
+    """Deploy a newer source of a service that exists; zero instances leaves their number as it is."""
+    client = _client(client)
+    options = runtime_pb2.UpdateOptions(namespace=client.namespace, instances=instances)
+    request = runtime_pb2.UpdateRequest(resource=runtime_pb2.Resource(service=service), options=options)
+    client.invoke("runtime", "Runtime.Update", request, runtime_pb2.UpdateResponse, timeout_s=TIMEOUT_S)
+
+
+def delete(name: str, version: str = "latest", *, client: Client | None = None) -> None:
+    """Stop and remove a service. Raises NotFound."""
+    client = _client(client)
+    resource = runtime_pb2.Resource(service=Service(name=name, version=version))
+    options = runtime_pb2.DeleteOptions(namespace=client.namespace)
+    request = runtime_pb2.DeleteRequest(resource=resource, options=options)
+    client.invoke("runtime", "Runtime.Delete", request, runtime_pb2.DeleteResponse, timeout_s=TIMEOUT_S)
+
+
+def read(name: str = "", version: str = "", kind: str = "", *, client: Client | None = None) -> list[Service]:
+    """The namespace's services, sorted; those of a name, version and type where these are given."""
+    client = _client(client)
+    options = runtime_pb2.ReadOptions(service=name, version=version, type=kind, namespace=client.namespace)
+    request = runtime_pb2.ReadRequest(options=options)
+    found = client.invoke("runtime", "Runtime.Read", request, runtime_pb2.ReadResponse).services
+    # The server's filters are prefixes.
+    meant = (service for service in found if name in ("", service.name) and version in ("", service.version))
+    return sorted(meant, key=lambda service: (service.name, service.version))
+
+
+def logs(request: runtime_pb2.LogsRequest, *, client: Client | None = None) -> Iterator[runtime_pb2.LogRecord]:
+    """The last lines, and with `stream` every new one until the caller leaves."""
+    client = _client(client)
+    request.options.namespace = request.options.namespace or client.namespace
+    return client.invoke_stream("runtime", "Runtime.Logs", [request], runtime_pb2.LogRecord)
+
+
+def status(service: Service) -> str:
+    """A service's status as a word."""
+    return STATUSES[service.status] if 0 <= service.status < len(STATUSES) else STATUSES[0]
+
+
+def _client(client: Client | None) -> Client:
+    from .client import default
+
+    return client or default()

@@ -1,0 +1,113 @@
+"""auth.Auth on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.utils.timezone import now
+
+from micro.errors import InvalidArgument, PermissionDenied, Unauthenticated
+from micro.proto import auth_pb2
+from tenants.operations import ensure_namespace
+from transport import callers
+from transport.callers import PLATFORM_NAMESPACE, Caller, authorize, require_account
+from transport.methods import ANY_ACCOUNT, ANYONE, Methods, unary
+from transport.tenancy import in_public, in_tenant
+
+from . import operations, tokens
+from .operations import NewAccount
+
+
+async def token(request: auth_pb2.TokenRequest, _caller: Caller) -> auth_pb2.TokenResponse:
+    """Exchange an id and its secret, or a refresh token, for an access token and the next refresh token."""
+    namespace = request.options.namespace or PLATFORM_NAMESPACE
+    expiry = _expiry(request.token_expiry)
+    if request.refresh_token:
+        given = await in_tenant(
+            namespace, operations.refresh, namespace=namespace, token=request.refresh_token, expiry=expiry, at=now()
+        )
+    elif request.id and request.secret:
+        given = await in_tenant(
+            namespace,
+            operations.log_in,
+            namespace=namespace,
+            id=request.id,
+            secret=request.secret,
+            expiry=expiry,
+            at=now(),
+        )
+    else:
+        raise InvalidArgument("Credentials or a refresh token required")
+    return auth_pb2.TokenResponse(token=_token(given))
+
+
+async def inspect(request: auth_pb2.InspectRequest, _caller: Caller) -> auth_pb2.InspectResponse:
+    """The account that an access token stands for."""
+    try:
+        claims = await in_public(tokens.verify, request.token)
+    except Unauthenticated as error:
+        raise InvalidArgument(error.detail) from None  # it is the argument that is bad, not the caller
+    return auth_pb2.InspectResponse(account=_account(claims.account))
+
+
+async def generate(request: auth_pb2.GenerateRequest, caller: Caller) -> auth_pb2.GenerateResponse:
+    """Make an account with a secret of its own. An admin of the platform's namespace makes the namespace, too."""
+    namespace = authorize(caller, request.options.namespace)
+    _require_may_give(require_account(caller), request.scopes)
+    if "admin" in require_account(caller).scopes and require_account(caller).crosses_namespaces:
+        await in_public(ensure_namespace, slug=namespace)
+    new = NewAccount(
+        id=request.id,
+        name=request.name,
+        type=request.type,
+        secret=request.secret,
+        scopes=list(request.scopes),
+        metadata=dict(request.metadata),
+    )
+    account, secret = await in_tenant(namespace, operations.generate, new, namespace=namespace)
+    answer = _account(operations.caller(account, namespace=namespace))
+    answer.secret = secret
+    return auth_pb2.GenerateResponse(account=answer)
+
+
+def _require_may_give(account: callers.Account, scopes: Iterable[str]) -> None:
+    """Admins give any scope, everybody else only scopes of their own."""
+    missing = set(scopes) - set(account.scopes)
+    if missing and "admin" not in account.scopes:
+        raise PermissionDenied(f"the scope admin is required to give the scope {min(missing)}")
+
+
+def _expiry(seconds: int) -> timedelta:
+    if seconds < 0:
+        raise InvalidArgument("token_expiry must not be negative")
+    return timedelta(seconds=min(seconds, int(operations.MAX_EXPIRY.total_seconds())))
+
+
+def _token(given: operations.Tokens) -> auth_pb2.Token:
+    return auth_pb2.Token(
+        access_token=given.access,
+        refresh_token=given.refresh,
+        created=int(given.created_at.timestamp()),
+        expiry=int(given.expires_at.timestamp()),
+    )
+
+
+def _account(account: callers.Account) -> auth_pb2.Account:
+    return auth_pb2.Account(
+        id=account.id,
+        type=account.type,
+        issuer=account.issuer,
+        name=account.name,
+        scopes=account.scopes,
+        metadata=account.metadata,
+    )
+
+
+METHODS: Methods = {
+    "Auth.Token": unary(token, request=auth_pb2.TokenRequest, response=auth_pb2.TokenResponse, scope=ANYONE),
+    "Auth.Inspect": unary(inspect, request=auth_pb2.InspectRequest, response=auth_pb2.InspectResponse, scope=ANYONE),
+    "Auth.Generate": unary(
+        generate, request=auth_pb2.GenerateRequest, response=auth_pb2.GenerateResponse, scope=ANY_ACCOUNT
+    ),
+}

@@ -1,0 +1,136 @@
+"""The gRPC server of the platform's own services: their tables of methods, mounted together on one Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from django.utils.timezone import now
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha._async import ReflectionServicer
+
+from primitives.auth import rpc as auth
+from primitives.auth.tokens import Verifier
+from primitives.registry import operations
+from primitives.registry.listings import Listings
+from primitives.registry.rpc import Bell, Registry
+from runtime import rpc as runtime
+from transport import debug
+from transport.database import Reader, dsn
+from transport.failures import AWAY
+from transport.methods import Methods
+from transport.server import OPTIONS, Server
+from transport.statistics import Statistics
+from transport.tenancy import in_public
+
+PRUNE_INTERVAL_S = 10.0
+GRACE_S = 3.0  # for calls under way when the process is asked to stop
+
+log = logging.getLogger(__name__)
+
+
+class Sidecar:
+    """Everything one process serves. Number 0 also drops nodes whose lease has lapsed."""
+
+    def __init__(self, *, index: int, database: str) -> None:
+        self._index = index
+        self._database = database
+        self._reader = Reader(database)
+        self._bell = Bell()
+        self.services = self._tables()
+
+    async def serve(self, socket: Path, *, stop: asyncio.Event) -> None:
+        """Answer on `socket` until `stop`; then let calls under way end, for 3 s at most."""
+        server = self._server()
+        server.add_insecure_port(f"unix:{socket}")
+        await self._reader.open()
+        await server.start()
+        log.info("sidecar %d answers on %s", self._index, socket)
+        try:
+            await _until(stop, self._chores())
+        finally:
+            await server.stop(GRACE_S)
+            await self._reader.close()
+
+    def _tables(self) -> dict[str, Methods]:
+        self._statistics = Statistics()
+        tables = {"auth": auth.METHODS, "runtime": runtime.METHODS, "debug": debug.methods(self._statistics)}
+        registry = Registry(Listings(self._reader), self._bell, platform=tables)
+        tables["registry"] = registry.methods()
+        return tables
+
+    def _server(self) -> grpc.aio.Server:
+        server = grpc.aio.server(options=OPTIONS)
+        _add_health(server)
+        _add_reflection(server, self.services)
+        Server(self.services, identify=Verifier().identify, statistics=self._statistics).mount(server)
+        return server
+
+    def _chores(self) -> list[Coroutine[Any, Any, None]]:
+        ring = self._bell.ring_on_changes(self._database)
+        return [ring, _prune_forever()] if self._index == 0 else [ring]
+
+
+async def _until(stop: asyncio.Event, chores: list[Coroutine[Any, Any, None]]) -> None:
+    """Do the chores until `stop`; one that fails ends the process with its reason."""
+    tasks = [asyncio.create_task(chore) for chore in [*chores, _wait(stop)]]
+    ended, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in running:
+        task.cancel()
+    for task in ended:
+        task.result()
+
+
+async def _wait(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+async def _prune_forever() -> None:
+    while True:
+        try:
+            await in_public(operations.prune, at=now())
+        except AWAY as error:
+            log.warning("lapsed nodes stay for now: %s", str(error).strip())
+        await asyncio.sleep(PRUNE_INTERVAL_S)
+
+
+def _add_health(server: grpc.aio.Server) -> None:
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
+
+
+def _add_reflection(server: grpc.aio.Server, services: dict[str, Methods]) -> None:
+    """Reflection v1alpha, and v1, which is the same messages under another name."""
+    names = sorted({name for methods in services.values() for name in _proto_services(methods)})
+    servicer = ReflectionServicer([*names, health.SERVICE_NAME, reflection.SERVICE_NAME])
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    v1 = grpc.method_handlers_generic_handler("grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": handler})
+    server.add_generic_rpc_handlers((v1,))
+
+
+def _proto_services(methods: Methods) -> set[str]:
+    """The full names of the proto services that the endpoints of a table belong to."""
+    names: set[str] = set()
+    for endpoint, method in methods.items():
+        handler = endpoint.partition(".")[0]
+        names |= {s.full_name for s in method.request.DESCRIPTOR.file.services_by_name.values() if s.name == handler}
+    return names
+
+
+async def run(*, index: int, socket: Path) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Sidecar(index=index, database=dsn()).serve(socket, stop=stop)

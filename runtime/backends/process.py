@@ -1,0 +1,129 @@
+"""Replicas as processes of this machine: each its own session, found again by its record. For one trusted user."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from runtime import folders, processes
+
+from . import Launch
+
+STOP_ALL_GRACE = timedelta(seconds=2.5)
+
+
+@dataclass(slots=True)
+class _Known:
+    process: processes.Process
+    child: subprocess.Popen[bytes] | None = None  # only when this runner started it
+    descriptor: int | None = None
+
+
+class Process:
+    """The backend `process`."""
+
+    def __init__(self) -> None:
+        self._known: dict[UUID, _Known] = {}
+        self._ends: dict[UUID, int] = {}
+
+    def start(self, launch: Launch) -> None:
+        if self.is_running(launch.replica_id):
+            return
+        self.kill(launch.replica_id)
+        record = _record(launch.replica_id)
+        child = processes.launch(launch.command, record=record, env=launch.env, cwd=launch.folder, output=launch.log)
+        if process := processes.find(record):
+            self._know(launch.replica_id, _Known(process, child))
+        else:
+            self._ends[launch.replica_id] = child.wait()
+
+    def is_running(self, replica_id: UUID) -> bool:
+        known = self._known.get(replica_id) or self._adopted(replica_id)
+        if known is None:
+            return False
+        if known.child:
+            known.child.poll()
+        if known.process.is_alive():
+            return True
+        self._unwatch(replica_id, known)
+        return False
+
+    def is_gone(self, replica_id: UUID) -> bool:
+        return not self.is_running(replica_id) and not any(self._members(replica_id))
+
+    def terminate(self, replica_id: UUID) -> None:
+        self._send(replica_id, signal.SIGTERM)
+
+    def kill(self, replica_id: UUID) -> None:
+        self._send(replica_id, signal.SIGKILL)
+
+    def forget(self, replica_id: UUID) -> None:
+        self.kill(replica_id)
+        if known := self._known.pop(replica_id, None):
+            self._unwatch(replica_id, known)
+        self._ends.pop(replica_id, None)
+        folders.remove(_record(replica_id))
+
+    def last_words(self, replica_id: UUID) -> str:
+        status = self._ends.get(replica_id)
+        if status is None:
+            return "ended"
+        return f"was ended by signal {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+    def replica_ids(self) -> Collection[UUID]:
+        return list(_recorded())
+
+    def descriptors(self) -> Mapping[int, UUID]:
+        return {known.descriptor: key for key, known in self._known.items() if known.descriptor is not None}
+
+    def _adopted(self, replica_id: UUID) -> _Known | None:
+        """A process that an earlier runner started."""
+        process = processes.find(_record(replica_id))
+        return self._know(replica_id, _Known(process)) if process else None
+
+    def _know(self, replica_id: UUID, known: _Known) -> _Known:
+        with contextlib.suppress(AttributeError, ProcessLookupError):  # no pidfd on this system; it has just ended
+            known.descriptor = os.pidfd_open(known.process.pid)
+        self._known[replica_id] = known
+        self._ends.pop(replica_id, None)
+        return known
+
+    def _unwatch(self, replica_id: UUID, known: _Known) -> None:
+        if known.child and (status := known.child.poll()) is not None:
+            self._ends[replica_id] = status
+        if known.descriptor is not None:
+            os.close(known.descriptor)
+            known.descriptor = None
+
+    def _members(self, replica_id: UUID) -> Iterator[int]:
+        """What is left of its session, also after its first process ended."""
+        process = known.process if (known := self._known.get(replica_id)) else processes.recorded(_record(replica_id))
+        return iter(()) if process is None else process.session_members()
+
+    def _send(self, replica_id: UUID, number: signal.Signals) -> None:
+        for pid in list(self._members(replica_id)):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
+
+def _record(replica_id: UUID) -> Path:
+    return folders.replicas() / str(replica_id)
+
+
+def _recorded() -> Iterator[UUID]:
+    for path in folders.replicas().iterdir():
+        with contextlib.suppress(ValueError):
+            yield UUID(path.name)
+
+
+def stop_everything() -> None:
+    """Stop every replica and every build process of this machine; their records stay, so that they can start again."""
+    records = [*folders.replicas().iterdir(), *folders.jobs().iterdir()]
+    processes.stop_all(records, grace=STOP_ALL_GRACE)

@@ -1,0 +1,35 @@
+"""The account under which the replicas of a release call the platform. Its secret is derived, never stored."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from uuid import UUID
+
+from django.conf import settings
+
+from primitives.auth import operations as accounts
+
+from .models import Release
+
+
+def account_id(release: Release) -> str:
+    """The account's id in the namespace of the service."""
+    return f"{release.service.name}-{release.service.version}-{release.number}"
+
+
+def secret(deployment_id: UUID) -> str:
+    """The account's secret: random to everyone who lacks the server's key."""
+    return hmac.new(settings.SECRET_KEY.encode(), f"release:{deployment_id}".encode(), hashlib.sha256).hexdigest()
+
+
+def grant(release: Release) -> None:
+    """Make it so that the account exists."""
+    accounts.create_service_account(
+        namespace=release.service.namespace, id=account_id(release), secret=secret(release.deployment_id)
+    )
+
+
+def revoke(release: Release) -> None:
+    """Make it so that the account is gone; its tokens cannot be renewed."""
+    accounts.delete_account(namespace=release.service.namespace, id=account_id(release))

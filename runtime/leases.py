@@ -1,0 +1,83 @@
+"""A worker's hold on a deployment: renewed while it works, fenced so that a late writer is refused."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.utils.timezone import now
+
+from .models import LEASE, Deployment, DeploymentQuerySet
+
+RENEW_EVERY_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Lost(Exception):
+    """Another worker has the deployment now, or a later deployment or a kill ended it."""
+
+
+class Lease:
+    """As a context it keeps the lease of a claimed deployment alive from a thread of its own."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment_id, self.fence = deployment.pk, deployment.fence
+        self._ended = threading.Event()
+        self._lost = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_ended, name=f"lease-{deployment.pk}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join(timeout=RENEW_EVERY_S)
+
+    def rows(self) -> DeploymentQuerySet:
+        """The deployment's row, as long as it is this worker's."""
+        held: DeploymentQuerySet = Deployment.objects.across_namespaces().filter(
+            pk=self.deployment_id, fence=self.fence, state__in=Deployment.WORKING
+        )
+        return held
+
+    def is_held(self) -> bool:
+        """Whether the work may go on."""
+        return not self._lost.is_set()
+
+    def write(self, **fields: object) -> None:
+        """Change the row. Raises Lost when it is no longer this worker's."""
+        if self._lost.is_set() or not self.rows().update(**fields):
+            self._lost.set()
+            raise Lost(f"deployment {self.deployment_id} is not ours any more")
+
+    def _renew_until_ended(self) -> None:
+        renewed_at = time.monotonic()
+        try:
+            while not self._ended.wait(RENEW_EVERY_S):
+                if self._renew():
+                    renewed_at = time.monotonic()
+                elif self._lost.is_set() or time.monotonic() - renewed_at > LEASE.total_seconds():
+                    self._lost.set()
+                    return
+        finally:
+            connection.close()
+
+    def _renew(self) -> bool:
+        try:
+            if not self.rows().update(lease_until=now() + LEASE):
+                self._lost.set()
+                return False
+        except DatabaseError as error:
+            logger.warning("lease of deployment %s not renewed: %s", self.deployment_id, error)
+            connection.close()
+            return False
+        return True

@@ -1,0 +1,144 @@
+"""Asking a replica on loopback whether it serves, and what it speaks."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2 as reflection
+
+CONNECT_TIMEOUT_S = 0.5
+ANSWER_TIMEOUT_S = 1.0
+REFLECTION_TIMEOUT_S = 3.0
+MOST_FILES = 500
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">I", 0)[1:] + b"\x04\x00" + struct.pack(">I", 0)
+_SETTINGS = 4
+_HEALTH = "/grpc.health.v1.Health/Check"
+_REFLECTION = ("/grpc.reflection.v1.ServerReflection", "/grpc.reflection.v1alpha.ServerReflection")
+_OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """It serves. `descriptors` is a serialized FileDescriptorSet, blank when the replica offers none."""
+
+    protocol: str
+    descriptors: bytes = b""
+
+
+def probe(host: str, port: int, *, protocol: str = "") -> Ready | None:
+    """What is there at the port, None while nothing serves yet. Without `protocol` it is found out."""
+    if not _listens(host, port):
+        return None
+    if protocol == "http" or (not protocol and not _speaks_http2(host, port)):
+        return Ready("http")
+    with grpc.insecure_channel(f"{host}:{port}", options=_OPTIONS) as channel:
+        health = _health(channel)
+        if health is None:
+            return None
+        if not health and not protocol:
+            return Ready("http")
+        return Ready("grpc", describe(channel))
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _speaks_http2(host: str, port: int) -> bool:
+    """Whether the first frame that comes back on HTTP/2's opening words is HTTP/2's."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), CONNECT_TIMEOUT_S) as connection:
+        connection.settimeout(ANSWER_TIMEOUT_S)
+        connection.sendall(_PREFACE)
+        answer = b""
+        while len(answer) < 9 and (more := connection.recv(9 - len(answer))):
+            answer += more
+        return len(answer) == 9 and answer[3] == _SETTINGS and answer[:4] != b"HTTP"
+    return False
+
+
+def _health(channel: grpc.Channel) -> bool | None:
+    """True when it serves (or has no health service), None when it does not yet, False when it speaks no gRPC."""
+    check = channel.unary_unary(
+        _HEALTH,
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    try:
+        answer = check(health_pb2.HealthCheckRequest(), timeout=ANSWER_TIMEOUT_S)
+    except grpc.RpcError as error:
+        return _judge(error)
+    return True if answer.status == health_pb2.HealthCheckResponse.SERVING else None
+
+
+def _judge(error: grpc.RpcError) -> bool | None:
+    if "http2 header with status" in (error.details() or ""):
+        return False
+    away = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+    return None if error.code() in away else True
+
+
+def describe(channel: grpc.Channel) -> bytes:
+    """The FileDescriptorSet of everything the server offers, by reflection; blank when it has none."""
+    for service in _REFLECTION:
+        with contextlib.suppress(grpc.RpcError, DecodeError):
+            return _Reflection(channel, f"{service}/ServerReflectionInfo").everything()
+    return b""
+
+
+class _Reflection:
+    """One server's reflection, by one version of the service; both versions have the same messages."""
+
+    def __init__(self, channel: grpc.Channel, path: str) -> None:
+        self._call = channel.stream_stream(
+            path,
+            request_serializer=reflection.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection.ServerReflectionResponse.FromString,
+        )
+        self._files: dict[str, FileDescriptorProto] = {}
+
+    def everything(self) -> bytes:
+        """Files in the order in which they need each other."""
+        names = [service.name for service in self._ask(list_services="")[0].list_services_response.service]
+        for name in names:
+            if not name.startswith("grpc."):
+                self._take(file_containing_symbol=name)
+        while missing := self._missing():
+            if len(self._files) > MOST_FILES:
+                return b""
+            for file in missing:
+                self._files.setdefault(file, FileDescriptorProto(name=file))  # asked once, even if it is not known
+                self._take(file_by_filename=file)
+        return FileDescriptorSet(file=list(self._sorted())).SerializeToString() if self._files else b""
+
+    def _missing(self) -> set[str]:
+        return {name for file in self._files.values() for name in file.dependency} - self._files.keys()
+
+    def _take(self, **question: str) -> None:
+        for answer in self._ask(**question):
+            for content in answer.file_descriptor_response.file_descriptor_proto:
+                file = FileDescriptorProto.FromString(content)
+                self._files[file.name] = file
+
+    def _ask(self, **question: str) -> list[reflection.ServerReflectionResponse]:
+        request = reflection.ServerReflectionRequest(**question)
+        return list(self._call(iter([request]), timeout=REFLECTION_TIMEOUT_S))
+
+    def _sorted(self) -> Iterator[FileDescriptorProto]:
+        waiting = dict(self._files)
+        while waiting:
+            free = [name for name, file in waiting.items() if waiting.keys().isdisjoint(file.dependency)]
+            for name in free or list(waiting):
+                yield waiting.pop(name)

@@ -1,0 +1,180 @@
+"""The runtime on the wire: translate in, one call, translate out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from micro.errors import InvalidArgument, NotFound, Unimplemented
+from micro.proto import runtime_pb2 as wire
+from tenants import names
+from tenants.models import Namespace
+from transport.callers import Account, authorize, require_account
+from transport.methods import ANY_ACCOUNT, Caller, client_stream, server_stream, unary
+from transport.tenancy import in_public
+
+from . import logs, operations, statuses
+from .models import Service
+from .operations import DEFAULT_VERSION, Order
+from .sources.uploads import Incoming
+
+DEFAULT_LINES = 15
+
+
+async def create(request: wire.CreateRequest, caller: Caller) -> wire.CreateResponse:
+    """Deploy a service; one that is there already is deployed anew."""
+    service, options = _service(request.resource), request.options
+    order = _order(service, options)
+    await in_public(_deploy, authorize(caller, options.namespace), service, order, _name(caller))
+    return wire.CreateResponse()
+
+
+async def update(request: wire.UpdateRequest, caller: Caller) -> wire.UpdateResponse:
+    """Deploy a service that is there already."""
+    service, options = _service(request.resource), request.options
+    order = Order(
+        source=service.source,
+        folder=options.entrypoint,
+        shown_source=service.metadata.get("source", ""),
+        instances=options.instances,
+    )
+    await in_public(_update, authorize(caller, options.namespace), service, order, _name(caller))
+    return wire.UpdateResponse()
+
+
+async def delete(request: wire.DeleteRequest, caller: Caller) -> wire.DeleteResponse:
+    """Kill a service."""
+    service = _service(request.resource)
+    await in_public(_delete, authorize(caller, request.options.namespace), service)
+    return wire.DeleteResponse()
+
+
+async def read(request: wire.ReadRequest, caller: Caller) -> wire.ReadResponse:
+    """The services of a namespace and how they are."""
+    options = request.options
+    namespace = authorize(caller, options.namespace)
+    reports = await in_public(_read, namespace, options.service, options.version)
+    return wire.ReadResponse(services=[_shown(report) for report in reports])
+
+
+async def read_logs(request: wire.LogsRequest, caller: Caller) -> AsyncIterator[wire.LogRecord]:
+    """The last lines of a log, and with `stream` each new one until the caller leaves."""
+    kind = request.kind or "run"
+    if kind not in logs.KINDS:
+        raise InvalidArgument(f"The kind of log is run or build, not {kind[:40]!r}.")
+    namespace = authorize(caller, request.options.namespace)
+    service = await in_public(_find, namespace, request.service, request.version or DEFAULT_VERSION)
+    lines = logs.read(
+        namespace=namespace,
+        service_id=service.pk,
+        kind=kind,
+        count=request.count or DEFAULT_LINES,
+        since=datetime.fromtimestamp(request.since, UTC) if request.since else None,
+        follow=request.stream,
+    )
+    async for line in lines:
+        yield wire.LogRecord(timestamp=int(line.at.timestamp()), message=line.text)
+
+
+async def upload(requests: AsyncIterator[wire.UploadRequest], caller: Caller) -> wire.UploadResponse:
+    """Store an archive; its id is a source for Create and Update."""
+    account = require_account(caller)
+    name = version = ""
+    with Incoming() as archive:
+        async for request in requests:
+            name, version = name or request.service.name, version or request.service.version
+            await asyncio.to_thread(archive.write, request.data)
+        if not name:
+            raise InvalidArgument("No service was sent")
+        return wire.UploadResponse(id=await in_public(_keep, archive, account, name, version or DEFAULT_VERSION))
+
+
+async def read_build(request: wire.Service, caller: Caller) -> AsyncIterator[wire.BuildReadResponse]:
+    """Builds are environments of this machine, no single file that could be read."""
+    raise Unimplemented("Builds cannot be downloaded: they are environments of the server, no single file.")
+    yield wire.BuildReadResponse()
+
+
+def _service(resource: wire.Resource) -> wire.Service:
+    """The service that a request is about; the version in it is never blank."""
+    if resource.HasField("service"):
+        service = resource.service
+        service.version = service.version or DEFAULT_VERSION
+        return service
+    if not resource.ListFields():
+        raise InvalidArgument("blank resource")
+    raise Unimplemented("Namespaces, network policies and resource quotas are not made by the runtime here.")
+
+
+def _order(service: wire.Service, options: wire.CreateOptions) -> Order:
+    if options.secrets or options.volumes:
+        raise Unimplemented("Secrets and volumes of a service are not supported.")
+    pairs = (text.partition("=") for text in options.env)
+    return Order(
+        source=service.source,
+        folder=options.entrypoint,
+        shown_source=service.metadata.get("source", ""),
+        command=[*options.command, *options.args],
+        env={name: value for name, _, value in pairs},
+        instances=options.instances,
+    )
+
+
+def _name(caller: Caller) -> str:
+    return require_account(caller).name or require_account(caller).id
+
+
+def _shown(report: statuses.Report) -> wire.Service:
+    service = report.service
+    return wire.Service(
+        name=service.name,
+        version=service.version,
+        source=service.source,
+        metadata=report.metadata,
+        status=report.status,
+    )
+
+
+def _deploy(namespace: str, service: wire.Service, order: Order, by: str) -> None:
+    operations.deploy(namespace=_namespace(namespace), name=service.name, version=service.version, order=order, by=by)
+
+
+def _update(namespace: str, service: wire.Service, order: Order, by: str) -> None:
+    operations.update(namespace=_namespace(namespace), name=service.name, version=service.version, order=order, by=by)
+
+
+def _delete(namespace: str, service: wire.Service) -> None:
+    operations.delete(namespace=_namespace(namespace), name=service.name, version=service.version)
+
+
+def _read(namespace: str, name: str, version: str) -> list[statuses.Report]:
+    return statuses.read(namespace=_namespace(namespace), name=name, version=version)
+
+
+def _find(namespace: str, name: str, version: str) -> Service:
+    return operations.find(namespace=_namespace(namespace), name=name, version=version)
+
+
+def _keep(archive: Incoming, account: Account, name: str, version: str) -> str:
+    names.validate_service(name, namespace=account.issuer)
+    operations.require_version(version)
+    return archive.keep(namespace=_namespace(account.issuer), name=name, version=version)
+
+
+def _namespace(slug: str) -> Namespace:
+    namespace: Namespace | None = Namespace.objects.filter(slug=slug).first()
+    if namespace is None:
+        raise NotFound(f"Namespace {slug!r} does not exist.")
+    return namespace
+
+
+METHODS = {
+    "Runtime.Create": unary(create, request=wire.CreateRequest, response=wire.CreateResponse, scope=ANY_ACCOUNT),
+    "Runtime.Read": unary(read, request=wire.ReadRequest, response=wire.ReadResponse, scope=ANY_ACCOUNT),
+    "Runtime.Update": unary(update, request=wire.UpdateRequest, response=wire.UpdateResponse, scope=ANY_ACCOUNT),
+    "Runtime.Delete": unary(delete, request=wire.DeleteRequest, response=wire.DeleteResponse, scope=ANY_ACCOUNT),
+    "Runtime.Logs": server_stream(read_logs, request=wire.LogsRequest, response=wire.LogRecord, scope=ANY_ACCOUNT),
+    "Source.Upload": client_stream(upload, request=wire.UploadRequest, response=wire.UploadResponse, scope=ANY_ACCOUNT),
+    "Build.Read": server_stream(read_build, request=wire.Service, response=wire.BuildReadResponse, scope=ANY_ACCOUNT),
+}

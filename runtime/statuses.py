@@ -1,0 +1,114 @@
+"""What a service's rows mean to its user: one status word, the step it is at, and what is wrong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from uuid import UUID
+
+from django.conf import settings
+
+from tenants.models import Namespace
+
+from .models import Deployment, Replica, Service
+
+
+class Status(IntEnum):
+    """The words of the wire, by their numbers."""
+
+    UNKNOWN = 0
+    PENDING = 1
+    BUILDING = 2
+    STARTING = 3
+    RUNNING = 4
+    STOPPING = 5
+    STOPPED = 6
+    ERROR = 7
+
+
+_OF_STATE = {
+    Deployment.State.QUEUED: Status.PENDING,
+    Deployment.State.FETCHING: Status.BUILDING,
+    Deployment.State.DETECTING: Status.BUILDING,
+    Deployment.State.BUILDING: Status.BUILDING,
+    Deployment.State.STARTING: Status.STARTING,
+    Deployment.State.SWITCHING: Status.STARTING,
+    Deployment.State.FAILED: Status.ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A service as its user sees it."""
+
+    service: Service
+    status: Status
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def read(*, namespace: Namespace, name: str = "", version: str = "") -> list[Report]:
+    """The namespace's living services, by name and version; `name` and `version` narrow it when they are given."""
+    rows = Service.objects.in_namespace(namespace).alive().select_related("release", "namespace")
+    rows = rows.filter(name=name) if name else rows
+    services = list((rows.filter(version=version) if version else rows).order_by("name", "version"))
+    last = _last_deployments(namespace, services)
+    replicas: dict[UUID, list[Replica]] = defaultdict(list)
+    for replica in Replica.objects.in_namespace(namespace).filter(service__in=services):
+        replicas[replica.service_id].append(replica)
+    return [report(service, last.get(service.pk), replicas[service.pk]) for service in services]
+
+
+def _last_deployments(namespace: Namespace, services: Iterable[Service]) -> dict[UUID, Deployment]:
+    rows = Deployment.objects.in_namespace(namespace).filter(service__in=list(services))
+    return {row.service_id: row for row in rows.order_by("service_id", "-created_at").distinct("service_id")}
+
+
+def report(service: Service, deployment: Deployment | None, replicas: Iterable[Replica]) -> Report:
+    """The report on one service, from its last deployment and all its replicas."""
+    replicas = list(replicas)
+    status, error = _status(service, deployment, replicas)
+    metadata = {
+        "source": service.source,
+        "owner": service.owner,
+        "group": service.namespace.slug,
+        "started": service.updated_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "build": deployment.pk.hex[:7] if deployment else "",
+        "step": _step(deployment, replicas),
+        "release": str(service.release.number) if service.release else "",
+        "serving": str(service.release.number) if service.release and error else "",
+        "address": address(service),
+        "error": error,
+    }
+    return Report(service, status, {key: value for key, value in metadata.items() if value})
+
+
+def _status(service: Service, deployment: Deployment | None, replicas: list[Replica]) -> tuple[Status, str]:
+    if deployment is None:
+        return Status.UNKNOWN, ""
+    if deployment.state in _OF_STATE:
+        return _OF_STATE[Deployment.State(deployment.state)], deployment.reason
+    current = [replica for replica in replicas if replica.release_id == service.release_id and replica.is_wanted]
+    if any(replica.state == Replica.State.SERVING for replica in current):
+        return Status.RUNNING, ""
+    crashed = next((replica for replica in current if replica.reason), None)
+    return (Status.ERROR, crashed.reason) if crashed else (Status.STARTING, "")
+
+
+def _step(deployment: Deployment | None, replicas: Iterable[Replica]) -> str:
+    if deployment is None or deployment.state in {Deployment.State.FAILED, Deployment.State.SUPERSEDED}:
+        return ""
+    if deployment.state != Deployment.State.LIVE:
+        return str(deployment.state)
+    leaving = {Replica.State.LEAVING, Replica.State.DRAINING, Replica.State.STOPPING}
+    return "draining" if any(replica.state in leaving for replica in replicas) else ""
+
+
+def address(service: Service) -> str:
+    """The service's own host on the API gateway; blank for a name with dots, which has only a path."""
+    if "." in service.name:
+        return ""
+    port = settings.MICRO_API_ADDRESS[1]
+    host = f"{service.name}--{service.namespace.slug}.{settings.MICRO_BASE_DOMAIN}"
+    return f"http://{host}" + ("" if port == 80 else f":{port}")

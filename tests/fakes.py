@@ -1,0 +1,355 @@
+"""The only test doubles. Each speaks the real protocol of what it stands for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import tarfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import grpc
+from google.protobuf.message import Message
+
+from micro import codec, errors, wire
+from micro.proto import auth_pb2, registry_pb2, runtime_pb2
+
+
+@dataclass
+class FakeAccount:
+    """An account and its secret."""
+
+    secret: str
+    scopes: tuple[str, ...] = ("admin",)
+    type: str = "user"
+
+
+@dataclass
+class FakeDeployment:
+    """A deployed service whose status takes one step at each read; the last step stays."""
+
+    service: runtime_pb2.Service
+    steps: list[tuple[str, dict[str, str]]]
+
+
+@dataclass
+class FakeSidecar(grpc.GenericRpcHandler):
+    """The platform's front door: auth, registry and runtime in memory, other services forwarded to where they listen.
+
+    `steps` is what the next deployments go through: status words with the metadata that goes with them.
+    """
+
+    accounts: dict[tuple[str, str], FakeAccount] = field(
+        default_factory=lambda: {("micro", "admin"): FakeAccount("micro")}
+    )
+    token_life_s: int | None = None
+    steps: list[tuple[str, dict[str, str]]] = field(default_factory=lambda: [("running", {})])
+    build_log: list[str] = field(default_factory=list)
+    run_log: list[str] = field(default_factory=list)
+    created: list[runtime_pb2.CreateRequest] = field(default_factory=list)
+    updated: list[runtime_pb2.UpdateRequest] = field(default_factory=list)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    registered: dict[tuple[str, str], registry_pb2.Service] = field(default_factory=dict)
+    deployments: dict[tuple[str, str, str], FakeDeployment] = field(default_factory=dict)
+    calls: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    refuse: Callable[[runtime_pb2.Service], errors.Error | None] = lambda _service: None
+
+    def __enter__(self) -> Self:
+        self._access: dict[str, tuple[str, str, float]] = {}
+        self._refresh: dict[str, tuple[str, str]] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._server = grpc.server(futures.ThreadPoolExecutor(16), (self,), options=[("grpc.so_reuseport", 0)])
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._server.stop(None).wait()
+
+    # The front door.
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        metadata = {key: str(value) for key, value in call.invocation_metadata}
+        self.calls.append((call.method, metadata))
+        service, _, method = call.method.removeprefix("/").partition("/")
+        name, _, handler = service.rpartition(".")
+        known = self._methods().get(f"{handler}.{method}") if name in wire.PLATFORM_SERVICES else None
+        if known is None:
+            return grpc.stream_stream_rpc_method_handler(
+                lambda requests, context: self._forwarded(call, requests, context)
+            )
+        request, function = known
+        as_json = codec.is_json(call.invocation_metadata)
+
+        def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            try:
+                decoded = (codec.decode(request, data, as_json=as_json) for data in requests)
+                for reply in function(decoded, metadata):
+                    yield codec.encode(reply, as_json=as_json)
+            except errors.Error as error:
+                status, text, trailers = wire.to_status(error)
+                context.set_trailing_metadata(trailers)
+                context.abort(status, text)
+
+        return grpc.stream_stream_rpc_method_handler(answer)
+
+    def _methods(self) -> dict[str, tuple[type[Message], Callable[..., Iterator[Message]]]]:
+        def unary(function: Callable[[Any, dict[str, str]], Message]) -> Callable[..., Iterator[Message]]:
+            return lambda requests, metadata: iter([function(next(requests), metadata)])
+
+        return {
+            "Auth.Token": (auth_pb2.TokenRequest, unary(self._token)),
+            "Auth.Inspect": (auth_pb2.InspectRequest, unary(self._inspect)),
+            "Registry.GetService": (registry_pb2.GetRequest, unary(self._get_service)),
+            "Registry.ListServices": (registry_pb2.ListRequest, unary(self._list_services)),
+            "Registry.Register": (registry_pb2.Service, unary(self._register)),
+            "Registry.Deregister": (registry_pb2.Service, unary(self._deregister)),
+            "Runtime.Create": (runtime_pb2.CreateRequest, unary(self._create)),
+            "Runtime.Update": (runtime_pb2.UpdateRequest, unary(self._update)),
+            "Runtime.Read": (runtime_pb2.ReadRequest, unary(self._read)),
+            "Runtime.Delete": (runtime_pb2.DeleteRequest, unary(self._delete)),
+            "Runtime.Logs": (runtime_pb2.LogsRequest, self._logs),
+            "Source.Upload": (runtime_pb2.UploadRequest, self._upload),
+        }
+
+    def _forwarded(
+        self, call: grpc.HandlerCallDetails, requests: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        metadata = dict(call.invocation_metadata)
+        name = call.method.removeprefix("/").partition("/")[0].rpartition(".")[0]
+        found = self.registered.get((metadata.get("micro-namespace", "micro"), name))
+        if not found:
+            status, text, trailers = wire.to_status(errors.NotFound(f"service {name}: route not found"))
+            context.set_trailing_metadata(trailers)
+            context.abort(status, text)
+        passed = [(key, value) for key, value in metadata.items() if key not in ("user-agent", "te")]
+        with grpc.insecure_channel(found.nodes[0].address, [("grpc.enable_http_proxy", 0)]) as channel:
+            try:
+                yield from channel.stream_stream(call.method, None, None)(requests, metadata=passed, timeout=20)
+            except grpc.RpcError as error:
+                context.set_trailing_metadata(error.trailing_metadata() or ())
+                context.abort(error.code(), error.details())
+
+    # auth.
+
+    def _token(self, request: auth_pb2.TokenRequest, _: dict[str, str]) -> auth_pb2.TokenResponse:
+        namespace = request.options.namespace or "micro"
+        if request.refresh_token:
+            with self._lock:
+                namespace, id = self._refresh.get(request.refresh_token, ("", ""))
+            if not id:
+                raise errors.InvalidArgument("invalid token provided", id="auth")
+        else:
+            id = request.id
+            account = self.accounts.get((namespace, id))
+            if account is None:
+                raise errors.InvalidArgument("Account not found with this ID", id="auth")
+            if account.secret != request.secret:
+                raise errors.InvalidArgument("Secret not correct", id="auth")
+        return auth_pb2.TokenResponse(token=self._issue(namespace, id, request.token_expiry or 900))
+
+    def _issue(self, namespace: str, id: str, life_s: int) -> auth_pb2.Token:
+        now = int(time.time())
+        expiry = now + (self.token_life_s if self.token_life_s is not None else life_s)
+        claims = base64.urlsafe_b64encode(json.dumps({"sub": id, "exp": expiry}).encode()).decode().rstrip("=")
+        access, refresh = f"e30.{claims}.{uuid.uuid4().hex}", uuid.uuid4().hex
+        with self._lock:
+            self._access[access] = namespace, id, expiry
+            self._refresh[refresh] = namespace, id
+        return auth_pb2.Token(access_token=access, refresh_token=refresh, created=now, expiry=expiry)
+
+    def _inspect(self, request: auth_pb2.InspectRequest, _: dict[str, str]) -> auth_pb2.InspectResponse:
+        with self._lock:
+            namespace, id, _expiry = self._access.get(request.token, ("", "", 0))
+        if not id:
+            raise errors.InvalidArgument("invalid token provided", id="auth")
+        account = self.accounts[namespace, id]
+        return auth_pb2.InspectResponse(
+            account=auth_pb2.Account(id=id, name=id, issuer=namespace, type=account.type, scopes=account.scopes)
+        )
+
+    def _caller(self, metadata: dict[str, str]) -> str:
+        """The caller's id. Raises Unauthenticated for nobody and for an expired token."""
+        token = metadata.get("authorization", "").removeprefix("Bearer ")
+        with self._lock:
+            _namespace, id, expiry = self._access.get(token, ("", "", 0))
+        if not id or expiry < time.time():
+            raise errors.Unauthenticated("An account is required")
+        return id
+
+    # registry.
+
+    def _get_service(self, request: registry_pb2.GetRequest, _: dict[str, str]) -> registry_pb2.GetResponse:
+        found = self.registered.get((request.options.domain, request.service))
+        if found is None:
+            raise errors.NotFound("service not found", id="registry")
+        reply = registry_pb2.Service()
+        reply.CopyFrom(found)
+        if not request.options.descriptors:
+            reply.ClearField("descriptors")
+        return registry_pb2.GetResponse(services=[reply])
+
+    def _list_services(self, request: registry_pb2.ListRequest, _: dict[str, str]) -> registry_pb2.ListResponse:
+        names = [name for namespace, name in self.registered if namespace == request.options.domain]
+        return registry_pb2.ListResponse(services=[registry_pb2.Service(name=name) for name in names])
+
+    def _register(self, service: registry_pb2.Service, metadata: dict[str, str]) -> registry_pb2.EmptyResponse:
+        self._caller(metadata)
+        self.registered[service.options.domain, service.name] = service
+        return registry_pb2.EmptyResponse()
+
+    def _deregister(self, service: registry_pb2.Service, metadata: dict[str, str]) -> registry_pb2.EmptyResponse:
+        self._caller(metadata)
+        self.registered.pop((service.options.domain, service.name), None)
+        return registry_pb2.EmptyResponse()
+
+    # runtime.
+
+    def _upload(
+        self, requests: Iterator[runtime_pb2.UploadRequest], metadata: dict[str, str]
+    ) -> Iterator[runtime_pb2.UploadResponse]:
+        self._caller(metadata)
+        first = next(requests)
+        id = f"source://{first.service.name}:{first.service.version}"
+        self.uploads[id] = first.data + b"".join(request.data for request in requests)
+        yield runtime_pb2.UploadResponse(id=id)
+
+    def uploaded(self, id: str) -> dict[str, bytes]:
+        """The files of an uploaded archive."""
+        with tarfile.open(fileobj=io.BytesIO(self.uploads[id]), mode="r:") as tar:
+            return {member.name: tar.extractfile(member).read() for member in tar if member.isreg()}  # type: ignore[union-attr]
+
+    def _create(self, request: runtime_pb2.CreateRequest, metadata: dict[str, str]) -> runtime_pb2.CreateResponse:
+        self._deploy(request.resource.service, request.options.namespace, self._caller(metadata))
+        self.created.append(request)
+        return runtime_pb2.CreateResponse()
+
+    def _update(self, request: runtime_pb2.UpdateRequest, metadata: dict[str, str]) -> runtime_pb2.UpdateResponse:
+        service = request.resource.service
+        if (request.options.namespace, service.name, service.version) not in self.deployments:
+            raise errors.NotFound("not found", id="runtime")
+        self._deploy(service, request.options.namespace, self._caller(metadata))
+        self.updated.append(request)
+        return runtime_pb2.UpdateResponse()
+
+    def _deploy(self, service: runtime_pb2.Service, namespace: str, owner: str) -> None:
+        if error := self.refuse(service):
+            raise error
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        digest = hashlib.sha256(self.uploads.get(service.source, b"")).hexdigest()
+        service.metadata.update({"owner": owner, "group": namespace, "started": started, "build": digest})
+        self.deployments[namespace, service.name, service.version] = FakeDeployment(service, list(self.steps))
+
+    def _read(self, request: runtime_pb2.ReadRequest, metadata: dict[str, str]) -> runtime_pb2.ReadResponse:
+        self._caller(metadata)
+        found = []
+        for (namespace, name, _version), deployment in self.deployments.items():
+            if namespace == request.options.namespace and name.startswith(request.options.service):
+                word, more = deployment.steps[0] if len(deployment.steps) == 1 else deployment.steps.pop(0)
+                service = runtime_pb2.Service()
+                service.CopyFrom(deployment.service)
+                service.status = [
+                    "unknown",
+                    "pending",
+                    "building",
+                    "starting",
+                    "running",
+                    "stopping",
+                    "stopped",
+                    "error",
+                ].index(word)
+                service.metadata.update(more)
+                found.append(service)
+        return runtime_pb2.ReadResponse(services=found)
+
+    def _delete(self, request: runtime_pb2.DeleteRequest, metadata: dict[str, str]) -> runtime_pb2.DeleteResponse:
+        self._caller(metadata)
+        service = request.resource.service
+        if self.deployments.pop((request.options.namespace, service.name, service.version), None) is None:
+            raise errors.NotFound("not found", id="runtime")
+        return runtime_pb2.DeleteResponse()
+
+    def _logs(
+        self, requests: Iterator[runtime_pb2.LogsRequest], metadata: dict[str, str]
+    ) -> Iterator[runtime_pb2.LogRecord]:
+        self._caller(metadata)
+        request = next(requests)
+        if not any(name == request.service for _, name, _ in self.deployments):
+            raise errors.NotFound("no such service", id="runtime")
+        lines = self.build_log if request.kind == "build" else self.run_log
+        told = max(0, len(lines) - request.count)
+        while not self._stopped.wait(0.02):
+            while told < len(lines):
+                yield runtime_pb2.LogRecord(message=lines[told], metadata={"service": request.service})
+                told += 1
+            if not request.stream:
+                return
+
+
+class FakeEnvoy:
+    """An Envoy as far as the runtime can see: follows the registry, acknowledges each revision, sends to what it has.
+
+    With `is_away` it follows and acknowledges nothing, and goes on with the endpoints that it has.
+    """
+
+    def __init__(self) -> None:
+        self.endpoints: dict[tuple[str, str], list[str]] = {}
+        self.descriptors: dict[str, bytes] = {}
+        self.protocols: dict[str, str] = {}
+        self.is_away = False
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._turn = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join(5)
+
+    def get(self, service: str, path: str = "/", *, version: str = "latest") -> str:
+        """The body of an HTTP answer from one of the service's endpoints; raises when there is none or it fails."""
+        import urllib.request
+
+        found = self.endpoints[service, version]
+        self._turn += 1
+        with urllib.request.urlopen(f"http://{found[self._turn % len(found)]}{path}", timeout=5) as answer:
+            return answer.read().decode()
+
+    def _follow(self) -> None:
+        from django.db import Error, connection
+
+        while not self._stopped.wait(0.02):
+            try:
+                if not self.is_away:
+                    self._look()
+            except Error:
+                connection.close()
+        connection.close()
+
+    def _look(self) -> None:
+        import os
+
+        from django.utils.timezone import now
+
+        from primitives.registry import operations, records
+
+        snapshot = records.snapshot()
+        self.endpoints = {
+            (entry.service, entry.version): [f"{node.host}:{node.port}" for node in entry.nodes]
+            for entry in snapshot.entries
+        }
+        self.descriptors = {entry.service: entry.descriptors for entry in snapshot.entries}
+        self.protocols = {entry.service: entry.protocol for entry in snapshot.entries}
+        operations.record_ack(envoy_id="fake", pid=os.getpid(), revision=snapshot.revision, connected=True, at=now())

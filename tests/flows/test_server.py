@@ -1,0 +1,147 @@
+"""A server starts with one command, stops as one, and finds everything again, whatever happened to it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from server import ROOT, Server, eventually
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Server]:
+    """A server that is this test's alone, not started."""
+    server = Server(tmp_path)
+    yield server
+    for process in server.processes():
+        process.kill()
+    server.forget()
+
+
+def greets(server: Server) -> bool:
+    """Whether the example answers through the gateway."""
+    answer = server.get("/helloworld?name=Joe")
+    return answer.status_code == 200 and answer.json() == {"msg": "Hello Joe"}
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_server_leaves_no_process_and_a_restart_brings_everything_back(own: Server, way: signal.Signals):
+    own.start()
+    own.login()
+    own.micro("run", "examples/helloworld")
+    assert greets(own)
+    began = time.monotonic()
+    own.process.send_signal(way)
+    own.process.wait(15)
+    assert time.monotonic() - began < 10
+    assert own.processes() == []
+    assert own.process.returncode == 0
+
+    own.start()
+    eventually(lambda: greets(own), 30, "the service answers again, without a command")
+    assert own.status("helloworld") == "running"
+    assert own.stop() < 10
+    assert own.processes() == []
+
+
+def test_after_everything_was_killed_hard_the_next_start_cleans_up_by_itself(own: Server):
+    own.start()
+    own.login()
+    own.micro("run", "examples/helloworld")
+    for process in own.processes():
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue  # its parent's end was its own
+    own.process.wait(10)
+    own.start()
+    eventually(lambda: greets(own), 30, "the service answers again")
+    assert own.stop() < 10
+    assert own.processes() == []
+
+
+def test_after_the_server_alone_was_killed_hard_the_next_start_takes_over(own: Server):
+    own.start()
+    own.login()
+    own.micro("run", "examples/helloworld")
+    own.process.kill()
+    own.process.wait(10)
+    assert own.processes() != []
+    own.log.write_text("")
+    own.start()  # which finds the old one's web and gateway ready
+    eventually(lambda: "micro is ready" in own.log.read_text(), 60, "the new one is ready")
+    eventually(lambda: greets(own), 30, "the service answers again")
+    assert own.stop() < 10
+    assert own.processes() == []
+
+
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "gunicorn",
+        "celery",
+        "manage.py sidecar",
+        "manage.py runner",
+        "manage.py xds",
+        "envoy",
+        "valkey-server",
+        "nats-server",
+    ],
+)
+def test_a_process_that_is_killed_comes_back_and_services_can_be_deployed(server: Server, victim: str):
+    before = server.named(victim)
+    assert before, f"no process is called {victim}"
+    for process in before:
+        process.kill()
+    eventually(lambda: server.named(victim) and not any(p.is_running() for p in before), 20, f"{victim} is back")
+    eventually(server.is_ready, 30, "web and gateway answer")
+    eventually(lambda: server.micro("services", check=False).returncode == 0, 30, "a command works")
+    server.micro("run", "examples/helloworld")
+    assert greets(server)
+    server.micro("kill", "helloworld")
+
+
+@pytest.mark.parametrize("victim", ["gunicorn", "celery"])
+def test_what_a_killed_process_had_started_goes_with_it(server: Server, victim: str):
+    leader = next(process for process in server.named(victim) if process.parent().pid == server.process.pid)
+    children = leader.children()
+    assert children
+    leader.kill()
+    eventually(lambda: not any(child.is_running() for child in children), 5, "its children are gone")
+    eventually(server.is_ready, 30, "web and gateway answer")
+
+
+def test_two_servers_run_side_by_side(server: Server, own: Server):
+    own.start()
+    own.login()
+    own.micro("run", "examples/helloworld")
+    assert greets(own)
+    assert server.get("/helloworld?name=Joe").status_code == 404
+    assert own.stop() < 10
+    assert server.is_ready()
+
+
+def test_the_example_of_make_run_shows_its_answer_on_an_empty_state_and_only_then(own: Server):
+    command = [sys.executable, ROOT / "manage.py", "server", "--example", "examples/helloworld"]
+    for shows in (True, False):
+        own.log.write_text("")
+        with own.log.open("a") as log:
+            own.process = subprocess.Popen(
+                command, cwd=ROOT, env=own.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
+            )
+        eventually(lambda: "micro is ready" in own.log.read_text(), 60, "the server is ready")
+        if shows:
+            eventually(lambda: "The same by HTTP: curl" in own.log.read_text(), 30, "the example has run")
+            curl = own.log.read_text().split('curl "')[1].split('"')[0]
+            assert httpx.get(curl).json() == {"msg": "Hello Joe"}
+        eventually(lambda: greets(own), 30, "the example answers")
+        assert ("Hello Joe" in own.log.read_text()) is shows
+        own.stop()
+    assert own.processes() == []

@@ -1,0 +1,223 @@
+"""The gateway's Lua outside Envoy: everything in it that only takes text and gives text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from lupa.luajit21 import LuaRuntime
+
+from gateway.listeners import lua_source
+
+
+@pytest.fixture(scope="module")
+def lua():
+    runtime = LuaRuntime(unpack_returned_tuples=True, encoding="latin-1")
+    runtime.execute(lua_source("Localhost", "1.0"))
+    return runtime.globals()
+
+
+def parts(runtime, path: str):
+    return runtime.segments(path)
+
+
+@pytest.mark.parametrize(
+    ("host", "namespace", "service", "foreign"),
+    [
+        ("localhost", None, None, None),
+        ("localhost:8080", None, None, None),
+        ("LOCALHOST", None, None, None),
+        ("127.0.0.1:8080", None, None, None),
+        ("[::1]:8080", None, None, None),
+        ("", None, None, None),
+        (None, None, None, None),
+        ("api.localhost", None, None, None),
+        ("proxy.localhost:8081", None, None, None),
+        ("foo.localhost", "foo", None, None),
+        ("FOO.localhost:1", "foo", None, None),
+        ("web--foo.localhost:8080", "foo", "web", None),
+        ("my-web--my-foo.localhost", "my-foo", "my-web", None),
+        ("a--b--c.localhost", "b--c", "a", None),
+        ("--foo.localhost", "foo", "", None),
+        ("web--.localhost", "", "web", None),
+        ("a.b.localhost", "a.b", None, None),
+        (".localhost", None, None, ".localhost"),
+        ("notlocalhost", None, None, "notlocalhost"),
+        ("localhost.evil.example", None, None, "localhost.evil.example"),
+        ("shop.example:443", None, None, "shop.example"),
+    ],
+)
+def test_a_host_names_a_namespace_and_a_service(lua, host, namespace, service, foreign):
+    assert lua.named_by_host(host) == (namespace, service, foreign)
+
+
+@pytest.mark.parametrize(
+    ("path", "rule", "service", "full"),
+    [
+        ("/foo", "foo", "foo", None),
+        ("/foo?x=/a/b/c", "foo", "foo", None),
+        ("/foo/bar", "foo", "foo", None),
+        ("/foo/bar/baz", "foo", "foo", None),
+        ("/foo/bar/baz/cat", "foo.bar", "foo", None),
+        ("/foo/bar/baz/cat/car", "foo.bar.baz", "foo", None),
+        ("/v1/foo/bar", "v1.foo", "v1", None),
+        ("/v1/foo/bar/baz", "v1.foo", "v1", None),
+        ("/v1/foo/bar/baz/cat", "v1.foo.bar", "v1", None),
+        ("/v12", "v12", "v12", None),
+        ("/vx/foo/bar", "vx", "vx", None),
+        ("/greeter.v1.Hello/Call", "greeter.v1", "greeter.v1.Hello", "greeter.v1.Hello"),
+    ],
+)
+def test_an_http_path_may_mean_these_services(lua, path, rule, service, full):
+    meant = lua.meant_by_path(parts(lua, path), False)
+    assert (meant.rule, meant.service, meant.full) == (rule, service, full)
+
+
+@pytest.mark.parametrize(
+    ("path", "service", "full"),
+    [
+        ("/helloworld.Helloworld/Call", "helloworld", "helloworld.Helloworld"),
+        ("/foo.bar.Handler/Method", "foo.bar", "foo.bar.Handler"),
+        ("/foo-bar.Foobar/Call", "foo-bar", "foo-bar.Foobar"),
+        ("/Handler/Method", "", "Handler"),
+    ],
+)
+def test_a_grpc_path_names_the_service_before_its_last_dot(lua, path, service, full):
+    meant = lua.meant_by_path(parts(lua, path), True)
+    assert (meant.rule, meant.service, meant.full) == (None, service, full)
+
+
+@pytest.mark.parametrize(
+    ("service", "path", "by_host", "expected"),
+    [
+        ("foo", "/foo", False, "/foo.Foo/Call"),
+        ("foo", "/foo/bar", False, "/foo.Foo/Bar"),
+        ("foo", "/foo/bar/baz-xyz", False, "/foo.Bar/BazXyz"),
+        ("foo", "/foo/bar/listServices", False, "/foo.Bar/ListServices"),
+        ("foo.bar", "/foo/bar/baz/cat", False, "/foo.bar.Baz/Cat"),
+        ("v1.foo", "/v1/foo/bar", False, "/v1.foo.Foo/Bar"),
+        ("v1.foo", "/v1/foo/bar/baz", False, "/v1.foo.Bar/Baz"),
+        ("foo-bar", "/foo-bar", False, "/foo-bar.FooBar/Call"),
+        ("foo", "/", True, "/foo.Foo/Call"),
+        ("foo", "/bar", True, "/foo.Foo/Bar"),
+        ("foo", "/bar/baz", True, "/foo.Bar/Baz"),
+        ("foo", "/foo/a/b/c", False, None),
+    ],
+)
+def test_a_path_means_a_method_of_a_service_without_descriptors(lua, service, path, by_host, expected):
+    assert lua.method_path(service, parts(lua, path), by_host) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", {}),
+        ("name=Joe", {"name": "Joe"}),
+        ("n=5&f=1.5&b=true&x=null&neg=-3", {"n": 5, "f": 1.5, "b": True, "x": None, "neg": -3}),
+        ("zip=01234&v=1e5&dot=1.&minus=-", {"zip": "01234", "v": "1e5", "dot": "1.", "minus": "-"}),
+        ("a=1&a=2&b=x", {"a": [1, 2], "b": "x"}),
+        ("q=a+b%20c%22%5C%0A", {"q": 'a b c"\\\n'}),
+        ("empty=&bare", {"empty": "", "bare": ""}),
+        ("a=b=c", {"a": "b=c"}),
+    ],
+)
+def test_a_query_becomes_a_json_object(lua, query, expected):
+    assert json.loads(lua.query_json(query)) == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("", {}),
+        ("a=1&b=true&c=x+y%26z", {"a": "1", "b": "true", "c": "x y&z"}),
+        ("a=1&a=2", {"a": "1,2"}),
+    ],
+)
+def test_a_form_becomes_a_json_object_of_texts(lua, form, expected):
+    assert json.loads(lua.form_json(form)) == expected
+
+
+def test_json_text_survives_every_byte(lua):
+    text = "".join(chr(code) for code in range(256))
+    assert json.loads(lua.json_text(text)) == text
+
+
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 65_536, 16_777_215, 16_777_216, 4_294_967_295])
+def test_a_frame_says_the_length_of_its_message(lua, length):
+    assert lua.frame_header(length).encode("latin-1") == b"\0" + length.to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7, 100])
+def test_frames_are_taken_off_however_the_stream_is_cut(lua, size):
+    messages = [b"", b"{}", b'{"a":1}', b"x" * 300]
+    stream = b"".join(b"\0" + len(each).to_bytes(4, "big") + each for each in messages)
+    take = lua.unframer()
+    pieces = [take(stream[at : at + size].decode("latin-1")) for at in range(0, len(stream), size)]
+    assert "".join(pieces).encode("latin-1") == b"\n".join(messages)
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("/", "/web/"),
+        ("/get?x=/y", "/web/get?x=/y"),
+        ("", ""),
+        ("get", "get"),
+        ("../get", "../get"),
+        ("?a=1", "?a=1"),
+        ("/web", "/web"),
+        ("/web/get", "/web/get"),
+        ("/web?a", "/web?a"),
+        ("/website", "/web/website"),
+        ("http://h:1/get", "http://h:1/web/get"),
+        ("http://H:1", "http://H:1/web"),
+        ("http://h:1?a=1", "http://h:1/web?a=1"),
+        ("https://h:1/web/get", "https://h:1/web/get"),
+        ("http://h/get", "http://h/get"),
+        ("http://h:1@evil/get", "http://h:1@evil/get"),
+        ("https://example.com/get", "https://example.com/get"),
+        ("//h:1/get", "//h:1/web/get"),
+        ("//evil/get", "//evil/get"),
+        ("mailto:a@b", "mailto:a@b"),
+    ],
+)
+def test_a_location_is_given_its_prefix_back(lua, location, expected):
+    assert lua.location_under("/web", location, "h:1") == expected
+
+
+@pytest.mark.parametrize(
+    ("cookie", "expected"),
+    [
+        ("a=1", "a=1"),
+        ("a=1; Path=/", "a=1; Path=/web"),
+        ("a=1; path=/x; HttpOnly", "a=1; path=/web/x; HttpOnly"),
+        ("a=1;PATH = /x", "a=1;PATH = /web/x"),
+        ("a=1; Path=/web", "a=1; Path=/web"),
+        ("a=1; Path=/web/x", "a=1; Path=/web/x"),
+        ("a=1; Path=/website", "a=1; Path=/web/website"),
+        ("a=1; Path=relative", "a=1; Path=relative"),
+        ("a=Path=/; Secure", "a=Path=/; Secure"),
+    ],
+)
+def test_a_cookie_is_given_its_prefix_back(lua, cookie, expected):
+    assert lua.cookie_under("/web", cookie) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code", "detail"),
+    [
+        ("5", '{"id":"a","code":404,"detail":"gone","status":"Not Found"}', 404, "gone"),
+        ("5", '{"Id":"a","Code":404,"Detail":"gone","Status":"Not Found"}', 404, None),
+        ("4", "late", 408, "late"),
+        ("16", "", 401, ""),
+        ("2", "boom", 500, "boom"),
+        ("14", 'with "quotes"', 503, 'with "quotes"'),
+        ("3", '{"code": 200}', 400, '{"code": 200}'),
+        ("3", 'not json "code": 404', 400, 'not json "code": 404'),
+    ],
+)
+def test_a_grpc_error_becomes_micros_document(lua, status, message, code, detail):
+    got, document = lua.error_document(status, message)
+    assert got == code
+    if detail is not None:
+        assert json.loads(document)["detail"] == detail

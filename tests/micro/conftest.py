@@ -1,0 +1,131 @@
+"""A user with a home of their own, a platform in memory, and services as real processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import FakeSidecar
+
+MICRO = [str(Path(sys.executable).with_name("micro"))]
+HELLOWORLD = Path(__file__).parents[2] / "examples" / "helloworld" / "main.py"
+
+
+class User:
+    """Somebody at a shell."""
+
+    def __init__(self, home: Path, address: str) -> None:
+        self.home = home
+        self.env = {"HOME": str(home), "PATH": os.environ["PATH"], "MICRO_PROXY": address, "LANG": "C.UTF-8"}
+
+    def micro(
+        self, *args: str | Path, stdin: str = "", cwd: Path | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*MICRO, *map(str, args)],
+            check=False,
+            input=stdin,
+            env=self.env | env,
+            cwd=cwd or self.home,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    def start(self, *args: str, **options: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*MICRO, *args],
+            env=self.env,
+            cwd=self.home,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )  # type: ignore[call-overload]
+
+    def login(self) -> User:
+        assert self.micro("login", "--username=admin", "--password=micro").returncode == 0
+        return self
+
+
+@pytest.fixture
+def sidecar() -> Iterator[FakeSidecar]:
+    with FakeSidecar() as sidecar:
+        yield sidecar
+
+
+@pytest.fixture
+def stranger(sidecar: FakeSidecar, tmp_path: Path) -> User:
+    """Nobody is logged in."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return User(home, sidecar.address)
+
+
+@pytest.fixture
+def user(stranger: User) -> User:
+    return stranger.login()
+
+
+class Running:
+    """A service as a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+        self.process, self.address = process, address
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(10)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start a service file: a path, or its text. Waits until it says that it listens."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(source: Path | str, **env: str) -> Running:
+        if isinstance(source, str):
+            file = tmp_path / f"service{len(started)}.py"
+            file.write_text(source)
+        else:
+            file = source
+        process = subprocess.Popen(
+            [sys.executable, str(file)],
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]} | env,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        line = process.stderr.readline()  # type: ignore[union-attr]
+        found = re.search(r"listens on (\S+)", line)
+        assert found, line + process.stderr.read()  # type: ignore[union-attr]
+        return Running(process, found[1])
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def eventually(claim: Callable[[], object], within_s: float = 5) -> None:
+    deadline = time.monotonic() + within_s
+    while not claim():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def helloworld(start: Callable[..., Running], sidecar: FakeSidecar, user: User) -> Running:
+    """The example, registered by the user who is logged in."""
+    running = start(HELLOWORLD, HOME=str(user.home), MICRO_PROXY=sidecar.address)
+    eventually(lambda: ("micro", "helloworld") in sidecar.registered)
+    return running

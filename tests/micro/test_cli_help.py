@@ -1,0 +1,75 @@
+"""Help teaches, and is quick because nothing is imported for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from micro.cli.help import COMMANDS
+
+
+def test_help_has_micros_sections_and_says_where_to_start(stranger):
+    for spelling in ("--help", "-h", "help", "h", "-help"):
+        done = stranger.micro(spelling)
+        assert done.returncode == 0, spelling
+        for part in ("COMMANDS:", "GLOBAL OPTIONS:", "VERSION:", "micro run ./helloworld", "micro login"):
+            assert part in done.stdout, spelling
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_help(stranger, command):
+    done = stranger.micro(command, "--help")
+    assert done.returncode == 0
+    assert f"   micro {command} -" in done.stdout
+    assert stranger.micro("help", command).stdout == done.stdout
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_the_summary_in_the_list_is_the_commands_own_or_longer(command):
+    import importlib
+
+    from micro.cli.commands import texts
+
+    module, summary = COMMANDS[command]
+    own = texts(getattr(importlib.import_module(f"micro.cli.{module}"), command))[0]
+    assert summary.startswith(own.split(" that ")[0].split(",")[0]) or own.startswith(summary)
+
+
+def test_no_command_is_an_error(stranger):
+    done = stranger.micro()
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        "No command provided to micro. Please refer to 'micro --help'\n",
+    )
+
+
+def test_an_unknown_subcommand_and_option_are_named(stranger):
+    assert stranger.micro("env", "nosuch").returncode == 1
+    assert "Unrecognized subcommand for micro env: nosuch" in stranger.micro("env", "nosuch").stderr
+    done = stranger.micro("run", "--nosuch", ".")
+    assert done.returncode == 1
+    assert "--nosuch" in done.stderr
+
+
+def test_the_version_is_printed(stranger):
+    assert stranger.micro("--version").stdout.startswith("micro version v")
+    assert stranger.micro("-version").stdout == stranger.micro("-v").stdout
+
+
+@pytest.mark.parametrize(
+    "heavy", ["click", "typing", "grpc", "google.protobuf", "rich", "asyncio", "django", "tarfile", "subprocess", "ssl"]
+)
+def test_help_imports_nothing_heavy(heavy):
+    script = f"import sys; from micro.cli.main import run; run(['--help']); sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_nothing_of_the_client_imports_django():
+    script = (
+        "import sys, micro.service, micro.client, micro.cli.runtime, micro.cli.deployment, micro.cli.dynamic; "
+        "sys.exit('django' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

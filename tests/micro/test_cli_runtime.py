@@ -1,0 +1,264 @@
+"""run, update, kill, status and logs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from micro import errors
+from micro.cli.runtime import age
+from tests.micro.conftest import MICRO, eventually
+
+FORWARD = [
+    ("pending", {"step": "queued"}),
+    ("building", {"step": "fetching"}),
+    *[("building", {"step": "building"})] * 10,
+    ("starting", {"step": "starting"}),
+    ("running", {"address": "http://greeter--micro.localhost:8080"}),
+]
+FAILING = [("building", {"step": "building"}), ("error", {"error": "Nothing listens on its port.", "serving": "3"})]
+
+
+@pytest.fixture
+def folder(user):
+    folder = user.home / "greeter"
+    folder.mkdir()
+    (folder / "main.py").write_text("print('hello')\n")
+    return folder
+
+
+def test_run_is_silent_on_stdout_and_shows_each_longer_step_once_on_stderr(user, sidecar, folder):
+    sidecar.steps, sidecar.build_log = FORWARD, ["Detected Python", "\x1b[31mred\x1b[0m"]
+    done = user.micro("run", folder)
+    assert (done.returncode, done.stdout) == (0, "")
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Sending greeter: 1 file, 15 bytes ..."
+    assert lines.count("Building ...") == 1
+    assert "Starting ..." not in lines  # it was over at once
+    assert "  Detected Python" in lines
+    assert "  red" in lines
+    assert lines[-1].startswith("greeter is running at http://greeter--micro.localhost:8080 (")
+    assert "\x1b" not in done.stderr
+
+
+def test_run_sends_the_folder_and_what_was_asked_for(user, sidecar, folder):
+    done = user.micro(
+        "run",
+        "--name=other",
+        "--env_vars=A=1,B=x=y",
+        "--env_vars",
+        "C=a,b",
+        "--instances",
+        "2",
+        "--command",
+        "python 'main.py'",
+        "greeter",
+    )
+    assert done.returncode == 0, done.stderr
+    [request] = sidecar.created
+    service, options = request.resource.service, request.options
+    assert (service.name, service.version, service.source) == ("other", "latest", "source://other:latest")
+    assert service.metadata["source"] == "greeter"
+    assert sidecar.uploaded("source://other:latest") == {"main.py": b"print('hello')\n"}
+    assert list(options.env) == ["A=1", "B=x=y", "C=a,b"]
+    assert list(options.command) == ["python", "main.py"]
+    assert (options.namespace, options.instances) == ("micro", 2)
+
+
+def test_run_of_a_repository_sends_its_place(user, sidecar):
+    assert user.micro("run", "github.com/micro/services/helloworld@v1.2").returncode == 0
+    service = sidecar.created[0].resource.service
+    assert (service.name, service.version) == ("helloworld", "v1.2")
+    assert service.source == "github.com/micro/services/helloworld@v1.2"
+    assert service.metadata["source"] == "github.com/micro/services/helloworld"
+
+
+def test_run_in_a_folder_named_by_a_dot_is_named_like_the_folder(user, sidecar, folder):
+    assert user.micro("run", ".", cwd=folder).returncode == 0
+    assert sidecar.created[0].resource.service.name == "greeter"
+
+
+def test_a_deployment_that_fails_says_why_and_what_goes_on(user, sidecar, folder):
+    sidecar.steps, sidecar.run_log = FAILING, ["Traceback", "KeyError: 'PORT'"]
+    done = user.micro("run", folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-4:] == [
+        "  Traceback",
+        "  KeyError: 'PORT'",
+        "greeter failed: Nothing listens on its port.",
+        "Release 3 goes on serving.",
+    ]
+
+
+def test_a_source_that_the_platform_refuses_is_a_failed_run(user, sidecar, folder):
+    sidecar.refuse = lambda _service: errors.InvalidArgument("the host '10.0.0.1' has a private address.")
+    done = user.micro("run", "https://10.0.0.1/a/b.git")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("The host '10.0.0.1' has a private address.\n")
+
+
+@pytest.mark.parametrize(
+    "source", ["/no/such/folder", "./nosuch", "file:///etc", "ext::sh -c id", "ssh://git@host/a/b", "a/b@"]
+)
+def test_what_is_no_source_is_named(user, sidecar, source):
+    done = user.micro("run", source)
+    assert done.returncode == 1
+    assert source in done.stderr
+    assert not sidecar.created
+
+
+def test_detach_returns_at_once(user, sidecar, folder):
+    sidecar.steps = [("building", {})]
+    assert user.micro("run", "--detach", folder).returncode == 0
+
+
+def test_ctrl_c_leaves_the_deployment_running_and_says_so(user, sidecar, folder):
+    sidecar.steps = [("building", {"step": "building"})]
+    process = user.start("run", "greeter")
+    eventually(lambda: sidecar.created)
+    eventually(lambda: sum(path == "/runtime.Runtime/Read" for path, _ in sidecar.calls) > 2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (130, "")
+    assert err.endswith("greeter goes on deploying without you: see `micro status greeter`.\n")
+    assert sidecar.deployments
+
+
+def test_update_is_like_run_for_what_exists(user, sidecar, folder):
+    done = user.micro("update", folder)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, "Not found")
+    user.micro("run", folder)
+    (folder / "main.py").write_text("print('hello again')\n")
+    done = user.micro("update", "--instances=3", folder)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert sidecar.updated[0].options.instances == 3
+    assert sidecar.uploaded("source://greeter:latest") == {"main.py": b"print('hello again')\n"}
+
+
+def test_kill_is_silent_and_an_unknown_service_is_127(user, sidecar, folder):
+    user.micro("run", folder)
+    done = user.micro("kill", "greeter")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not sidecar.deployments
+    done = user.micro("kill", "greeter@latest")
+    assert (done.returncode, done.stderr) == (127, "not found\n")
+
+
+def test_kill_takes_several_names_with_versions(user, sidecar):
+    for version in ("v1", "v2"):
+        user.micro("run", f"github.com/a/b@{version}")
+    assert user.micro("kill", "b@v1", "b@v2").returncode == 0
+    assert not sidecar.deployments
+
+
+def test_status_prints_nothing_when_there_is_nothing(user):
+    done = user.micro("status")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_status_is_a_table_of_tabs(user, sidecar, folder):
+    user.micro("run", folder)
+    sidecar.steps = FAILING[1:]
+    user.micro("run", "--detach", "github.com/a/another")
+    header, *rows = [line.split("\t") for line in user.micro("status").stdout.splitlines()]
+    assert header == ["NAME", "VERSION", "SOURCE", "STATUS", "BUILD", "UPDATED", "METADATA"]
+    another, greeter = rows
+    assert another[:4] == ["another", "latest", "github.com/a/another", "error"]
+    assert another[6] == "owner=admin, group=micro, error=Nothing listens on its port., serving=3"
+    assert greeter[:4] == ["greeter", "latest", str(folder), "running"]
+    assert len(greeter[4]) == 7
+    assert greeter[5].endswith("s ago")
+    assert greeter[6] == "owner=admin, group=micro"
+    assert user.micro("status", "greeter").stdout.splitlines()[1:] == ["\t".join(greeter)] or "s ago" in greeter[5]
+    assert user.micro("status", "greet").stdout == ""
+    assert user.micro("status", "greeter", "v9").stdout == ""
+
+
+def test_status_as_json_has_all_that_is_known(user, sidecar, folder):
+    import json
+
+    sidecar.steps = FORWARD[-1:]
+    user.micro("run", folder)
+    [service] = json.loads(user.micro("status", "--output", "json").stdout)
+    assert (service["name"], service["status"]) == ("greeter", "running")
+    assert service["metadata"]["address"] == "http://greeter--micro.localhost:8080"
+
+
+@pytest.mark.parametrize(
+    ("started", "words"),
+    [
+        ("2026-01-02T03:04:05Z", "0s ago"),
+        ("2026-01-02T03:03:00Z", "1m5s ago"),
+        ("2026-01-02T02:04:05Z", "1h0m0s ago"),
+        ("2026-01-01T01:01:01+00:00", "1d2h3m4s ago"),
+        ("", "unknown"),
+        ("yesterday", "unknown"),
+    ],
+)
+def test_an_age_begins_with_its_first_part_that_is_not_zero(started, words):
+    assert age(started, at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == words
+
+
+def test_logs_are_the_last_lines_as_they_are(user, sidecar, folder):
+    sidecar.run_log, sidecar.build_log = [f"line {n}" for n in range(20)], ["Detected Python"]
+    user.micro("run", folder)
+    assert user.micro("logs", "greeter").stdout.splitlines() == [f"line {n}" for n in range(5, 20)]
+    assert user.micro("logs", "-n=2", "greeter@latest").stdout == "line 18\nline 19\n"
+    assert user.micro("logs", "--build", "greeter").stdout == "Detected Python\n"
+    assert (
+        user.micro("logs", "-n", "1", "-o", "json", "greeter").stdout
+        == '{"Message": "line 19", "Metadata": {"service": "greeter"}}\n'
+    )
+
+
+def test_logs_of_an_unknown_service(user):
+    done = user.micro("logs", "nosuch")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Service not found\n")
+
+
+def test_logs_follow_until_ctrl_c(user, sidecar, folder):
+    sidecar.run_log = ["first"]
+    user.micro("run", folder)
+    process = user.start("logs", "-f", "greeter", bufsize=1)
+    assert process.stdout.readline() == "first\n"
+    sidecar.run_log.append("second")
+    assert process.stdout.readline() == "second\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, err.strip()) == (130, "")
+
+
+@pytest.mark.parametrize(("env", "is_coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colour_is_for_terminals_that_want_it(user, sidecar, folder, env, is_coloured):
+    import pty
+
+    sidecar.steps = FORWARD
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*MICRO, "run", "greeter"],
+        env=user.env | {"TERM": "xterm-256color"} | env,
+        cwd=user.home,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen, deadline = b"", time.monotonic() + 15
+    while time.monotonic() < deadline:
+        try:
+            seen += os.read(ours, 4096)
+        except OSError:
+            break
+    assert process.wait(10) == 0
+    assert b"greeter is running" in seen
+    assert (b"\x1b[32m" in seen) is is_coloured
+
+
+def test_run_says_how_a_grpc_service_is_called(user, sidecar, folder, helloworld):
+    done = user.micro("run", "--name=helloworld", folder)
+    assert done.stderr.splitlines()[-1] == "Call it: micro helloworld --help"

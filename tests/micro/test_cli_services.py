@@ -1,0 +1,182 @@
+"""services, call and dynamic commands."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from micro.proto import registry_pb2
+from tests.micro.conftest import MICRO, eventually
+
+SLOW = """
+import time
+from dataclasses import dataclass
+from micro import Service
+
+@dataclass
+class Nothing:
+    pass
+
+class Slow:
+    def call(self, request: Nothing) -> Nothing:
+        time.sleep(2)
+        return request
+
+service = Service("slow")
+service.handle(Slow())
+service.run()
+"""
+
+
+@pytest.fixture
+def slow(user, sidecar, start):
+    """A service that takes two seconds for an answer."""
+    running = start(SLOW, HOME=str(user.home), MICRO_PROXY=sidecar.address)
+    eventually(lambda: ("micro", "slow") in sidecar.registered)
+    return running
+
+
+def test_services_are_listed_sorted_one_per_line(user, sidecar, helloworld):
+    sidecar.registered["micro", "abacus"] = sidecar.registered["micro", "helloworld"]
+    done = user.micro("services")
+    assert (done.returncode, done.stdout) == (0, "abacus\nhelloworld\n")
+
+
+def test_call_prints_the_answer_indented_by_a_tab(user, helloworld):
+    done = user.micro("call", "helloworld", "Helloworld.Call", '{"name": "Joe"}')
+    assert (done.returncode, done.stdout) == (0, '{\n\t"msg": "Hello Joe"\n}\n')
+
+
+def test_call_raw_prints_one_line(user, helloworld):
+    done = user.micro("call", "--output", "raw", "helloworld", "Helloworld.Call", '{"name":', '"Joe"}')
+    assert done.stdout == '{"msg": "Hello Joe"}\n'
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["helloworld", "Helloworld.Nosuch"], 5, 'Service method "Helloworld.Nosuch" not found'),
+        (["nosuch", "Nosuch.Call"], 4, 'Service "nosuch" not found'),
+        (["helloworld", "nosuch"], 3, 'Method name "nosuch" invalid format. Expecting service.endpoint'),
+        (["helloworld", "Helloworld.Call", "{"], 1, "Error creating request"),
+        (["helloworld", "Helloworld.Call", "[]"], 1, "Error creating request"),
+        (
+            ["--request_timeout", "soon", "helloworld", "Helloworld.Call"],
+            2,
+            "Invalid format for request_timeout duration. Try 500ms or 5s",
+        ),
+        (["helloworld", "Helloworld.Call", '{"nam": 1}'], 127, 'no field named "nam"'),
+    ],
+)
+def test_a_call_that_cannot_be_made_says_why(user, helloworld, args, code, text):
+    done = user.micro("call", *args)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_call_without_arguments_shows_its_help(stranger):
+    done = stranger.micro("call")
+    assert done.returncode == 0
+    assert "micro call -" in done.stdout
+
+
+def test_call_sends_the_metadata_and_the_token(user, sidecar, helloworld):
+    user.micro("call", "--metadata", "colour=red", "helloworld", "Helloworld.Call", "{}")
+    path, metadata = sidecar.calls[-1]
+    assert path == "/helloworld.Helloworld/Call"
+    assert metadata["colour"] == "red"
+    assert metadata["authorization"].startswith("Bearer ")
+    assert metadata["micro-namespace"] == "micro"
+
+
+def test_a_call_that_takes_too_long_times_out(user, slow):
+    done = user.micro("call", "--request_timeout", "300ms", "slow", "Slow.Call")
+    assert (done.returncode, done.stderr) == (1, "Request timed out\n")
+
+
+def test_an_unreachable_server_is_named_with_the_way_to_start_one(user):
+    for args in (["services"], ["call", "a", "B.C"], ["helloworld", "--name=Joe"], ["status"], ["run", "."]):
+        (user.home / "main.py").write_text("")
+        done = user.micro(*args, MICRO_PROXY="127.0.0.1:1")
+        assert done.returncode == 4
+        assert done.stdout == ""
+        assert "127.0.0.1:1" in done.stderr
+        assert "micro server" in done.stderr
+
+
+def test_a_service_is_a_command(user, helloworld):
+    expected = {"msg": "Hello Joe"}
+    for args in (
+        ["--name=Joe"],
+        ["call", "--name", "Joe"],
+        ["helloworld", "call", "-name=Joe"],
+        ["Call", "--name=Joe"],
+    ):
+        done = user.micro("helloworld", *args)
+        assert json.loads(done.stdout) == expected, done.stderr
+
+
+def test_the_help_of_a_service_shows_its_methods_and_their_flags(user, helloworld):
+    for args in ([], ["--help"]):
+        done = user.micro("helloworld", *args)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "COMMANDS:\n\tcall" in done.stderr
+    assert "FLAGS:\n\t--name string" in user.micro("helloworld", "call", "--help").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["--nam=Joe"], 1, "Unknown flag: nam"),
+        (["--name=a=b"], 1, "Invalid flag: --name=a=b. Expected format: --foo=bar"),
+        (["nosuch", "--name=Joe"], 128, "Endpoint Helloworld.Nosuch not found for service helloworld"),
+        (["a", "b", "c"], 1, "Incorrect number of arguments"),
+    ],
+)
+def test_a_dynamic_command_that_cannot_be_understood_says_why(user, helloworld, args, code, text):
+    done = user.micro("helloworld", *args)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"{text}\n")
+
+
+def test_an_unknown_command_is_no_service(user):
+    done = user.micro("lgoin")
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "Unrecognized micro command: lgoin. Please refer to 'micro --help'\nDid you mean `micro login`?\n"
+    )
+
+
+def test_a_closed_pipe_ends_the_command_quietly(user, sidecar, helloworld):
+    for number in range(20_000):
+        sidecar.registered["micro", f"service-{number:05}"] = sidecar.registered["micro", "helloworld"]
+    line = f"{MICRO[0]} services | head -1"
+    done = subprocess.run(["bash", "-c", line], check=False, env=user.env, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("helloworld\n", "")
+
+
+def test_a_plugin_on_the_path_is_a_command(user, tmp_path):
+    plugin = tmp_path / "micro-greet"
+    plugin.write_text("#!/bin/sh\necho plugin $@\n")
+    plugin.chmod(0o755)
+    done = user.micro("greet", "--loud", PATH=f"{tmp_path}:{user.env['PATH']}")
+    assert done.stdout == "plugin --loud\n"
+
+
+def test_ctrl_c_ends_a_call_quietly(user, sidecar, slow):
+    process = user.start("call", "slow", "Slow.Call")
+    eventually(lambda: any(path == "/slow.Slow/Call" for path, _ in sidecar.calls))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err.strip()) == (130, "", "")
+
+
+def test_a_plain_http_service_has_no_methods_to_call(user, sidecar, helloworld):
+    sidecar.registered["micro", "web"] = registry_pb2.Service(name="web", version="latest", protocol="http")
+    done = user.micro("web", "--name=Joe")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "web speaks plain HTTP: open its address, which `micro status -o json web` shows.\n"

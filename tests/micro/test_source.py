@@ -1,0 +1,132 @@
+"""What is understood as a source, and what of a folder is sent."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+
+import pytest
+
+from micro.cli import source
+from micro.cli.failures import Failure
+from micro.home import Config
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "version", "location"),
+    [
+        ("github.com/micro/services/helloworld", "helloworld", "latest", "github.com/micro/services/helloworld"),
+        ("github.com/micro/services/helloworld@v1", "helloworld", "v1", "github.com/micro/services/helloworld@v1"),
+        ("github.com/a/b", "b", "latest", "github.com/a/b"),
+        ("https://git.lan/x/Y.git", "y", "latest", "https://git.lan/x/Y.git"),
+        (
+            "https://git.lan/x/y.git/apps/shop@feature/z",
+            "shop",
+            "feature/z",
+            "https://git.lan/x/y.git/apps/shop@feature/z",
+        ),
+        ("http://127.0.0.1:18990/x.git", "x", "latest", "http://127.0.0.1:18990/x.git"),
+        ("127.0.0.1:18990/x.git@main", "x", "main", "127.0.0.1:18990/x.git@main"),
+        ("github.com/a/b/packages/@org/name@v2", "name", "v2", "github.com/a/b/packages/@org/name@v2"),
+        ("github.com/a/b/packages/@org/name", "name", "latest", "github.com/a/b/packages/@org/name"),
+        ("helloworld", "helloworld", "latest", "github.com/micro/services/helloworld"),
+        ("helloworld@v3", "helloworld", "v3", "github.com/micro/services/helloworld@v3"),
+    ],
+)
+def test_a_place_in_a_repository_is_understood(config, text, name, version, location):
+    found = source.resolve(text, config, "local")
+    assert (found.name, found.version, found.location) == (name, version, location)
+    assert "@v" not in found.shown
+
+
+def test_a_bare_name_is_looked_up_below_the_base_url(config):
+    config.set("git.baseurl", "git.lan/team/apps")
+    assert source.resolve("shop@v1", config, "local").location == "git.lan/team/apps/shop@v1"
+    config.set("git.local.baseurl", "git.lan/other")
+    assert source.resolve("shop", config, "local").location == "git.lan/other/shop"
+
+
+def test_credentials_go_to_their_host_alone(config):
+    config.set("git.credentials.github", "token")
+    github, other = (source.resolve(f"{host}/a/b", config, "local") for host in ("github.com", "gitlab.com"))
+    evil = source.resolve("github.com.evil.example/a/b", config, "local")
+    assert [source.credentials(each, config) for each in (github, other, evil)] == ["token", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "version"),
+    [("shop", "shop", "latest"), ("shop@v1", "shop", "v1"), ("shop@feature/x", "shop", "feature/x")],
+)
+def test_a_service_is_named_with_its_version(text, name, version):
+    assert source.named(text) == (name, version)
+
+
+def test_a_folder_may_stand_for_its_service(tmp_path, monkeypatch):
+    (tmp_path / "shop").mkdir()
+    monkeypatch.chdir(tmp_path / "shop")
+    assert source.named(".") == source.named("../shop") == source.named(str(tmp_path / "shop")) == ("shop", "latest")
+
+
+def names(folder) -> list[str]:
+    packed = source.archive(folder)
+    packed.file.seek(0)
+    with tarfile.open(fileobj=packed.file, mode="r:") as tar:
+        return tar.getnames()
+
+
+def write(folder, *paths: str) -> None:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(path)
+
+
+def test_a_folder_without_git_is_sent_without_rubbish(tmp_path):
+    write(tmp_path, "main.py", "lib/a.py", ".venv/x", "__pycache__/y", "node_modules/z", ".env")
+    assert names(tmp_path) == [".env", "lib/a.py", "main.py"]
+
+
+def test_a_folder_within_a_work_tree_is_sent_without_what_git_ignores(tmp_path):
+    app = tmp_path / "apps" / "shop"
+    write(tmp_path, "outside.py", ".gitignore")
+    write(app, "main.py", "new.py", "secret.txt", "gone.py", "sub/.venv/x")
+    (tmp_path / ".gitignore").write_text("secret.txt\n")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["git", "-C", tmp_path, "add", "apps/shop/main.py", "apps/shop/gone.py"], check=True)
+    (app / "gone.py").unlink()
+    assert names(app) == ["main.py", "new.py"]
+
+
+def test_the_same_files_make_the_same_bytes(tmp_path):
+    write(tmp_path, "b", "a", "c/d")
+    first, second = (b"".join(source.archive(tmp_path).chunks()) for _ in range(2))
+    assert first == second
+
+
+def test_links_are_sent_as_what_they_point_to_and_never_lead_out(tmp_path):
+    app = tmp_path / "app"
+    write(app, "main.py")
+    (app / "link.py").symlink_to("main.py")
+    packed = source.archive(app)
+    packed.file.seek(0)
+    with tarfile.open(fileobj=packed.file, mode="r:") as tar:
+        assert all(member.isreg() for member in tar)
+    write(tmp_path, "outside")
+    (app / "leak").symlink_to("../outside")
+    with pytest.raises(Failure, match="leak links to something outside"):
+        source.archive(app)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(Failure, match="There is nothing in"):
+        source.archive(tmp_path)
+
+
+def test_a_file_is_not_a_folder(tmp_path, config):
+    write(tmp_path, "main.py")
+    with pytest.raises(Failure, match="is a file"):
+        source.resolve(str(tmp_path / "main.py"), config, "local")

@@ -1,0 +1,128 @@
+"""Addresses, paths, and errors on their way."""
+
+from __future__ import annotations
+
+import json
+
+import grpc
+import pytest
+
+from micro import codec, errors, wire
+from micro.proto import registry_pb2, runtime_pb2
+
+
+@pytest.mark.parametrize(
+    ("address", "dialled", "is_secure"),
+    [
+        ("127.0.0.1:8081", "127.0.0.1:8081", False),
+        (":8081", "127.0.0.1:8081", False),
+        ("proxy.m3o.com", "proxy.m3o.com:443", True),
+        ("proxy.m3o.com:443", "proxy.m3o.com:443", True),
+        ("https://proxy.lan:8081", "proxy.lan:8081", True),
+        ("http://proxy.lan:8081/", "proxy.lan:8081", False),
+        ("[::1]:8081", "[::1]:8081", False),
+    ],
+)
+def test_an_address_says_whether_it_takes_tls(address, dialled, is_secure):
+    assert wire.dialled(address) == (dialled, is_secure)
+
+
+@pytest.mark.parametrize(
+    ("service", "endpoint", "path"),
+    [
+        ("helloworld", "Helloworld.Call", "/helloworld.Helloworld/Call"),
+        ("foo.bar", "Handler.Method", "/foo.bar.Handler/Method"),
+        ("", "Foo.Bar", "/Foo/Bar"),
+        ("x", "/a.B/C", "/a.B/C"),
+    ],
+)
+def test_a_path_begins_with_the_services_name(service, endpoint, path):
+    assert wire.path(service, endpoint) == path
+
+
+@pytest.mark.parametrize("endpoint", ["call", "A.B.C", ".B", "A.", "A.B/C", ""])
+def test_an_endpoint_is_a_handler_and_a_method(endpoint):
+    with pytest.raises(errors.InvalidArgument, match="malformed method name"):
+        wire.path("x", endpoint)
+
+
+KINDS = [kind for kind in errors.Error.__subclasses__() if kind.__module__ == errors.__name__]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_error_survives_the_way_by_its_details_and_by_its_message(kind):
+    status, text, trailers = wire.to_status(kind("What went wrong.", id="shop"))
+    for received in (wire.from_status(status, "", trailers), wire.from_status(grpc.StatusCode.UNKNOWN, text)):
+        assert type(received) is kind
+        assert (received.detail, received.id) == ("What went wrong.", "shop")
+    assert json.loads(text)["code"] == kind.http
+
+
+def test_every_error_has_a_status_of_its_own():
+    assert len({kind.status for kind in KINDS}) == len({kind.http for kind in KINDS}) == len(KINDS)
+
+
+def test_capitalised_keys_of_old_servers_are_understood():
+    old = '{"Id":"auth","Code":401,"Detail":"No.","Status":"Unauthorized"}'
+    received = wire.from_status(grpc.StatusCode.INTERNAL, old)
+    assert isinstance(received, errors.Unauthenticated)
+    assert received.detail == "No."
+
+
+@pytest.mark.parametrize("text", ["plain", '{"code": 0}', "[1]", "{", '{"code": "x"}'])
+def test_a_plain_status_is_the_error_of_that_status(text):
+    received = wire.from_status(grpc.StatusCode.NOT_FOUND, text)
+    assert isinstance(received, errors.NotFound)
+    assert received.detail == text
+
+
+def test_damaged_details_do_not_hide_the_error():
+    received = wire.from_status(grpc.StatusCode.NOT_FOUND, "gone", ((wire.STATUS_KEY, b"\xff\xff"),))
+    assert received.detail == "gone"
+
+
+def test_an_overlong_detail_is_cut_so_that_it_fits_the_headers():
+    _, text, trailers = wire.to_status(errors.NotFound("x" * 100_000))
+    assert len(text) + len(trailers[0][1]) < 10_000
+
+
+def test_somebody_else_at_the_address_is_not_taken_for_a_server(tmp_path):
+    import http.server
+    import threading
+
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        connection = wire.Connection(f"127.0.0.1:{other.server_port}")
+        with pytest.raises(errors.Unavailable, match=str(other.server_port)):
+            connection.unary("/a/b", b"", metadata=(), timeout_s=5)
+        connection.close()
+        other.shutdown()
+
+
+def test_a_host_without_an_address_is_unreachable():
+    connection = wire.Connection("no-such-host.invalid:8081")
+    with pytest.raises(wire.Unreachable, match="no-such-host"):
+        connection.unary("/a/b", b"", metadata=(), timeout_s=5)
+    connection.close()
+
+
+def test_json_keeps_original_names_and_writes_defaults_and_64_bits_as_strings():
+    service = registry_pb2.Service(name="x", options=registry_pb2.Options(ttl=90))
+    fields = codec.to_dict(service)
+    assert fields["options"]["ttl"] == "90"
+    assert fields["endpoints"] == []
+    assert codec.to_dict(runtime_pb2.CreateOptions(instances=2**53 + 1))["instances"] == str(2**53 + 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_json"),
+    [
+        ("application/grpc+json", True),
+        ("application/json; charset=utf-8", True),
+        ("application/grpc+proto", False),
+        ("", False),
+    ],
+)
+def test_the_content_type_says_whether_frames_are_json(value, is_json):
+    assert codec.is_json([("x-content-type", value)]) is is_json
+    assert codec.is_json([]) is False

@@ -1,0 +1,201 @@
+"""What is detected in a folder, and environments that real uv makes of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from micro.errors import FailedPrecondition, InvalidArgument
+from runtime import builds, folders
+from runtime.attempts import Attempt
+from runtime.builds import environments, plans
+from runtime.sources import Fetched
+
+MICRO = "from micro import Service\nService('x').run()\n"
+FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+PLANS = {
+    "micro main": ({"main.py": MICRO}, ("exec python main.py", "grpc", "", "", True)),
+    "micro named in requirements": (
+        {"main.py": MICRO, "requirements.txt": "micro==1\n"},
+        ("exec python main.py", "grpc", "requirements.txt", "", False),
+    ),
+    "micro beside other requirements": (
+        {"main.py": MICRO, "requirements.txt": "micropython-x\nhttpx\n"},
+        ("exec python main.py", "grpc", "requirements.txt", "", True),
+    ),
+    "own module called micro": ({"main.py": MICRO, "micro.py": ""}, ("exec python main.py", "", "", "", False)),
+    "plain main": ({"main.py": "print(1)\n"}, ("exec python main.py", "", "", "", False)),
+    "main with a syntax error": ({"main.py": "print(\n"}, ("exec python main.py", "", "", "", False)),
+    "flask": (
+        {"app.py": FLASK, "requirements.txt": "flask\n"},
+        ("exec gunicorn --bind 127.0.0.1:$PORT --threads 8 'app:app'", "http", "requirements.txt", "gunicorn", False),
+    ),
+    "flask factory": (
+        {"app.py": "import flask\ndef create_app(x=1):\n  return flask.Flask('x')\n"},
+        ("exec gunicorn --bind 127.0.0.1:$PORT --threads 8 'app:create_app()'", "http", "", "gunicorn", False),
+    ),
+    "fastapi in main": (
+        {"main.py": "import fastapi\napp: object = fastapi.FastAPI()\n"},
+        ("exec uvicorn --host 127.0.0.1 --port $PORT main:app", "http", "", "uvicorn", False),
+    ),
+    "fastapi in a package": (
+        {"app/main.py": "from fastapi import FastAPI\napp = FastAPI()\n", "app/__init__.py": ""},
+        ("exec uvicorn --host 127.0.0.1 --port $PORT app.main:app", "http", "", "uvicorn", False),
+    ),
+    "bare asgi": (
+        {"asgi.py": "async def application(scope, receive, send): ...\n"},
+        ("exec uvicorn --host 127.0.0.1 --port $PORT asgi:application", "http", "", "uvicorn", False),
+    ),
+    "bare wsgi": (
+        {"wsgi.py": "def app(environ, start): ...\n"},
+        ("exec gunicorn --bind 127.0.0.1:$PORT --threads 8 'wsgi:app'", "http", "", "gunicorn", False),
+    ),
+    "wsgi by file name": (
+        {"wsgi.py": "from thing import application\n"},
+        ("exec gunicorn --bind 127.0.0.1:$PORT --threads 8 'wsgi:application'", "http", "", "gunicorn", False),
+    ),
+    "django": (
+        {"manage.py": "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site1.settings')\n", "site1/wsgi.py": ""},
+        ("exec gunicorn --bind 127.0.0.1:$PORT --threads 8 'site1.wsgi:application'", "http", "", "gunicorn", False),
+    ),
+    "procfile before everything": (
+        {"Procfile": "# x\nworker: celery\nweb: gunicorn app:app\n", "app.py": FLASK, "main.py": MICRO},
+        ("gunicorn app:app", "", "", "", True),
+    ),
+    "procfile web": ({"Procfile": "web: ./serve $PORT\n"}, ("./serve $PORT", "http", "", "", False)),
+    "procfile grpc": ({"Procfile": "grpc: ./serve\nworker: x"}, ("./serve", "grpc", "", "", False)),
+    "procfile with one other": ({"Procfile": "bot: ./bot\nrelease: x"}, ("./bot", "", "", "", False)),
+    "pyproject list": (
+        {"pyproject.toml": "[project]\nname='x'\nversion='1'\ndependencies=['flask']\n", "app.py": FLASK},
+        ("exec gunicorn --bind 127.0.0.1:$PORT --threads 8 'app:app'", "http", "pyproject.toml", "gunicorn", False),
+    ),
+    "pyproject package": (
+        {"pyproject.toml": "[project]\nname='x'\n[build-system]\nrequires=[]\n", "Procfile": "web: x"},
+        ("x", "http", ".", "", False),
+    ),
+    "pyproject of a tool only": (
+        {"pyproject.toml": "[tool.ruff]\n", "main.py": ""},
+        ("exec python main.py", "", "", "", False),
+    ),
+}
+NOTHING = {
+    "empty": ({}, "Procfile"),
+    "text": ({"notes.txt": "x"}, "main.py"),
+    "dockerfile": ({"Dockerfile": "FROM x"}, "Dockerfile"),
+    "node": ({"package.json": "{}"}, "package.json"),
+    "only requirements": ({"requirements.txt": "flask"}, "not what to start"),
+    "ambiguous procfile": ({"Procfile": "a: x\nb: y\n"}, "a, b"),
+    "broken procfile": ({"Procfile": "web gunicorn\n"}, "Line 1"),
+    "empty procfile": ({"Procfile": "\n"}, "nothing"),
+    "broken pyproject": ({"pyproject.toml": "[", "main.py": ""}, "pyproject.toml"),
+}
+
+
+def write(folder: Path, files: dict[str, str]) -> Fetched:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return Fetched(folder, "", "sha256:0")
+
+
+@pytest.mark.parametrize("case", PLANS)
+def test_a_folder_is_detected(case, tmp_path):
+    files, expected = PLANS[case]
+    plan = builds.plan(write(tmp_path, files))
+    assert (plan.line, plan.protocol, plan.dependencies, plan.server, plan.wants_micro) == expected
+    assert any(plan.line in line for line in plan.shown())
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_a_folder_that_cannot_be_run_says_why(case, tmp_path):
+    files, words = NOTHING[case]
+    with pytest.raises(InvalidArgument, match=words):
+        builds.plan(write(tmp_path, files))
+
+
+def test_a_command_of_the_request_comes_first_and_keeps_its_words_apart(tmp_path):
+    plan = builds.plan(write(tmp_path, {"Procfile": "web: x"}), command=["python", "a b.py", "$(id)"])
+    assert plan.line == "python 'a b.py' '$(id)'"
+
+
+def test_code_is_read_and_never_run(tmp_path):
+    builds.plan(write(tmp_path, {"app.py": f"open({str(tmp_path / 'ran')!r}, 'w')\n{FLASK}"}))
+    assert not (tmp_path / "ran").exists()
+
+
+def attempt(tmp_path: Path) -> Attempt:
+    return Attempt("micro", uuid4(), tmp_path / "build.log", lambda: True)
+
+
+def test_an_environment_is_made_once_for_equal_dependencies(tmp_path):
+    files = {"main.py": "print(1)\n", "requirements.txt": "blinker==1.9.0\n"}
+    artifacts = []
+    for name in ("one", "two"):
+        fetched = write(tmp_path / name, files | {"other.txt": name})
+        artifacts.append(builds.build(fetched, builds.plan(fetched), attempt(tmp_path)))
+    assert artifacts[0].environment == artifacts[1].environment
+    assert (tmp_path / "build.log").read_text().count("blinker") == 1
+    python = folders.environments("micro") / artifacts[0].environment / "bin" / "python"
+    done = subprocess.run([python, "-c", "import blinker; print('ok')"], capture_output=True, text=True, check=True)
+    assert done.stdout == "ok\n"
+
+
+def test_an_environment_of_another_namespace_is_not_shared(tmp_path):
+    fetched = write(tmp_path / "x", {"main.py": "print(1)\n"})
+    builds.build(fetched, builds.plan(fetched), attempt(tmp_path))
+    assert not list(folders.environments("other").iterdir())
+
+
+def test_dependencies_that_cannot_be_installed_are_named(tmp_path):
+    fetched = write(tmp_path / "x", {"main.py": "", "requirements.txt": "no-such-package-of-micro==99.99\n"})
+    with pytest.raises(FailedPrecondition, match="no-such-package-of-micro"):
+        builds.build(fetched, builds.plan(fetched), attempt(tmp_path))
+    assert "no-such-package-of-micro" in (tmp_path / "build.log").read_text()
+
+
+def test_a_half_made_environment_is_not_taken_for_a_whole_one(tmp_path):
+    fetched = write(tmp_path / "x", {"main.py": ""})
+    plan = builds.plan(fetched)
+    recipe = environments.Recipe(tmp_path / "x", plan, "", None)
+
+    def killed(argv: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        environments.make(recipe, namespace="micro", deployment_id=uuid4(), run=killed)
+    made = builds.build(fetched, plan, attempt(tmp_path)).environment
+    assert (folders.environments("micro") / made / "bin" / "python").exists()
+
+
+def test_a_recipe_counts_sources_only_where_they_are_installed(tmp_path):
+    def key(files: dict[str, str], digest: str, name: str) -> str:
+        fetched = write(tmp_path / name, files)
+        return environments.Recipe(fetched.path, builds.plan(fetched), digest, None).key()
+
+    plain = {"main.py": "", "requirements.txt": "flask\n"}
+    local = {"main.py": "", "requirements.txt": "-e .\n"}
+    assert key(plain, "a", "1") == key(plain, "b", "2")
+    assert key(local, "a", "3") != key(local, "b", "4")
+    assert key(plain, "a", "5") != key({**plain, "requirements.txt": "django\n"}, "a", "6")
+
+
+def test_nothing_of_the_servers_environment_but_package_sources_reaches_a_build(monkeypatch, tmp_path):
+    monkeypatch.setenv("MICRO_SECRET_KEY", "x")
+    monkeypatch.setenv("DATABASE_URL", "x")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    env = environments.build_environment(tmp_path)
+    assert env["UV_DEFAULT_INDEX"] == "https://index.example/simple"
+    assert not {"MICRO_SECRET_KEY", "DATABASE_URL"} & set(env)
+    assert env["HOME"] == str(tmp_path)
+    assert set(env) & set(os.environ) <= {"PATH", "HOME", "LANG", *environments.PASSED_ON, "UV_CACHE_DIR"}
+
+
+def test_an_artifact_is_read_as_it_was_saved(tmp_path):
+    artifact = plans.Artifact("git:1", ["/bin/sh", "-c", "x"], "sub", "env", "grpc")
+    assert plans.Artifact.load(tmp_path / "a.json") is None
+    artifact.save(tmp_path / "a.json")
+    assert plans.Artifact.load(tmp_path / "a.json") == artifact

@@ -1,0 +1,181 @@
+"""Log files, the stream, and readers, with a real nats-server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from micro.errors import Unavailable
+from runtime import credentials, folders, logs
+
+
+@pytest.fixture
+def nats_url(nats_server, settings):
+    settings.NATS_URL = nats_server
+    return nats_server
+
+
+@pytest.fixture
+def service():
+    return uuid4()
+
+
+@pytest.fixture
+def follower(nats_url):
+    follower = logs.Follower()
+    follower.start()
+    yield follower
+    follower.stop()
+
+
+def run_log(service) -> Path:
+    return folders.run_log("micro", service, uuid4(), uuid4())
+
+
+async def read(service, count: int = 100, **options: object) -> list[str]:
+    return [
+        line.text async for line in logs.read(namespace="micro", service_id=service, kind="run", count=count, **options)
+    ]
+
+
+async def read_until(service, expected: list[str], within_s: float = 10) -> None:
+    deadline = time.monotonic() + within_s
+    while (found := await read(service)) != expected:
+        assert time.monotonic() < deadline, found[-20:]
+        await asyncio.sleep(0.05)
+
+
+async def test_what_is_written_is_read_in_order_and_the_last_lines_can_be_asked_for(follower, service):
+    with run_log(service).open("a") as file:
+        file.writelines(f"line {number}\n" for number in range(3000))
+    await read_until(service, [f"line {number}" for number in range(3000)][-100:])
+    assert await read(service, count=3) == ["line 2997", "line 2998", "line 2999"]
+
+
+async def test_a_line_is_published_when_it_is_whole(follower, service):
+    with run_log(service).open("a") as file:
+        file.write("first\nhalf")
+        file.flush()
+        await read_until(service, ["first"])
+        await asyncio.sleep(0.3)
+        file.write(" and half\n")
+    await read_until(service, ["first", "half and half"])
+
+
+async def test_the_rest_of_a_log_that_is_done_is_published_and_its_files_go(follower, service):
+    path = run_log(service)
+    path.write_text("no newline")
+    path.with_suffix(".done").touch()
+    await read_until(service, ["no newline"])
+    assert list(path.parent.iterdir()) == []
+
+
+async def test_a_reader_that_follows_gets_new_lines_until_it_leaves(follower, service):
+    path = run_log(service)
+    path.write_text("old\n")
+    await read_until(service, ["old"])
+    lines = logs.read(namespace="micro", service_id=service, kind="run", count=1, follow=True)
+    assert (await anext(lines)).text == "old"
+    with path.open("a") as file:
+        file.write("new 1\nnew 2\n")
+    assert [(await asyncio.wait_for(anext(lines), 5)).text for _ in range(2)] == ["new 1", "new 2"]
+    await lines.aclose()
+
+
+async def test_lines_since_a_moment_can_be_asked_for(follower, service):
+    path = run_log(service)
+    path.write_text("before\n")
+    await read_until(service, ["before"])
+    moment = datetime.now(UTC)
+    with path.open("a") as file:
+        file.write("after\n")
+    await read_until(service, ["before", "after"])
+    assert await read(service, since=moment) == ["after"]
+
+
+async def test_logs_of_another_service_and_of_another_kind_are_not_mixed_in(follower, service):
+    other = uuid4()
+    run_log(service).write_text("run\n")
+    run_log(other).write_text("other\n")
+    folders.build_log("micro", service, uuid4()).write_text("build\n")
+    await read_until(service, ["run"])
+    await read_until(other, ["other"])
+    build = logs.read(namespace="micro", service_id=service, kind="build", count=9)
+    assert [line.text async for line in build] == ["build"]
+
+
+async def test_a_follower_that_begins_again_neither_loses_nor_doubles_lines(nats_url, service):
+    path, written = run_log(service), 0
+    for _round in range(3):
+        follower = logs.Follower()
+        follower.start()
+        with path.open("a") as file:
+            for _ in range(50):
+                file.write(f"{written}\n")
+                file.flush()
+                written += 1
+                await asyncio.sleep(0.002)
+        follower.stop()
+    follower = logs.Follower()
+    follower.start()
+    await read_until(service, [str(number) for number in range(written)][-100:])
+    assert len(await read(service, count=1000)) == written
+    follower.stop()
+
+
+async def test_a_secret_never_reaches_the_stream(follower, service):
+    deployment = uuid4()
+    path = folders.run_log("micro", service, deployment, uuid4())
+    secret = credentials.secret(deployment)
+    path.write_text(f"my secret is {secret}!\nbye\n")
+    await read_until(service, [f"my secret is {'*' * len(secret)}!", "bye"])
+
+
+async def test_an_endless_line_and_bytes_that_are_no_text_are_published_in_pieces(follower, service):
+    run_log(service).write_bytes(b"x" * 100_000 + b"\n\xff\xfe\n")
+    deadline = time.monotonic() + 10
+    while not (found := await read(service)) or found[-1] != "\ufffd\ufffd":
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    assert sum(line.count("x") for line in found) == 100_000
+
+
+async def test_lines_written_while_the_store_is_away_are_published_later(settings, nats_server, service):
+    settings.NATS_URL = "nats://127.0.0.1:1"
+    follower = logs.Follower()
+    follower.start()
+    run_log(service).write_text("patience\n")
+    await asyncio.sleep(0.3)
+    with pytest.raises(Unavailable):
+        await read(service)
+    settings.NATS_URL = nats_server
+    await read_until(service, ["patience"])
+    follower.stop()
+
+
+async def test_what_a_killed_service_printed_can_be_purged(follower, service):
+    run_log(service).write_text("gone\n")
+    await read_until(service, ["gone"])
+    await asyncio.to_thread(logs.purge, "micro", service)
+    assert await read(service) == []
+
+
+async def test_a_large_file_is_emptied_once_it_is_published_while_its_writer_goes_on(follower, service, monkeypatch):
+    monkeypatch.setattr(logs, "LARGEST_FILE_BYTES", 1000)
+    path = run_log(service)
+    writer = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(writer, b"a" * 2000 + b"\n")
+    await read_until(service, ["a" * 2000])
+    deadline = time.monotonic() + 5
+    while path.stat().st_size:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    os.write(writer, b"after\n")
+    os.close(writer)
+    await read_until(service, ["a" * 2000, "after"])

@@ -1,0 +1,113 @@
+"""What stands behind a port."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from micro.proto import runtime_pb2  # noqa: F401 - its descriptors are offered
+from runtime import probes
+
+HOST = "127.0.0.1"
+
+
+@contextmanager
+def grpc_server(*, healthy: bool | None = None, reflects: bool = False) -> Iterator[int]:
+    server = grpc.server(ThreadPoolExecutor(4))
+    if healthy is not None:
+        servicer = health.HealthServicer()
+        status = health_pb2.HealthCheckResponse.SERVING if healthy else health_pb2.HealthCheckResponse.NOT_SERVING
+        servicer.set("", status)
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    if reflects:
+        names = ("runtime.Runtime", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server, descriptor_pool.Default())
+    port = server.add_insecure_port(f"{HOST}:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(0)
+
+
+@contextmanager
+def http_server() -> Iterator[int]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_args: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer((HOST, 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    with socket.create_server((HOST, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_port_nobody_listens_on_is_not_ready():
+    with silent_server() as port:
+        pass
+    assert probes.probe(HOST, port) is None
+    assert probes.probe(HOST, port, protocol="http") is None
+    assert probes.probe(HOST, port, protocol="grpc") is None
+
+
+@pytest.mark.parametrize("protocol", ["", "grpc"])
+def test_a_healthy_grpc_server_is_ready_and_gives_its_descriptors(protocol):
+    with grpc_server(healthy=True, reflects=True) as port:
+        ready = probes.probe(HOST, port, protocol=protocol)
+    assert ready
+    assert ready.protocol == "grpc"
+    files = FileDescriptorSet.FromString(ready.descriptors).file
+    assert [service.name for file in files for service in file.service] == ["Build", "Runtime", "Source"]
+
+
+def test_descriptors_come_after_what_they_need():
+    with grpc_server(reflects=True) as port:
+        ready = probes.probe(HOST, port)
+    assert ready
+    pool = descriptor_pool.DescriptorPool()
+    for file in FileDescriptorSet.FromString(ready.descriptors).file:
+        pool.Add(file)
+    assert pool.FindServiceByName("runtime.Runtime")
+
+
+@pytest.mark.parametrize("protocol", ["", "grpc"])
+def test_a_grpc_server_without_health_and_reflection_is_ready(protocol):
+    with grpc_server() as port:
+        assert probes.probe(HOST, port, protocol=protocol) == probes.Ready("grpc")
+
+
+def test_a_grpc_server_that_says_it_does_not_serve_is_not_ready():
+    with grpc_server(healthy=False) as port:
+        assert probes.probe(HOST, port) is None
+
+
+@pytest.mark.parametrize("protocol", ["", "http"])
+def test_an_http_server_is_http(protocol):
+    with http_server() as port:
+        assert probes.probe(HOST, port, protocol=protocol) == probes.Ready("http")
+
+
+def test_a_server_that_never_answers_the_opening_words_is_http(monkeypatch):
+    monkeypatch.setattr(probes, "ANSWER_TIMEOUT_S", 0.2)
+    with silent_server() as port:
+        assert probes.probe(HOST, port) == probes.Ready("http")

@@ -1,0 +1,158 @@
+"""The runtime as its clients see it: messages in, messages out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from deploying import eventually, hello, pack
+
+from micro.errors import InvalidArgument, NotFound, PermissionDenied, Unimplemented
+from micro.proto import runtime_pb2 as wire
+from runtime import rpc, statuses
+from runtime.models import Deployment, Service
+from tenants.operations import create_namespace
+from transport.callers import Account, Caller
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ADMIN = Caller(account=Account("admin", "user", "micro", "admin", ("admin",)), namespace="micro")
+STRANGER = Caller(account=Account("joe", "user", "acme", "joe", ("admin",)), namespace="acme")
+
+
+def resource(name: str = "web", **fields: object) -> wire.Resource:
+    return wire.Resource(service=wire.Service(name=name, **fields))
+
+
+def call(method: str, request: object, caller: Caller = ADMIN) -> object:
+    return asyncio.run(rpc.METHODS[f"Runtime.{method}"].function(request, caller))
+
+
+def upload(data: bytes, *, name: str = "web", version: str = "", caller: Caller = ADMIN) -> str:
+    async def chunks() -> AsyncIterator[wire.UploadRequest]:
+        service = wire.Service(name=name, version=version) if name else None
+        for start in range(0, max(len(data), 1), 1024):
+            yield wire.UploadRequest(service=service if start == 0 else None, data=data[start : start + 1024])
+
+    return asyncio.run(rpc.METHODS["Source.Upload"].function(chunks(), caller)).id
+
+
+def read(name: str = "", caller: Caller = ADMIN, **options: str) -> list[wire.Service]:
+    request = wire.ReadRequest(options=wire.ReadOptions(service=name, **options))
+    return list(call("Read", request, caller).services)
+
+
+def log(kind: str = "run", *, count: int = 0, name: str = "web") -> list[str]:
+    async def collect() -> list[str]:
+        request = wire.LogsRequest(service=name, kind=kind, count=count)
+        return [record.message async for record in rpc.METHODS["Runtime.Logs"].function(request, ADMIN)]
+
+    return asyncio.run(collect())
+
+
+def work(platform) -> None:
+    """Do what the worker would."""
+    for deployment in Deployment.objects.in_namespace("micro").filter(state="queued"):
+        platform.work(deployment)
+
+
+def test_a_folder_is_uploaded_created_read_logged_updated_and_deleted(platform, running, envoy):
+    source = upload(pack(hello("one")))
+    assert source == "source://web:latest"
+    options = wire.CreateOptions(env=["COLOUR=a=b"], instances=1)
+    shown = resource(source=source, metadata={"source": "./web"})
+    call("Create", wire.CreateRequest(resource=shown, options=options))
+    assert [(s.name, s.version, s.source, s.status) for s in read()] == [("web", "latest", "./web", 1)]
+    work(platform)
+    eventually(lambda: read("web")[0].status == statuses.Status.RUNNING)
+    (service,) = read("web")
+    assert service.metadata["owner"] == "admin"
+    assert service.metadata["group"] == "micro"
+    assert service.metadata["started"].endswith("Z")
+    assert len(service.metadata["build"]) == 7
+    eventually(lambda: log() == ["hello from one"])
+    eventually(lambda: "Release 1 is built; starting it." in log("build"))
+    assert any(line.startswith("Detected Python, from Procfile") for line in log("build"))
+    assert log("build", count=1) == ["Release 1 is built; starting it."]
+
+    upload(pack(hello("two")))
+    call("Update", wire.UpdateRequest(resource=resource(source=source)))
+    work(platform)
+    eventually(lambda: read("web")[0].metadata["release"] == "2")
+    assert Deployment.objects.in_namespace("micro").latest("created_at").env == {"COLOUR": "a=b"}
+
+    call("Delete", wire.DeleteRequest(resource=resource()))
+    assert read() == []
+    with pytest.raises(NotFound, match="not found"):
+        call("Delete", wire.DeleteRequest(resource=resource()))
+
+
+def test_create_on_a_service_that_is_there_deploys_it_anew(platform):
+    source = upload(pack(hello("one")))
+    for _ in range(2):
+        call("Create", wire.CreateRequest(resource=resource(source=source)))
+    assert Service.objects.in_namespace("micro").count() == 1
+    states = Deployment.objects.in_namespace("micro").values_list("state", flat=True)
+    assert list(states) == ["superseded", "queued"]
+
+
+def test_a_source_that_may_not_be_fetched_is_refused_at_once_and_leaves_no_service(platform):
+    for source in ("https://10.0.0.1/a/b.git", "file:///etc", "ext::sh -c id", "source://web:latest", "source://x", ""):
+        with pytest.raises((InvalidArgument, NotFound)):
+            call("Create", wire.CreateRequest(resource=resource(source=source)))
+    assert read() == []
+
+
+def test_requests_that_name_nothing_or_too_much_are_refused(platform):
+    with pytest.raises(InvalidArgument, match="blank resource"):
+        call("Create", wire.CreateRequest())
+    with pytest.raises(Unimplemented):
+        call("Create", wire.CreateRequest(resource=wire.Resource(namespace=wire.Namespace(name="x"))))
+    volumes = wire.CreateOptions(volumes={"/": "/"})
+    with pytest.raises(Unimplemented):
+        call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=volumes))
+    with pytest.raises(InvalidArgument, match="run or build"):
+        log("secrets")
+    with pytest.raises(NotFound):
+        log()
+
+
+def test_uploads_without_a_name_or_with_a_hostile_archive_are_refused_and_leave_no_file(platform, home):
+    with pytest.raises(InvalidArgument, match="No service was sent"):
+        upload(pack(hello("one")), name="")
+    with pytest.raises(InvalidArgument):
+        upload(b"no archive")
+    with pytest.raises(InvalidArgument):
+        upload(pack({"../evil": "x"}))
+    with pytest.raises(InvalidArgument):
+        upload(pack(hello("one")), name="../evil")
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def test_a_stranger_sees_and_touches_nothing_of_another_namespace(platform):
+    create_namespace(slug="acme")
+    source = upload(pack(hello("one")))
+    call("Create", wire.CreateRequest(resource=resource(source=source)))
+    options = {"options": {"namespace": "micro"}}
+    assert read(caller=STRANGER) == []
+    for method, request in {
+        "Read": wire.ReadRequest(**options),
+        "Create": wire.CreateRequest(resource=resource(source=source), **options),
+        "Update": wire.UpdateRequest(resource=resource(source=source), **options),
+        "Delete": wire.DeleteRequest(resource=resource(), **options),
+    }.items():
+        with pytest.raises(PermissionDenied):
+            call(method, request, STRANGER)
+    with pytest.raises(NotFound):
+        call("Delete", wire.DeleteRequest(resource=resource()), STRANGER)
+    with pytest.raises(NotFound):  # an upload is found in the namespace of the service alone
+        call("Create", wire.CreateRequest(resource=resource(source=source)), STRANGER)
+    assert len(read()) == 1
+
+
+def test_an_admin_of_the_platform_deploys_into_another_namespace(platform):
+    create_namespace(slug="acme")
+    options = wire.CreateOptions(namespace="acme")
+    call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=options))
+    assert [service.name for service in read(namespace="acme")] == ["web"]
+    assert read() == []
