@@ -10,7 +10,9 @@ from __future__ import annotations
 TYPE_CHECKING = False  # importing typing for it would cost more than all of this file
 if TYPE_CHECKING:
     from . import auth as auth
+    from . import broker as broker
     from . import errors as errors
+    from . import events as events
     from . import registry as registry
     from . import runtime as runtime
     from .client import Client as Client
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
     from .service import Service as Service
 
 __version__ = "0.1.0"
-__all__ = ["Client", "Context", "Service", "auth", "errors", "registry", "runtime"]
+__all__ = ["Client", "Context", "Service", "auth", "broker", "errors", "events", "registry", "runtime"]
 
 _HOMES = {"Client": "client", "Context": "context", "Service": "service"}
-_MODULES = ("auth", "errors", "registry", "runtime")
+_MODULES = ("auth", "broker", "errors", "events", "registry", "runtime")
 
 
 def __getattr__(name: str) -> object:

@@ -58,13 +58,14 @@ class AsyncStream(Generic[Item]):
 
     async def __anext__(self) -> Item:
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._next)
+            found: Any = await asyncio.get_running_loop().run_in_executor(self._thread, self._next)
         except asyncio.CancelledError:
             self._end()
             raise
         if found is _END:
             raise StopAsyncIteration
-        return found
+        item: Item = found
+        return item
 
     async def __aenter__(self) -> AsyncStream[Item]:
         return self

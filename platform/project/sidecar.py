@@ -18,11 +18,13 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from primitives.auth import rpc as auth
 from primitives.auth.tokens import Verifier
+from primitives.broker import rpc as broker
+from primitives.events import rpc as events
 from primitives.registry import operations
 from primitives.registry.listings import Listings
 from primitives.registry.rpc import Bell, Registry
 from runtime import rpc as runtime
-from transport import debug
+from transport import database, debug
 from transport.database import Reader, dsn
 from transport.failures import AWAY
 from transport.methods import Methods
@@ -58,10 +60,12 @@ class Sidecar:
         finally:
             await server.stop(GRACE_S)
             await self._reader.close()
+            await database.close()
 
     def _tables(self) -> dict[str, Methods]:
         self._statistics = Statistics()
         tables = {"auth": auth.METHODS, "runtime": runtime.METHODS, "debug": debug.methods(self._statistics)}
+        tables |= {"events": events.METHODS, "broker": broker.METHODS}
         registry = Registry(Listings(self._reader), self._bell, platform=tables)
         tables["registry"] = registry.methods()
         return tables
