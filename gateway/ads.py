@@ -89,6 +89,13 @@ class Session:
             return self.resources.revision
         return None
 
+    def retry_listeners(self) -> None:
+        """Send refused listeners again: what was wrong may have been the port, not the resource."""
+        listeners = self.types[LISTENER]
+        for name in listeners.refused:
+            listeners.sent.pop(name, None)
+        listeners.refused.clear()
+
     def take_refusals(self) -> list[Resource]:
         """The resources that Envoy has refused since the last call."""
         taken, self._reported_refusals = self._reported_refusals, []

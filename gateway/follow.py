@@ -16,6 +16,8 @@ from pathlib import Path
 from django.utils.timezone import now
 
 from primitives.registry import operations, records
+from primitives.rules.records import CHANNEL as RULES
+from transport import notifications
 from transport.database import dsn
 from transport.failures import AWAY
 from transport.tenancy import in_public
@@ -60,7 +62,7 @@ async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:
 async def follow(plane: xds.ControlPlane) -> None:
     """Publish every change."""
     last = None
-    async for _ in records.changes(dsn()):
+    async for _ in notifications.changes(dsn(), records.CHANNEL, RULES):
         try:
             state = await in_public(picture.read)
         except AWAY as error:

@@ -19,16 +19,17 @@ from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
+from envoy.type.matcher.v3 import metadata_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 
 from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, ads
 from .descriptors import LARGEST_MESSAGE_BYTES
-from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TRANSCODER
+from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TOKEN_HEADER, TRANSCODER
+from .rules import CALLED, JWT, RBAC, RESOURCE, SUBJECT
 from .state import Address, State
 
-LUA_SOURCE = Path(__file__).parent / "envoy" / "gateway.lua"
-JWT = "envoy.filters.http.jwt_authn"
+LUA_FOLDER = Path(__file__).parent / "envoy"
 # What a client may not say about itself. x-forwarded-for, x-forwarded-proto and x-envoy-* are Envoy's own to clean.
 UNTRUSTED_HEADERS = (
     *INTERNAL_HEADERS,
@@ -52,13 +53,22 @@ ERRORS = [status for status in HTTPStatus if status >= 400]
 
 
 def listeners(state: State) -> list[listener_pb2.Listener]:
-    """The API gateway, the identity proxy and the service network: the same routes behind each."""
+    """The API gateway, the identity proxy and the service network: the same routes behind each.
+
+    The service network may have a second door, for containers. Their bridge may come after Envoy does, and come again.
+    """
     browsers, programs = PathAction.Value("UNESCAPE_AND_REDIRECT"), PathAction.Value("REJECT_REQUEST")
-    return [
+    found = [
         _listener("api", state.doors.api, _manager(state, "api", slashes=browsers, streams=100)),
         _listener("proxy", state.doors.proxy, _manager(state, "proxy", slashes=programs, streams=100)),
         _listener("network", state.doors.network, _manager(state, "network", slashes=programs, streams=1000)),
     ]
+    if state.doors.containers:
+        manager = _manager(state, "network", slashes=programs, streams=1000)
+        door = _listener("containers", state.doors.containers, manager)
+        door.freebind.value = True
+        found.append(door)
+    return found
 
 
 def _listener(name: str, address: Address, manager: hcm_pb2.HttpConnectionManager) -> listener_pb2.Listener:
@@ -137,12 +147,24 @@ def http_filters(state: State) -> list[hcm_pb2.HttpFilter]:
     """The filters in their order: who is it, who is meant, in which tongue, may they, go."""
     return [
         _filter("envoy.filters.http.grpc_web", grpc_web_pb2.GrpcWeb()),
+        _filter("envoy.filters.http.lua.basic", lua_pb2.Lua(default_source_code={"inline_string": basic_lua_source()})),
         _filter(JWT, _token_check(state.jwks)),
         _filter(LUA, lua_pb2.Lua(default_source_code={"inline_string": lua_source(state.base_domain, state.version)})),
         _filter(TRANSCODER, transcoder_pb2.GrpcJsonTranscoder(proto_descriptor_bin=b"")),
-        _filter("envoy.filters.http.rbac", rbac_pb2.RBAC()),
+        _filter(RESOURCE, lua_pb2.Lua(source_codes={RESOURCE: {"inline_string": resource_lua_source()}})),
+        _filter(RBAC, rbac_pb2.RBAC()),
         _filter("envoy.filters.http.router", router_pb2.Router(suppress_envoy_headers=True)),
     ]
+
+
+def basic_lua_source() -> str:
+    """The Lua that finds a token in Basic credentials."""
+    return _lua_text("basic.lua")
+
+
+def resource_lua_source() -> str:
+    """The Lua that says what is called, in the words of rules."""
+    return _lua_text("resource.lua")
 
 
 def lua_source(base_domain: str, version: str) -> str:
@@ -153,19 +175,22 @@ def lua_source(base_domain: str, version: str) -> str:
         f"base = {json.dumps(base_domain.lower())}, version = {answer}, "
         f"largest = {LARGEST_MESSAGE_BYTES}, platform = {{ {platform} }}"
     )
-    return f"settings = {{ {settings} }}\n{_lua_text()}"
+    return f"settings = {{ {settings} }}\n{_lua_text('gateway.lua')}"
 
 
 @cache
-def _lua_text() -> str:
-    return LUA_SOURCE.read_text()
+def _lua_text(name: str) -> str:
+    return (LUA_FOLDER / name).read_text()
 
 
 def _token_check(jwks: str) -> jwt_pb2.JwtAuthentication:
     """Every token is checked, none is required here: the Lua knows whether the one who is called wants to see one."""
     provider = jwt_pb2.JwtProvider(
         local_jwks={"inline_string": jwks},
-        from_headers=[jwt_pb2.JwtHeader(name="authorization", value_prefix="Bearer ")],
+        from_headers=[
+            jwt_pb2.JwtHeader(name="authorization", value_prefix="Bearer "),
+            jwt_pb2.JwtHeader(name=TOKEN_HEADER),
+        ],
         forward=True,
         payload_in_metadata="claims",
         failed_status_in_metadata="failure",
@@ -195,20 +220,48 @@ def _untrusting() -> Any:
 
 
 def _error_documents() -> hcm_pb2.LocalReplyConfig:
-    """Every error of the gateway's own is Micro's error document; for gRPC it is the status message."""
-    return hcm_pb2.LocalReplyConfig(mappers=[_mapper(status) for status in ERRORS])
+    """Every error of the gateway's own is Micro's error document; for gRPC it is the status message.
+
+    What rules refuse names what was called: 403 to an account, 401 to nobody.
+    """
+    called, caller = f"%DYNAMIC_METADATA({':'.join(CALLED)})%", f"%DYNAMIC_METADATA({':'.join(SUBJECT)})%"
+    refused = [_status_is(HTTPStatus.FORBIDDEN), _has(CALLED)]
+    mappers = [
+        _mapper([*refused, _has(SUBJECT)], HTTPStatus.FORBIDDEN, f"Forbidden call made to {called} by {caller}"),
+        _mapper(refused, HTTPStatus.UNAUTHORIZED, f"Unauthorized call made to {called}"),
+    ]
+    return hcm_pb2.LocalReplyConfig(mappers=[*mappers, *(_mapper([_status_is(each)], each) for each in ERRORS)])
 
 
-def _mapper(status: HTTPStatus) -> hcm_pb2.ResponseMapper:
+def _mapper(
+    filters: list[accesslog_pb2.AccessLogFilter], status: HTTPStatus, detail: str = "%LOCAL_REPLY_BODY%"
+) -> hcm_pb2.ResponseMapper:
     document = struct_pb2.Struct()
-    document.update({"id": "gateway", "code": int(status), "detail": "%LOCAL_REPLY_BODY%", "status": status.phrase})
+    document.update({"id": "gateway", "code": int(status), "detail": detail, "status": status.phrase})
+    both = accesslog_pb2.AccessLogFilter(and_filter=accesslog_pb2.AndFilter(filters=filters))
+    return hcm_pb2.ResponseMapper(
+        filter=filters[0] if len(filters) == 1 else both,
+        status_code=_number(int(status)),
+        body_format_override=substitution_format_string_pb2.SubstitutionFormatString(json_format=document),
+    )
+
+
+def _status_is(status: HTTPStatus) -> accesslog_pb2.AccessLogFilter:
     comparison = accesslog_pb2.ComparisonFilter(
         op=accesslog_pb2.ComparisonFilter.EQ,
         value={"default_value": int(status), "runtime_key": "gateway.error_documents"},
     )
-    return hcm_pb2.ResponseMapper(
-        filter=accesslog_pb2.AccessLogFilter(status_code_filter={"comparison": comparison}),
-        body_format_override=substitution_format_string_pb2.SubstitutionFormatString(json_format=document),
+    return accesslog_pb2.AccessLogFilter(status_code_filter={"comparison": comparison})
+
+
+def _has(path: tuple[str, ...]) -> accesslog_pb2.AccessLogFilter:
+    """Whether the request's metadata has a value at `path`."""
+    matcher = metadata_pb2.MetadataMatcher(
+        filter=path[0], path=[{"key": key} for key in path[1:]], value={"present_match": True}
+    )
+    unless_missing = wrappers_pb2.BoolValue(value=False)
+    return accesslog_pb2.AccessLogFilter(
+        metadata_filter=accesslog_pb2.MetadataFilter(matcher=matcher, match_if_key_not_found=unless_missing)
     )
 
 

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from primitives.auth import keys
 from primitives.registry import records
+from primitives.rules.records import books
 from tenants.models import Domain, Namespace
 
 from .state import Doors, Protocol, Service, State, Version, merged
@@ -19,7 +20,9 @@ HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 def doors() -> Doors:
     """Where Envoy listens."""
-    return Doors(settings.MICRO_API_ADDRESS, settings.MICRO_PROXY_ADDRESS, settings.MICRO_NETWORK_ADDRESS)
+    network = settings.MICRO_NETWORK_ADDRESS
+    containers = (settings.MICRO_DOCKER_DOOR, network[1]) if settings.MICRO_DOCKER_DOOR else None
+    return Doors(settings.MICRO_API_ADDRESS, settings.MICRO_PROXY_ADDRESS, network, containers)
 
 
 def sidecars() -> tuple[str, ...]:
@@ -45,6 +48,7 @@ def read() -> State:
         namespaces=frozenset(Namespace.objects.values_list("slug", flat=True)),
         domains=_domains(),
         services=merged(_version(entry) for entry in snapshot.entries),
+        books=books(),
     )
 
 

@@ -16,9 +16,9 @@ from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 from xds.type.matcher.v3 import matcher_pb2
 
-from . import descriptors
+from . import descriptors, rules
 from .clusters import SIDECAR, name
-from .state import Service
+from .state import DEFAULT_NAMESPACE, Service
 
 LUA = "envoy.filters.http.lua"
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
@@ -26,7 +26,8 @@ SCOPE_HEADER = "x-micro-scope"
 RULE_HEADER = "x-micro-rule"
 SERVICE_HEADER = "x-micro-service"
 FULL_NAME_HEADER = "x-micro-full"
-INTERNAL_HEADERS = (SCOPE_HEADER, RULE_HEADER, SERVICE_HEADER, FULL_NAME_HEADER)
+TOKEN_HEADER = "x-micro-token"  # noqa: S105 - a header's name
+INTERNAL_HEADERS = (SCOPE_HEADER, RULE_HEADER, SERVICE_HEADER, FULL_NAME_HEADER, TOKEN_HEADER)
 HOSTS = "@hosts"
 IDLE_S = 3600
 NEVER_S = 0  # event consumers and followed logs may be silent for days
@@ -122,21 +123,27 @@ def _action(route: route_components_pb2.Route) -> Any:
     return {"name": "route", "typed_config": _packed(route)}
 
 
-def service_table(service: Service, base_domain: str) -> route_pb2.RouteConfiguration:
-    """A service's routes, by host and by path."""
+def service_table(service: Service, base_domain: str, access: rules.Restriction = None) -> route_pb2.RouteConfiguration:
+    """A service's routes, by host and by path. `access` says who may call it; None lets everybody."""
     table = f"service/{service.namespace}/{service.name}"
     if service.protocol == "http":
-        return _table(table, _http_hosts(service, base_domain))
-    return _grpc_table(table, service, cluster=name(service), idle_s=IDLE_S)
+        return _table(table, _http_hosts(service, base_domain, access))
+    filters = rules.filters(access, namespace=service.namespace, service=service.name)
+    return _grpc_table(table, service, cluster=name(service), idle_s=IDLE_S, filters=filters)
 
 
-def platform_table(package: str, descriptor_set: bytes) -> route_pb2.RouteConfiguration:
-    """The routes of one of the platform's own services, which the sidecar answers for."""
+def platform_table(
+    package: str, descriptor_set: bytes, access: rules.Restriction = None
+) -> route_pb2.RouteConfiguration:
+    """The routes of one of the platform's own services, which the sidecar answers for. Its rules are the platform's."""
     service = Service("", package, "grpc", (), descriptor_set)
-    return _grpc_table(f"platform/{package}", service, cluster=SIDECAR, idle_s=NEVER_S)
+    filters = rules.filters(access, namespace=DEFAULT_NAMESPACE, service=package)
+    return _grpc_table(f"platform/{package}", service, cluster=SIDECAR, idle_s=NEVER_S, filters=filters)
 
 
-def _grpc_table(table: str, service: Service, *, cluster: str, idle_s: int) -> route_pb2.RouteConfiguration:
+def _grpc_table(
+    table: str, service: Service, *, cluster: str, idle_s: int, filters: dict[str, any_pb2.Any]
+) -> route_pb2.RouteConfiguration:
     metadata = _about(service)
     routes = [
         _to(
@@ -151,7 +158,7 @@ def _grpc_table(table: str, service: Service, *, cluster: str, idle_s: int) -> r
     ]
     routes.append(_to(cluster, metadata, idle_s, match={"prefix": "/"}))
     host = route_components_pb2.VirtualHost(name="*", domains=["*"], routes=routes)
-    return _table(table, [host], _transcoding(service))
+    return _table(table, [host], _transcoding(service) | filters)
 
 
 def _transcoding(service: Service) -> dict[str, any_pb2.Any]:
@@ -160,7 +167,9 @@ def _transcoding(service: Service) -> dict[str, any_pb2.Any]:
     return {TRANSCODER: _packed(descriptors.transcoder(service.name, service.descriptors))}
 
 
-def _http_hosts(service: Service, base_domain: str) -> list[route_components_pb2.VirtualHost]:
+def _http_hosts(
+    service: Service, base_domain: str, access: rules.Restriction
+) -> list[route_components_pb2.VirtualHost]:
     """At its own host a plain HTTP service sees paths as they are; elsewhere it is mounted under its name."""
     prefix = f"/{service.name}"
     own, mounted = _about(service), _about(service) | {"prefix": prefix}
@@ -175,10 +184,15 @@ def _http_hosts(service: Service, base_domain: str) -> list[route_components_pb2
     ]
     for route in routes:
         route.request_headers_to_add.append(forwarded)
-    hosts = [route_components_pb2.VirtualHost(name="*", domains=["*"], routes=routes)]
+    whose = {"namespace": service.namespace, "service": service.name}
+    filters = rules.filters(access, **whose, prefix=prefix)
+    hosts = [route_components_pb2.VirtualHost(name="*", domains=["*"], routes=routes, typed_per_filter_config=filters)]
     if host := own_host(service, base_domain):
         at_root = [_to(cluster, own, IDLE_S, match={"prefix": "/"})]
-        hosts.append(route_components_pb2.VirtualHost(name=host, domains=[host], routes=at_root))
+        filters = rules.filters(access, **whose, prefix="")
+        hosts.append(
+            route_components_pb2.VirtualHost(name=host, domains=[host], routes=at_root, typed_per_filter_config=filters)
+        )
     return hosts
 
 

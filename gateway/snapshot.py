@@ -9,8 +9,11 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 
+from primitives.rules.access import Book
+
 from . import clusters, listeners, platform_protos, routes
 from .resources import Resource, Resources
+from .rules import Restriction, restriction
 from .state import DEFAULT_NAMESPACE, Service, State
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # the registry is stricter; nothing else can be routed
@@ -33,8 +36,8 @@ def build(state: State, *, refused: frozenset[str] = frozenset()) -> Resources:
         state.revision,
         [
             *_doors(state),
-            *_platform(),
-            *(resource for service in services for resource in _service(service, state.base_domain)),
+            *_platform(state.book(DEFAULT_NAMESPACE)),
+            *(resource for service in services for resource in _service(service, state)),
             *_indexes(namespaces, services),
         ],
     )
@@ -61,27 +64,29 @@ def _doors(state: State) -> Iterator[Resource]:
 
 
 @lru_cache(maxsize=1)
-def _platform() -> tuple[Resource, ...]:
+def _platform(book: Book) -> tuple[Resource, ...]:
     tables = {package: platform_protos.descriptor_set(package) for package in listeners.PLATFORM_PACKAGES}
     tables["grpc"] = b""  # health and reflection without a service in front
     found = []
     for package, descriptor_set in tables.items():
-        table = routes.platform_table(package, descriptor_set)
+        rules = restriction(book, package) if descriptor_set else None
+        table = routes.platform_table(package, descriptor_set, rules)
         found += [Resource.of(table.name, table), _scope(f":{package}", table.name)]
     return tuple(found)
 
 
-def _service(service: Service, base_domain: str) -> Iterator[Resource]:
-    yield from _steady(replace(service, endpoints=()), base_domain)
+def _service(service: Service, state: State) -> Iterator[Resource]:
+    rules = restriction(state.book(service.namespace), service.name)
+    yield from _steady(replace(service, endpoints=()), state.base_domain, rules)
     endpoints = clusters.service_endpoints(service)
     yield Resource.of(endpoints.cluster_name, endpoints)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _steady(service: Service, base_domain: str) -> tuple[Resource, ...]:
+def _steady(service: Service, base_domain: str, rules: Restriction) -> tuple[Resource, ...]:
     """What does not change when replicas come and go."""
     cluster = clusters.service_cluster(service)
-    table = routes.service_table(service, base_domain)
+    table = routes.service_table(service, base_domain, rules)
     return (
         Resource.of(cluster.name, cluster),
         Resource.of(table.name, table),

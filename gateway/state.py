@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from primitives.rules.access import Book
+
 Protocol = Literal["grpc", "http"]
 Address = tuple[str, int]
 
@@ -19,6 +21,7 @@ class Doors:
     api: Address
     proxy: Address
     network: Address
+    containers: Address | None = None  # the service network once more, where containers reach this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One consistent picture of the platform. `domains` maps own hosts to the namespace they belong to."""
+    """One consistent picture of the platform.
+
+    `domains` maps own hosts to the namespace they belong to; `books` has the namespaces with rules of their own.
+    """
 
     revision: int
     doors: Doors
@@ -45,6 +51,11 @@ class State:
     namespaces: frozenset[str] = frozenset()
     domains: Mapping[str, str] = field(default_factory=dict)
     services: tuple[Service, ...] = ()
+    books: Mapping[str, Book] = field(default_factory=dict)
+
+    def book(self, namespace: str) -> Book:
+        """The rules that hold in a namespace."""
+        return self.books.get(namespace) or Book.of(namespace, ())
 
 
 @dataclass(frozen=True, slots=True)

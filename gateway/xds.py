@@ -20,6 +20,7 @@ from .state import State
 
 logger = logging.getLogger(__name__)
 
+RETRY_S = 10.0  # a port that was in use may be free by then
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 Request: TypeAlias = discovery_pb2.DeltaDiscoveryRequest
 Response: TypeAlias = discovery_pb2.DeltaDiscoveryResponse
@@ -73,7 +74,7 @@ class ControlPlane:
         told: Ack | None = None
         try:
             while not reader.done() or not inbox.empty():
-                request = await inbox.get()
+                request = await _next(inbox, session)
                 session.resources = self._current()
                 if request is not None:
                     session.receive(request)
@@ -117,6 +118,16 @@ class ControlPlane:
         if fresh:
             self._refused |= fresh
             await self.publish(self._state)
+
+
+async def _next(inbox: asyncio.Queue[Request | None], session: Session) -> Request | None:
+    """What comes in next. When nothing does for a while, refused listeners are tried again."""
+    try:
+        async with asyncio.timeout(RETRY_S):
+            return await inbox.get()
+    except TimeoutError:
+        session.retry_listeners()
+        return None
 
 
 async def _pump(requests: AsyncIterator[Request], inbox: asyncio.Queue[Request | None]) -> None:

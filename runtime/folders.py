@@ -9,7 +9,8 @@ from uuid import UUID
 from django.conf import settings
 
 
-def _made(path: Path) -> Path:
+def made(path: Path) -> Path:
+    """The folder, made for us alone unless it is there."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
 
@@ -31,52 +32,52 @@ def build(namespace: str, deployment_id: UUID) -> Path:
 
 def environments(namespace: str) -> Path:
     """The folder of a namespace's Python environments, named by the hash of what they hold."""
-    return _made(home() / "environments" / namespace)
+    return made(home() / "environments" / namespace)
 
 
 def archives(namespace: str) -> Path:
     """The folder of a namespace's uploaded archives, named by their SHA-256."""
-    return _made(home() / "sources" / namespace)
+    return made(home() / "sources" / namespace)
 
 
 def empty_home() -> Path:
     """A HOME with nothing in it, for programs that look into theirs."""
-    return _made(home() / "empty")
+    return made(home() / "empty")
 
 
 def unfinished() -> Path:
     """Files that are being written; housekeeping removes what is old here."""
-    return _made(home() / "tmp")
+    return made(home() / "tmp")
 
 
 def replicas() -> Path:
     """One folder for each replica of this machine: its process record and its HOME."""
-    return _made(home() / "replicas")
+    return made(home() / "replicas")
 
 
 def jobs() -> Path:
     """One folder for each build process that runs: its process record."""
-    return _made(home() / "jobs")
+    return made(home() / "jobs")
 
 
 def uv_cache() -> Path:
     """uv's cache, shared by all builds."""
-    return _made(home() / "cache" / "uv")
+    return made(home() / "cache" / "uv")
 
 
 def logs() -> Path:
     """Log files that are followed: `<namespace>/<service id>/<run|build>/<id>.log`."""
-    return _made(home() / "logs" / "services")
+    return made(home() / "logs" / "services")
 
 
 def run_log(namespace: str, service_id: UUID, deployment_id: UUID, replica_id: UUID) -> Path:
     """What one replica prints, named by the deployment that made its release and by itself."""
-    return _made(logs() / namespace / str(service_id) / "run") / f"{deployment_id}.{replica_id}.log"
+    return made(logs() / namespace / str(service_id) / "run") / f"{deployment_id}.{replica_id}.log"
 
 
 def build_log(namespace: str, service_id: UUID, deployment_id: UUID) -> Path:
     """What one deployment's fetch, detection and build print."""
-    return _made(logs() / namespace / str(service_id) / "build") / f"{deployment_id}.log"
+    return made(logs() / namespace / str(service_id) / "build") / f"{deployment_id}.log"
 
 
 def remove(path: Path) -> None:

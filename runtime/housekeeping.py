@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.db import connection
+from django.db.models import Count
 
 from micro.errors import Unavailable
 
 from . import credentials, folders, logs
+from .backends import choice
+from .builds import images
 from .models import Deployment, Release, Replica, Service, Upload
 
 KEPT_RELEASES = 5
@@ -41,7 +44,8 @@ def tidy() -> None:
 
 def prune_releases() -> None:
     """Give up releases beyond the last few that neither serve nor run, with their accounts."""
-    for service in Service.objects.across_namespaces().alive():
+    services = Service.objects.across_namespaces().alive().annotate(count=Count("releases"))
+    for service in services.filter(count__gt=KEPT_RELEASES):
         old = service.releases.order_by("-number")[KEPT_RELEASES:]
         for release in old.select_related("service__namespace"):
             in_use = release.pk == service.release_id or release.replicas.exists()
@@ -66,10 +70,14 @@ def remove_killed_services() -> None:
 
 
 def remove_builds() -> None:
-    """Remove build folders that no release and no deployment under way needs, and environments unused for a day."""
+    """Remove build folders and images that no release and no deployment under way needs, and old environments."""
     found = [path for namespace in _folders(folders.home() / "builds") for path in _folders(namespace)]
     environments = [path for namespace in _folders(folders.home() / "environments") for path in namespace.iterdir()]
+    made = images.deployments() if choice.chosen() == choice.DOCKER else {}
     needed = _needed_builds()  # after the listing: what is made from now on is not in it
+    for deployment_id, namespace in made.items():
+        if deployment_id not in needed:
+            images.remove(namespace, deployment_id)
     for path in found:
         if path.name not in needed:
             folders.remove(path)

@@ -125,7 +125,6 @@ class Deployment(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
-    started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     objects = NamespacedManager.from_queryset(DeploymentQuerySet)()
@@ -164,6 +163,7 @@ class Release(models.Model):
     command = models.JSONField(help_text="An argument list")
     folder = models.CharField(max_length=1024, blank=True, help_text="Where the command runs, below the source's root")
     environment = models.CharField(max_length=64, blank=True, help_text="The key of its Python environment")
+    image = models.CharField(max_length=80, blank=True, help_text="The digest of its image, where containers run it")
     env = models.JSONField(default=dict)
     protocol = models.CharField(max_length=4, blank=True, help_text="grpc, http, or blank until its first start")
     descriptors = models.BinaryField(default=b"")

@@ -74,7 +74,7 @@ def update(*, namespace: Namespace, name: str, version: str, order: Order, by: s
     service = find(namespace=namespace, name=name, version=version)
     last = service.deployments.last()
     order = Order(
-        source=order.source or service.source,
+        source=order.source,
         folder=order.folder,
         shown_source=order.shown_source,
         command=order.command or (last.command if last else ()),

@@ -40,6 +40,7 @@ def run_deployment(deployment: Deployment) -> None:
         release = releases.make(lease=lease, artifact=artifact)
         log.say(f"Release {release.number} is built; starting it.")
         log.close()
+        folders.remove(folders.jobs() / str(deployment.pk))
         logger.info("deployment %s is release %s of %s", deployment.pk, release.number, deployment.service)
 
 
@@ -96,6 +97,7 @@ def fail(deployment: Deployment, lease: Lease, log: BuildLog, *, reason: str) ->
         log.say(f"Failed: {text}")
         log.close()
         folders.remove(_folder(deployment))
+        folders.remove(folders.jobs() / str(deployment.pk))
 
 
 def require_attempts_left(deployment: Deployment) -> None:

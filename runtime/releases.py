@@ -38,6 +38,7 @@ def _numbered(service: Service, deployment: Deployment, artifact: Artifact) -> R
         command=artifact.command,
         folder=artifact.folder,
         environment=artifact.environment,
+        image=artifact.image,
         env=deployment.env,
         protocol=deployment.env.get("MICRO_PROTOCOL", "") or artifact.protocol,
     )

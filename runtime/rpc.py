@@ -64,13 +64,16 @@ async def read_logs(request: wire.LogsRequest, caller: Caller) -> AsyncIterator[
     if kind not in logs.KINDS:
         raise InvalidArgument(f"The kind of log is run or build, not {kind[:40]!r}.")
     namespace = authorize(caller, request.options.namespace)
-    service = await in_public(_find, namespace, request.service, request.version or DEFAULT_VERSION)
+    service, deployed_at = await in_public(_find, namespace, request.service, request.version or DEFAULT_VERSION)
+    since = datetime.fromtimestamp(request.since, UTC) if request.since else None
+    if kind == "build":  # of the last deployment
+        since = max(since or deployed_at, deployed_at)
     lines = logs.read(
         namespace=namespace,
         service_id=service.pk,
         kind=kind,
         count=request.count or DEFAULT_LINES,
-        since=datetime.fromtimestamp(request.since, UTC) if request.since else None,
+        since=since,
         follow=request.stream,
     )
     async for line in lines:
@@ -108,7 +111,8 @@ def _service(resource: wire.Resource) -> wire.Service:
 
 
 def _order(service: wire.Service, options: wire.CreateOptions) -> Order:
-    if options.secrets or options.volumes:
+    # A token that a client has set for a git host comes along with public repositories too; it is not used yet.
+    if options.secrets.keys() - {"GIT_CREDENTIALS"} or options.volumes:
         raise Unimplemented("Secrets and volumes of a service are not supported.")
     pairs = (text.partition("=") for text in options.env)
     return Order(
@@ -152,8 +156,11 @@ def _read(namespace: str, name: str, version: str) -> list[statuses.Report]:
     return statuses.read(namespace=_namespace(namespace), name=name, version=version)
 
 
-def _find(namespace: str, name: str, version: str) -> Service:
-    return operations.find(namespace=_namespace(namespace), name=name, version=version)
+def _find(namespace: str, name: str, version: str) -> tuple[Service, datetime]:
+    """The service, and when it was last deployed."""
+    service = operations.find(namespace=_namespace(namespace), name=name, version=version)
+    last = service.deployments.last()
+    return service, last.created_at if last else service.created_at
 
 
 def _keep(archive: Incoming, account: Account, name: str, version: str) -> str:

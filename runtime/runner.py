@@ -8,7 +8,7 @@ import os
 import selectors
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from functools import cache
@@ -24,16 +24,13 @@ from django.utils.timezone import now
 from primitives.registry import operations as registry
 from primitives.registry.records import Node
 
-from . import credentials, folders, housekeeping, notices, ports, probes, rollouts
-from .backends import Backend, Launch
-from .backends.process import Process
-from .builds.environments import BASE_PATH
+from . import folders, housekeeping, launching, notices, ports, probes, rollouts
+from .backends import Away, Backend, choice
 from .logs import Follower
 from .models import Deployment, Release, Replica
 from .processes import StillStarting
 from .rollouts import Step
 
-HOST = "127.0.0.1"
 POLL_S = 2.0  # however quiet the doorbell is
 EAGER_S, PATIENT_S = 0.05, 0.25  # between probes, and between looks at acknowledgements
 EAGER_FOR = timedelta(seconds=10)
@@ -41,7 +38,6 @@ STOP_TIME = timedelta(seconds=10)
 TIDY_EVERY_S = 300.0
 STOP_WAIT_S = 3.0
 PROBES_AT_ONCE = 8
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"process": Process}
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +50,7 @@ class Runner:
     """One machine's runner. `run` returns after `stop`; replicas go on running."""
 
     def __init__(self, backend: Backend | None = None) -> None:
-        self.backend = backend or BACKENDS[settings.MICRO_BACKEND]()
+        self.backend = backend or choice.make()
         self.follower = Follower()
         self._stopping = threading.Event()
         self._bell, self._ring = os.pipe()
@@ -113,6 +109,8 @@ class Runner:
                 self.recover()
             except DatabaseError as error:
                 self._await_database(error)
+            except Away as error:
+                self._await_backend(error)
             else:
                 return
 
@@ -131,6 +129,9 @@ class Runner:
         except DatabaseError as error:
             self._await_database(error)
             return 0.0
+        except Away as error:
+            self._await_backend(error)
+            return 0.0
         except Exception:
             logger.exception("the runner stumbled; it looks again in a second")
             return 1.0
@@ -139,6 +140,11 @@ class Runner:
         logger.warning("waiting for the database: %s", str(error).strip().split("\n")[0])
         connection.close()
         self._unlisten()
+        self._stopping.wait(1.0)
+
+    def _await_backend(self, error: Away) -> None:
+        """Change nothing about replicas of which nothing is known."""
+        logger.warning("waiting for the backend: %s", error)
         self._stopping.wait(1.0)
 
     def tick(self) -> float:
@@ -155,6 +161,8 @@ class Runner:
             )
             if step != Step.NOTHING:
                 self._take(step, replica)
+            elif replica.state == Replica.State.SERVING:
+                self._note_trouble(replica)
             delays.append(self._delay(replica, step, at))
         for deployment_id in self._started():
             rollouts.advance(deployment_id, at=now())
@@ -177,7 +185,7 @@ class Runner:
             logger.info("%s %s", step.name.lower().replace("_", " "), replica.node_id)
         try:
             self._steps[step](replica)
-        except DatabaseError:
+        except (DatabaseError, Away):
             raise
         except Exception:
             logger.exception("%s: %s failed", replica, step.name)
@@ -197,13 +205,16 @@ class Runner:
     # The steps. Each is "make it so": it may be taken again after a kill at any point in it.
 
     def _start(self, replica: Replica) -> None:
-        port = self._port(replica)
+        port = self._port(replica) if self.backend.shares_ports else None
         due = now() + settings.MICRO_START_TIMEOUT
         self._write(replica, state=Replica.State.STARTING, port=port, due_at=due)
         try:
-            self.backend.start(launch(replica))
+            self.backend.start(launching.launch(replica))
         except StillStarting:
             return
+        except Away:
+            self._write(replica, state=Replica.State.PENDING, not_before=None, due_at=None)
+            raise
         except OSError as error:
             self._fail_or_back_off(replica, f"It could not be started: {error}.")
         self._next_probe.pop(replica.pk, None)
@@ -219,9 +230,10 @@ class Runner:
         """Ask in the background whether it serves; announce it when it does."""
         future = self._probes.get(replica.pk)
         if future is None:
-            if time.monotonic() >= self._next_probe.get(replica.pk, 0.0) and replica.port:
+            endpoint = self.backend.endpoint(replica.pk, replica.port)
+            if time.monotonic() >= self._next_probe.get(replica.pk, 0.0) and endpoint:
                 protocol = replica.release.protocol
-                self._probes[replica.pk] = self._pool.submit(probes.probe, HOST, replica.port, protocol=protocol)
+                self._probes[replica.pk] = self._pool.submit(probes.probe, *endpoint, protocol=protocol)
                 self._probes[replica.pk].add_done_callback(lambda _done: self.wake())
             return
         if future.done():
@@ -236,32 +248,35 @@ class Runner:
         rows = Replica.objects.across_namespaces().filter(pk=replica.pk, is_wanted=True)
         if not rows.select_for_update(no_key=True).exists():
             return
+        endpoint = self.backend.endpoint(replica.pk, replica.port)
+        if endpoint is None:
+            return
         _remember(replica.release, ready)
         revision = registry.register(
             namespace=replica.service.namespace.slug,
             service=replica.service.name,
             version=replica.service.version,
             protocol=ready.protocol,
-            node=Node(replica.node_id, HOST, replica.port or 0, {"release": str(replica.release.number)}),
+            node=Node(replica.node_id, *endpoint, {"release": str(replica.release.number)}),
             descriptors=ready.descriptors,
         )
         self._write(replica, state=Replica.State.ANNOUNCED, revision=revision, due_at=None)
-        logger.info(
-            "announced %s, %s on port %s, as revision %s", replica.node_id, ready.protocol, replica.port, revision
-        )
+        logger.info("announced %s, %s at %s:%s, as revision %s", replica.node_id, ready.protocol, *endpoint, revision)
 
     def _give_up(self, replica: Replica) -> None:
         limit = settings.MICRO_START_TIMEOUT.total_seconds()
+        host, port = self.backend.endpoint(replica.pk, replica.port) or ("nowhere", 0)
         self.backend.kill(replica.pk)
-        reason = f"It runs but does not listen on $PORT (127.0.0.1:{replica.port}) after {limit:g} s."
-        self._fail_or_back_off(replica, reason + _tail(replica))
+        reason = f"It runs but does not listen on $PORT ({host}:{port}) after {limit:g} s."
+        hint = "" if self.backend.shares_ports else " In a container that is 0.0.0.0, not 127.0.0.1."
+        self._fail_or_back_off(replica, reason + hint + launching.last_line(replica))
 
     def _restart(self, replica: Replica) -> None:
         self._deregister(replica)
         self.backend.kill(replica.pk)
         words = self.backend.last_words(replica.pk)
         when = " before it listened on $PORT" if replica.state == Replica.State.STARTING else ""
-        self._fail_or_back_off(replica, f"The process {words}{when}.{_tail(replica)}")
+        self._fail_or_back_off(replica, f"The process {words}{when}.{launching.last_line(replica)}")
 
     def _fail_or_back_off(self, replica: Replica, reason: str) -> None:
         """A release that is being tried fails; one that serves is started again, later each time."""
@@ -279,6 +294,13 @@ class Runner:
     def _confirm(self, replica: Replica) -> None:
         due = now() + rollouts.STEADY_AFTER
         self._write(replica, state=Replica.State.SERVING, reason="", due_at=due)
+
+    def _note_trouble(self, replica: Replica) -> None:
+        """Have the status name a limit that a serving replica meets."""
+        trouble = self.backend.trouble(replica.pk)
+        if trouble != replica.reason:
+            self._write(replica, reason=trouble)
+            logger.info("%s: %s", replica.node_id, trouble or "within its limits again")
 
     def _leave(self, replica: Replica) -> None:
         revision = self._deregister(replica)
@@ -299,7 +321,7 @@ class Runner:
     def _forget(self, replica: Replica) -> None:
         self._deregister(replica)
         self.backend.forget(replica.pk)
-        log_path(replica).with_suffix(".done").touch()
+        launching.log_path(replica).with_suffix(".done").touch()
         Replica.objects.across_namespaces().filter(pk=replica.pk).delete()
         self._next_probe.pop(replica.pk, None)
         self._tidy_at = 0.0
@@ -383,62 +405,6 @@ class _alone:
 
     def __exit__(self, *_exception: object) -> None:
         self._file.close()
-
-
-def launch(replica: Replica) -> Launch:
-    """How a replica is started: its release's command, with exactly the environment that a service gets."""
-    release, service = replica.release, replica.service
-    source = folders.build(service.namespace.slug, release.deployment_id) / "source"
-    return Launch(
-        replica_id=replica.pk,
-        command=release.command,
-        env=environment(replica),
-        folder=source / release.folder,
-        log=log_path(replica),
-    )
-
-
-def environment(replica: Replica) -> dict[str, str]:
-    """A replica's whole environment. Nothing of the server's own is in it."""
-    release, service = replica.release, replica.service
-    home = folders.replicas() / str(replica.pk)
-    python = folders.environments(service.namespace.slug) / release.environment
-    own_path = [str(python / "bin")] if release.environment else []
-    host, port = settings.MICRO_NETWORK_ADDRESS
-    return {
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        **release.env,
-        "PATH": os.pathsep.join([*own_path, *BASE_PATH]),
-        "HOME": str(home),
-        "VIRTUAL_ENV": str(python),
-        "PORT": str(replica.port),
-        "MICRO_SERVICE_NAME": service.name,
-        "MICRO_SERVICE_VERSION": service.version,
-        "MICRO_SERVICE_ADDRESS": f"{HOST}:{replica.port}",
-        "MICRO_PROXY": f"{HOST if host == '0.0.0.0' else host}:{port}",  # noqa: S104 - "every interface" includes this one
-        "MICRO_NAMESPACE": service.namespace.slug,
-        "MICRO_AUTH_ID": credentials.account_id(release),
-        "MICRO_AUTH_SECRET": credentials.secret(release.deployment_id),
-    }
-
-
-def log_path(replica: Replica) -> Path:
-    """Where a replica's output goes."""
-    service = replica.service
-    return folders.run_log(service.namespace.slug, service.pk, replica.release.deployment_id, replica.pk)
-
-
-def _tail(replica: Replica) -> str:
-    """The last line that a replica printed, as the end of a reason; without its secret."""
-    path = log_path(replica)
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 4096))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    secret = credentials.secret(replica.release.deployment_id)
-    return f" Its last words: {lines[-1][-500:]}".replace(secret, "…").replace("\0", "") if lines else ""
 
 
 def _remember(release: Release, ready: probes.Ready) -> None:

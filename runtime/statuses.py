@@ -80,6 +80,7 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
         "serving": str(service.release.number) if service.release and error else "",
         "address": address(service),
         "error": error,
+        "warning": "" if error else _warning(replicas),
     }
     return Report(service, status, {key: value for key, value in metadata.items() if value})
 
@@ -94,6 +95,13 @@ def _status(service: Service, deployment: Deployment | None, replicas: list[Repl
         return Status.RUNNING, ""
     crashed = next((replica for replica in current if replica.reason), None)
     return (Status.ERROR, crashed.reason) if crashed else (Status.STARTING, "")
+
+
+def _warning(replicas: Iterable[Replica]) -> str:
+    """The limit that a serving replica meets."""
+    return next(
+        (replica.reason for replica in replicas if replica.state == Replica.State.SERVING and replica.reason), ""
+    )
 
 
 def _step(deployment: Deployment | None, replicas: Iterable[Replica]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import AbstractBaseUser, PermissionsMixin, UserManager
 from django.db import models
+from django.utils.timezone import now
 from django_tenants.models import DomainMixin, TenantMixin
 
 from .scoping import NamespacedManager
@@ -82,8 +83,19 @@ class SigningKey(models.Model):
     kid = models.CharField(primary_key=True, max_length=64)
     private_key = models.BinaryField()
     public_key = models.TextField(help_text="PEM")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now)
     retired_at = models.DateTimeField(null=True, help_text="From then on it verifies, but signs no more.")
 
     def __str__(self) -> str:
         return self.kid
+
+
+class Attempts(models.Model):
+    """Wrong secrets that came with the same key, see throttling. Forgotten at `until`."""
+
+    key = models.CharField(primary_key=True, max_length=64, help_text="A digest: nobody's address is kept.")
+    count = models.PositiveIntegerField()
+    until = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.count} until {self.until}"

@@ -48,8 +48,10 @@ def _postgres() -> str:
 # settings read the lines above it.
 for name in [name for name in os.environ if name.startswith("MICRO_")]:
     del os.environ[name]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would what tests start
 os.environ["MICRO_HOME"] = tempfile.mkdtemp(prefix="micro-home-", dir="/tmp")
 atexit.register(shutil.rmtree, os.environ["MICRO_HOME"], ignore_errors=True)
 os.environ["DATABASE_URL"] = _postgres()
+os.environ["MICRO_BACKEND"] = "process"  # tests of another one say so
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()

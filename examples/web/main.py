@@ -46,6 +46,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    address = ("127.0.0.1", int(os.environ.get("PORT", "8000")))
-    print(f"web {VERSION} listens on {address[0]}:{address[1]}", flush=True)
-    ThreadingHTTPServer(address, Handler).serve_forever()
+    host, _, port = os.environ.get("MICRO_SERVICE_ADDRESS", "127.0.0.1:8000").rpartition(":")
+    print(f"web {VERSION} listens on {host}:{port}", flush=True)
+    ThreadingHTTPServer((host, int(port)), Handler).serve_forever()

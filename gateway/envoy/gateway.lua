@@ -301,6 +301,11 @@ local function require_good_token(request)
   if shown == nil or shown == "" then
     return
   end
+  local found = request.headers:get("x-micro-token")
+  if found then
+    shown = "Bearer " .. found  -- Basic, with a token as its password
+    request.headers:replace("authorization", shown)
+  end
   if string.sub(shown, 1, 7) ~= "Bearer " then
     refuse(request, 401, "invalid authorization header. expected Bearer schema")
   end

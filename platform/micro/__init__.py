@@ -10,20 +10,36 @@ from __future__ import annotations
 TYPE_CHECKING = False  # importing typing for it would cost more than all of this file
 if TYPE_CHECKING:
     from . import auth as auth
+    from . import blob as blob
     from . import broker as broker
+    from . import config as config
     from . import errors as errors
     from . import events as events
     from . import registry as registry
     from . import runtime as runtime
+    from . import store as store
     from .client import Client as Client
     from .context import Context as Context
     from .service import Service as Service
 
 __version__ = "0.1.0"
-__all__ = ["Client", "Context", "Service", "auth", "broker", "errors", "events", "registry", "runtime"]
+__all__ = [
+    "Client",
+    "Context",
+    "Service",
+    "auth",
+    "blob",
+    "broker",
+    "config",
+    "errors",
+    "events",
+    "registry",
+    "runtime",
+    "store",
+]
 
 _HOMES = {"Client": "client", "Context": "context", "Service": "service"}
-_MODULES = ("auth", "broker", "errors", "events", "registry", "runtime")
+_MODULES = ("auth", "blob", "broker", "config", "errors", "events", "registry", "runtime", "store")
 
 
 def __getattr__(name: str) -> object:

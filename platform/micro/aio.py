@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,14 +58,13 @@ class AsyncStream(Generic[Item]):
 
     async def __anext__(self) -> Item:
         try:
-            found: Any = await asyncio.get_running_loop().run_in_executor(self._thread, self._next)
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._next)
         except asyncio.CancelledError:
             self._end()
             raise
         if found is _END:
             raise StopAsyncIteration
-        item: Item = found
-        return item
+        return cast("Item", found)
 
     async def __aenter__(self) -> AsyncStream[Item]:
         return self

@@ -1,10 +1,21 @@
-"""Accounts and tokens, as the platform's auth service keeps them."""
+"""Accounts, tokens and access rules of the namespace.
+
+    account, secret = auth.generate("billing", scopes=["invoices"])
+    auth.create_rule(auth.Rule("staff", scope="*", name="shop", endpoint="/admin/*", priority=1))
+
+Each function has a twin for `await`, with an `a` before its name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.message import Message
+
+from . import aio
+from .persistence import persistently
 
 if TYPE_CHECKING:
     from .client import Client
@@ -21,7 +32,28 @@ class Account:
     issuer: str
     name: str
     scopes: tuple[str, ...]
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may call what. The first rule that fits, by priority and then by id, decides; without one nobody may.
+
+    `scope` is "" (everybody), `*` (accounts of the namespace), `+` (accounts of any namespace) or a scope's name.
+    `type`, `name` and `endpoint` say what it is about: `*` is anything, an endpoint is `Handler.Method`, a path, or
+    `/prefix/*`.
+    """
+
+    id: str
+    scope: str = ""
+    type: str = "service"
+    name: str = "*"
+    endpoint: str = "*"
+    granted: bool = True
+    priority: int = 0
+
+
+M = TypeVar("M", bound=Message)
 
 
 def token(*, id: str, secret: str, expiry_s: int = 600, client: Client | None = None) -> Token:
@@ -47,17 +79,102 @@ def inspect(token: str, *, client: Client | None = None) -> Account:
     return _account(reply.account)
 
 
-def generate(
-    id: str, *, secret: str = "", type: str = "", scopes: Sequence[str] = (), client: Client | None = None
+def generate(  # noqa: PLR0913 - what an account is made of
+    id: str,
+    *,
+    secret: str = "",
+    name: str = "",
+    type: str = "",
+    scopes: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
+    client: Client | None = None,
 ) -> tuple[Account, str]:
-    """A new account in the client's namespace, and its secret: the given one, else one made for it."""
-    from .proto import auth_pb2
+    """A new account, and its secret: the given one, else one made for it. Raises AlreadyExists.
+
+    Who is no admin gives only scopes of their own.
+    """
+    from .proto import auth_pb2 as pb
 
     client = _client(client)
-    request = auth_pb2.GenerateRequest(id=id, secret=secret, type=type, scopes=scopes)
+    request = pb.GenerateRequest(id=id, secret=secret, name=name, type=type, scopes=scopes, metadata=metadata)
     request.options.namespace = client.namespace
-    reply = client.invoke("auth", "Auth.Generate", request, auth_pb2.GenerateResponse)
+    reply = client.invoke("auth", "Auth.Generate", request, pb.GenerateResponse)
     return _account(reply.account), reply.account.secret
+
+
+def accounts(*, client: Client | None = None) -> list[Account]:
+    """The namespace's accounts, by id. For admins."""
+    from .proto import auth_pb2 as pb
+
+    return [
+        _account(each)
+        for each in _invoke("Accounts.List", pb.ListAccountsRequest(), pb.ListAccountsResponse, client).accounts
+    ]
+
+
+def delete(id: str, *, client: Client | None = None) -> None:
+    """Remove an account, by id or name; its refresh tokens end with it. For admins, and not for one's own."""
+    from .proto import auth_pb2 as pb
+
+    _invoke("Accounts.Delete", pb.DeleteAccountRequest(id=id), pb.DeleteAccountResponse, client, is_repeatable=False)
+
+
+def change_secret(id: str, *, new: str, old: str = "", client: Client | None = None) -> None:
+    """Give an account another secret; its refresh tokens end. Admins may do without the old one of others."""
+    from .proto import auth_pb2 as pb
+
+    request = pb.ChangeSecretRequest(id=id, old_secret=old, new_secret=new)
+    _invoke("Accounts.ChangeSecret", request, pb.ChangeSecretResponse, client, is_repeatable=False)
+
+
+def rules(*, client: Client | None = None) -> list[Rule]:
+    """The rules that hold in the namespace, in the order in which they are applied."""
+    from .proto import auth_pb2 as pb
+
+    reply = _invoke("Rules.List", pb.ListRequest(), pb.ListResponse, client)
+    return [_rule(each) for each in reply.rules]
+
+
+def create_rule(rule: Rule, *, client: Client | None = None) -> None:
+    """Make a rule; it acts within a second. Raises AlreadyExists. For admins."""
+    from .proto import auth_pb2 as pb
+
+    message = pb.Rule(
+        id=rule.id,
+        scope=rule.scope,
+        resource=pb.Resource(type=rule.type, name=rule.name, endpoint=rule.endpoint),
+        access=pb.GRANTED if rule.granted else pb.DENIED,
+        priority=rule.priority,
+    )
+    _invoke("Rules.Create", pb.CreateRequest(rule=message), pb.CreateResponse, client, is_repeatable=False)
+
+
+def delete_rule(id: str, *, client: Client | None = None) -> None:
+    """Take a rule away; one that is not there is no error. For admins."""
+    from .proto import auth_pb2 as pb
+
+    _invoke("Rules.Delete", pb.DeleteRequest(id=id), pb.DeleteResponse, client)
+
+
+atoken = aio.call(token)
+arefresh = aio.call(refresh)
+ainspect = aio.call(inspect)
+agenerate = aio.call(generate)
+aaccounts = aio.call(accounts)
+adelete = aio.call(delete)
+achange_secret = aio.call(change_secret)
+arules = aio.call(rules)
+acreate_rule = aio.call(create_rule)
+adelete_rule = aio.call(delete_rule)
+
+
+def _invoke(
+    endpoint: str, request: Message, returns: type[M], client: Client | None, *, is_repeatable: bool = True
+) -> M:
+    """One call in the client's namespace."""
+    chosen = _client(client)
+    request.options.namespace = chosen.namespace  # type: ignore[attr-defined]
+    return persistently(lambda: chosen.invoke("auth", endpoint, request, returns), is_repeatable=is_repeatable)
 
 
 def _exchange(request: auth_pb2.TokenRequest, client: Client | None) -> Token:
@@ -78,6 +195,20 @@ def _account(message: auth_pb2.Account) -> Account:
         name=message.name or message.id,
         scopes=tuple(message.scopes),
         metadata=dict(message.metadata),
+    )
+
+
+def _rule(message: auth_pb2.Rule) -> Rule:
+    from .proto import auth_pb2
+
+    return Rule(
+        id=message.id,
+        scope=message.scope,
+        type=message.resource.type,
+        name=message.resource.name,
+        endpoint=message.resource.endpoint,
+        granted=message.access == auth_pb2.GRANTED,
+        priority=message.priority,
     )
 
 

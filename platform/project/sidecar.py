@@ -6,10 +6,12 @@ import asyncio
 import logging
 import signal
 from collections.abc import Coroutine
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
+from django.conf import settings
 from django.utils.timezone import now
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -17,16 +19,23 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from primitives.auth import rpc as auth
-from primitives.auth.tokens import Verifier
+from primitives.auth.tokens import verifier
+from primitives.blobs import rpc as blobs
 from primitives.broker import rpc as broker
+from primitives.config import rpc as config
 from primitives.events import rpc as events
+from primitives.network.rpc import Network
 from primitives.registry import operations
 from primitives.registry.listings import Listings
 from primitives.registry.rpc import Bell, Registry
+from primitives.rules import rpc as rules
+from primitives.rules.gatekeeper import Gatekeeper
+from primitives.store import rpc as store
 from runtime import rpc as runtime
 from transport import database, debug
 from transport.database import Reader, dsn
 from transport.failures import AWAY
+from transport.journal import Journal
 from transport.methods import Methods
 from transport.server import OPTIONS, Server
 from transport.statistics import Statistics
@@ -46,6 +55,7 @@ class Sidecar:
         self._database = database
         self._reader = Reader(database)
         self._bell = Bell()
+        self._gatekeeper = Gatekeeper()
         self.services = self._tables()
 
     async def serve(self, socket: Path, *, stop: asyncio.Event) -> None:
@@ -53,6 +63,7 @@ class Sidecar:
         server = self._server()
         server.add_insecure_port(f"unix:{socket}")
         await self._reader.open()
+        await self._gatekeeper.load()
         await server.start()
         log.info("sidecar %d answers on %s", self._index, socket)
         try:
@@ -64,22 +75,45 @@ class Sidecar:
 
     def _tables(self) -> dict[str, Methods]:
         self._statistics = Statistics()
-        tables = {"auth": auth.METHODS, "runtime": runtime.METHODS, "debug": debug.methods(self._statistics)}
-        tables |= {"events": events.METHODS, "broker": broker.METHODS}
+        tables: dict[str, Methods] = {
+            "auth": {**auth.METHODS, **rules.METHODS},
+            "broker": broker.METHODS,
+            "config": config.METHODS,
+            "debug": debug.methods(self._statistics, _journal()),
+            "events": events.METHODS,
+            "runtime": runtime.METHODS,
+            "store": {**store.METHODS, **blobs.METHODS},
+        }
         registry = Registry(Listings(self._reader), self._bell, platform=tables)
         tables["registry"] = registry.methods()
+        host, port = settings.MICRO_NETWORK_ADDRESS
+        network = Network(registry.registered, address=f"{host}:{port}")
+        tables |= {"network": network.network_methods(), "router": network.router_methods()}
         return tables
 
     def _server(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=OPTIONS)
         _add_health(server)
         _add_reflection(server, self.services)
-        Server(self.services, identify=Verifier().identify, statistics=self._statistics).mount(server)
+        Server(
+            self.services,
+            identify=verifier.get().identify,
+            permit=self._gatekeeper.permit,
+            statistics=self._statistics,
+        ).mount(server)
         return server
 
     def _chores(self) -> list[Coroutine[Any, Any, None]]:
-        ring = self._bell.ring_on_changes(self._database)
-        return [ring, _prune_forever()] if self._index == 0 else [ring]
+        chores = [self._bell.ring_on_changes(self._database), self._gatekeeper.follow(self._database)]
+        return [*chores, _prune_forever()] if self._index == 0 else chores
+
+
+@cache
+def _journal() -> Journal:
+    """What this process logs, from the first sidecar on."""
+    journal = Journal()
+    logging.getLogger().addHandler(journal)
+    return journal
 
 
 async def _until(stop: asyncio.Event, chores: list[Coroutine[Any, Any, None]]) -> None:

@@ -1,7 +1,4 @@
-"""Postgres for the hot paths: psycopg on the event loop, no ORM and no thread.
-
-Nothing here knows a tenant. What reaches the database through it names the namespace in its own SQL.
-"""
+"""Postgres on the event loop: psycopg, no ORM, no thread, no search path. Every statement names its own namespace."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
+from django.db import connection as django_connection
 from django.db import connections
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow, namedtuple_row
@@ -19,16 +17,16 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
-CONNECT_TIMEOUT_S = 2
 POOL_SIZE = 8
 PATIENCE_S = 2.0  # for a free connection, then the caller gets Unavailable
 RECONNECT_S = 0.5  # then the pool gives up, and the next request tries anew at once instead of waiting for a back-off
+CONNECT_TIMEOUT_S = 2
 LIMITS = "-c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s"
 
 
 def dsn() -> str:
     """How psycopg reaches the database that Django uses."""
-    settings = connections["default"].settings_dict
+    settings = django_connection.settings_dict
     return make_conninfo(
         dbname=settings["NAME"],
         user=settings["USER"] or None,
@@ -73,8 +71,8 @@ class Reader:
             return await self._rows(statement, parameters)
 
     async def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
-        async with self._pool.connection() as lent:
-            cursor = await lent.execute(statement, parameters)
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(statement, parameters)
             rows: list[Any] = await cursor.fetchall()
             return rows
 

@@ -25,11 +25,15 @@ OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
+    # Above 1,000 calls that wait to be taken grpcio cancels some at random: too few when thousands of streams return.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 30_000),
 )
 MAX_TIMEOUT_DIGITS = 18  # some thirty years; longer is no limit at all
 HIDDEN = frozenset({"authorization", "x-content-type", "timeout", "user-agent"})
 
 Identify = Callable[[str], Awaitable[Account]]  # a token's account; raises Unauthenticated
+Permit = Callable[[Account | None, str, str], None]  # of service and endpoint; raises what the caller is refused with
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _PATH = re.compile(r"/(?P<service>[^/]+)/(?P<method>[^/]+)", re.DOTALL)
@@ -42,11 +46,17 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """
 
     def __init__(
-        self, services: Mapping[str, Methods], *, identify: Identify, statistics: Statistics | None = None
+        self,
+        services: Mapping[str, Methods],
+        *,
+        identify: Identify,
+        permit: Permit = lambda _account, _service, _endpoint: None,
+        statistics: Statistics | None = None,
     ) -> None:
         require_scopes(services)
         self._services = services
         self._identify = identify
+        self._permit = permit
         self._statistics = statistics or Statistics()
         self._handlers = {
             f"{service}.{endpoint}": self._handler(f"{service}.{endpoint}", method)
@@ -106,7 +116,7 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         try:
             metadata = _metadata(context)
             as_json = codec.is_json(metadata.get("x-content-type", ""))
-            caller = await self._caller(metadata, method)
+            caller = await self._caller(metadata, name, method)
             async with _deadline(metadata):
                 response = await method.function(codec.decode(payload, method.request, as_json=as_json), caller)
             return codec.encode(response, as_json=as_json)
@@ -118,7 +128,7 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         try:
             metadata = _metadata(context)
             as_json = codec.is_json(metadata.get("x-content-type", ""))
-            caller = await self._caller(metadata, method)
+            caller = await self._caller(metadata, name, method)
             requests = _decoded(payloads, method, as_json=as_json)
             async with _deadline(metadata), aclosing(_run(method, requests, caller)) as responses:
                 async for response in responses:
@@ -126,9 +136,11 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         except Exception as exception:  # noqa: BLE001 - the edge: everything becomes a status here
             await self._fail(exception, name, context)
 
-    async def _caller(self, metadata: Mapping[str, str], method: Method) -> Caller:
-        """Who calls, once the method's scope has let them in."""
+    async def _caller(self, metadata: Mapping[str, str], name: str, method: Method) -> Caller:
+        """Who calls, once the rules and the method's scope have let them in."""
         account = await self._account(metadata.get("authorization"))
+        service, _, endpoint = name.partition(".")
+        self._permit(account, service, endpoint)
         namespace = metadata.get("micro-namespace") or (account.issuer if account else PLATFORM_NAMESPACE)
         visible = {key: value for key, value in metadata.items() if key not in HIDDEN}
         caller = Caller(account=account, namespace=namespace, metadata=visible)
@@ -164,10 +176,6 @@ def _refusing(code: grpc.StatusCode, text: str) -> grpc.RpcMethodHandler[Any, An
         await context.abort(code, text)
 
     return grpc.stream_stream_rpc_method_handler(refuse)
-
-
-def _has_handler(methods: Methods, handler: str) -> bool:
-    return any(endpoint.startswith(f"{handler}.") for endpoint in methods)
 
 
 async def _run(method: Method, requests: AsyncIterator[Any], caller: Caller) -> AsyncGenerator[Any, None]:

@@ -16,6 +16,7 @@ from runtime import folders, processes
 
 from . import Launch
 
+HOST = "127.0.0.1"
 STOP_ALL_GRACE = timedelta(seconds=2.5)
 
 
@@ -29,6 +30,8 @@ class _Known:
 class Process:
     """The backend `process`."""
 
+    shares_ports = True
+
     def __init__(self) -> None:
         self._known: dict[UUID, _Known] = {}
         self._ends: dict[UUID, int] = {}
@@ -36,6 +39,8 @@ class Process:
     def start(self, launch: Launch) -> None:
         if self.is_running(launch.replica_id):
             return
+        if launch.image:
+            raise OSError("it was built for the docker backend, as an image; deploy it again")
         self.kill(launch.replica_id)
         record = _record(launch.replica_id)
         child = processes.launch(launch.command, record=record, env=launch.env, cwd=launch.folder, output=launch.log)
@@ -82,6 +87,15 @@ class Process:
 
     def descriptors(self) -> Mapping[int, UUID]:
         return {known.descriptor: key for key, known in self._known.items() if known.descriptor is not None}
+
+    def endpoint(self, replica_id: UUID, port: int | None) -> tuple[str, int] | None:
+        return (HOST, port) if port else None
+
+    def trouble(self, replica_id: UUID) -> str:
+        return ""  # a process has no limits of its own
+
+    def refusal(self) -> str:
+        return "The process backend keeps services apart from neither this machine nor each other."
 
     def _adopted(self, replica_id: UUID) -> _Known | None:
         """A process that an earlier runner started."""

@@ -1,68 +1,157 @@
-"""From a folder to a plan: Procfile, then Python. Reads files, runs nothing."""
+"""From a folder to a plan: Dockerfile, Procfile, Go, Python, Node, static. Reads files, runs nothing."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 from micro.errors import InvalidArgument
 
-from . import procfile, python
-from .plans import Plan
+from . import go, node, procfile, python
+from .plans import DOCKERFILE, Plan
 
 LOOKED_FOR = (
+    "Dockerfile",
     "Procfile",
+    "go.mod",
     "requirements.txt",
     "pyproject.toml",
     "a WSGI or ASGI object in app.py or its like",
     "main.py",
+    "package.json",
+    "index.html",
 )
-NOT_YET = {
-    "Dockerfile": "container images",
-    "go.mod": "Go",
-    "package.json": "Node",
-    "index.html": "static sites",
-}
+SITES = ("", "public", "dist", "site", "docs")
 
 
-def detect(folder: Path, *, command: str = "") -> Plan:
+def detect(folder: Path, *, command: str = "", with_images: bool = False) -> Plan:
     """What to do with `folder`; `command`, when given, is the shell line to start.
 
-    Raises InvalidArgument when nothing in it can be run, saying what was looked for.
+    A Dockerfile counts only `with_images`. Raises InvalidArgument when nothing in the folder can be run, saying what
+    was looked for.
     """
-    micro_used = python.uses(folder, "micro")
-    dependencies = _dependencies(folder)
-    plan = _given(command) or _procfile(folder, micro_used) or _application(folder, micro_used) or _script(folder)
-    if plan is None:
-        raise InvalidArgument(_nothing_to_run(folder, dependencies))
-    evidence = ", ".join(dict.fromkeys(filter(None, [plan.evidence, _shown(dependencies)])))
-    wants_micro = micro_used and not _names_micro(folder)
-    return Plan(
-        language="Python",
-        evidence=evidence,
-        line=plan.line,
-        line_from=plan.line_from,
-        protocol=plan.protocol,
-        dependencies=dependencies,
-        server=plan.server,
-        wants_micro=wants_micro,
-        notes=plan.notes,
+    has_dockerfile = (folder / DOCKERFILE).is_file()
+    if has_dockerfile and with_images:
+        return Plan(DOCKERFILE, DOCKERFILE, command, "the request" if command else DOCKERFILE)
+    start = _given(command) or _procfile(folder)
+    found = [plan for read in (_go, _python, _node, _static) if (plan := read(folder))]
+    toolchain = next((plan for plan in found if start or plan.line), None) or (
+        Plan("Python", "", "", "") if start else None
+    )
+    if toolchain is None:
+        raise InvalidArgument(_nothing_to_run(folder, found, with_images=with_images))
+    plan = _started(toolchain, start) if start else toolchain
+    left_out = ("The Dockerfile is left out: this server's backend builds no images.",) if has_dockerfile else ()
+    return replace(plan, notes=(*plan.notes, *left_out))
+
+
+def _started(toolchain: Plan, start: Plan) -> Plan:
+    """The toolchain's plan with another start command."""
+    # A framework service under `web:` speaks gRPC all the same: let its first start tell.
+    is_open = toolchain.wants_micro or toolchain.uses_micro
+    return replace(
+        toolchain,
+        evidence=_joined(start.evidence, toolchain.dependencies and _shown(toolchain.dependencies))
+        or toolchain.evidence,
+        line=start.line,
+        line_from=start.line_from,
+        protocol="" if is_open and start.protocol == "http" else start.protocol,
+        server="",
+        notes=start.notes,
     )
 
 
+def _joined(*names: str) -> str:
+    return ", ".join(dict.fromkeys(filter(None, names)))
+
+
 def _given(command: str) -> Plan | None:
-    return Plan("Python", "", command, "the request") if command else None
+    return Plan("", "", command, "the request") if command else None
 
 
-def _procfile(folder: Path, micro_used: bool) -> Plan | None:
+def _procfile(folder: Path) -> Plan | None:
     if not (folder / "Procfile").is_file():
         return None
     process = procfile.read(folder / "Procfile")
-    # A framework service under `web:` speaks gRPC all the same: let its first start tell.
-    protocol = "" if micro_used and process.type == "web" else process.protocol
     notes = (f"Not started from the Procfile: {', '.join(process.others)}.",) if process.others else ()
-    return Plan("Python", "Procfile", process.line, f"Procfile, {process.type}", protocol, notes=notes)
+    return Plan("", "Procfile", process.line, f"Procfile, {process.type}", process.protocol, notes=notes)
+
+
+def _go(folder: Path) -> Plan | None:
+    if (module := go.read(folder)) is None:
+        return None
+    return Plan(
+        "Go",
+        go.MANIFEST,
+        f"exec bin/{module.program}",
+        f"the package {module.package}",
+        dependencies=go.MANIFEST,
+        manifests=module.manifests,
+        install=module.install,
+        build=module.build,
+        tools=("go",),
+    )
+
+
+def _node(folder: Path) -> Plan | None:
+    if (package := node.read(folder)) is None:
+        return None
+    return Plan(
+        "Node",
+        node.MANIFEST,
+        package.line,
+        package.line_from,
+        dependencies=package.lock or node.MANIFEST,
+        manifests=package.manifests,
+        install=package.install,
+        build=package.build,
+        tools=("node", "npm"),
+    )
+
+
+def _static(folder: Path) -> Plan | None:
+    site = next((site for site in SITES if (folder / site / "index.html").is_file()), None)
+    if site is None:
+        return None
+    return Plan("static", f"{site}/index.html".lstrip("/"), "nginx", "the platform", "http", folder=site)
+
+
+def _python(folder: Path) -> Plan | None:
+    micro_used, dependencies = python.uses(folder, "micro"), _dependencies(folder)
+    plan = _application(folder, micro_used) or _script(folder)
+    if plan is None:
+        if not (dependencies or micro_used):
+            return None
+        plan = Plan("Python", "", "", "")
+    return replace(
+        plan,
+        evidence=_joined(plan.evidence, _shown(dependencies)),
+        dependencies=dependencies,
+        manifests=("requirements.txt",) if dependencies == "requirements.txt" and not installs_sources(folder) else (),
+        wants_micro=micro_used and not _names_micro(folder),
+        uses_micro=micro_used,
+    )
+
+
+def installs_sources(folder: Path) -> bool:
+    """Whether the requirements name files beside them."""
+    lines = (folder / "requirements.txt").read_text(errors="replace").splitlines()
+    return any(_is_local(line.strip()) for line in lines)
+
+
+def _is_local(line: str) -> bool:
+    options = ("-e", "--editable", "-r", "--requirement", "-c", "--constraint", ".", "/")
+    return line.startswith(options) or "file:" in line
+
+
+def listed_dependencies(folder: Path) -> list[str] | None:
+    """The dependencies that a pyproject.toml lists; None when it leaves them to its build."""
+    project = _pyproject(folder).get("project")
+    if not isinstance(project, dict) or "dependencies" in project.get("dynamic", []):
+        return None
+    return [line for line in map(str, project.get("dependencies", [])) if line.isprintable()]
 
 
 def _application(folder: Path, micro_used: bool) -> Plan | None:
@@ -116,11 +205,12 @@ def _names_micro(folder: Path) -> bool:
     return any(re.match(r"micro\s*($|[\[=<>~!;@#])", line.strip(), re.IGNORECASE) for line in lines)
 
 
-def _nothing_to_run(folder: Path, dependencies: str) -> str:
-    found = [f"{name} ({what})" for name, what in NOT_YET.items() if (folder / name).exists()]
-    sentence = f"There is nothing to run: looked for {', '.join(LOOKED_FOR)}."
+def _nothing_to_run(folder: Path, found: list[Plan], *, with_images: bool) -> str:
+    looked_for = LOOKED_FOR if with_images else LOOKED_FOR[1:]
+    sentence = f"There is nothing to run: looked for {', '.join(looked_for)}."
+    if (folder / DOCKERFILE).exists() and not with_images:
+        sentence += " Found a Dockerfile, which only a server with the docker backend builds."
     if found:
-        sentence += f" Found {', '.join(found)}, which this server's process backend does not build."
-    if dependencies:
-        sentence += f" {_shown(dependencies)} says what to install but not what to start; add a Procfile with `web: …`."
+        names = found[0].dependencies
+        sentence += f" {_shown(names)} says what to install but not what to start; add a Procfile with `web: …`."
     return sentence

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 SHELL = "/bin/sh"
+DOCKERFILE = "Dockerfile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,27 @@ class Plan:
     dependencies: str = ""  # requirements.txt, pyproject.toml, "." for the project itself, or blank
     server: str = ""  # gunicorn or uvicorn, installed unless it is there
     wants_micro: bool = False  # the platform's own wheel is installed as well
+    uses_micro: bool = False
     notes: tuple[str, ...] = ()
+    manifests: tuple[str, ...] = ()  # files that installing the dependencies needs; blank: it needs all sources
+    install: tuple[str, ...] = ()  # shell lines that install the dependencies
+    build: tuple[str, ...] = ()  # shell lines that run once the sources are there
+    tools: tuple[str, ...] = ()  # programs that these lines and the start command need
+    folder: str = ""  # of a static site: which folder is served
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the source brings its own Dockerfile."""
+        return self.language == DOCKERFILE
 
     def shown(self) -> Iterator[str]:
         """The plan in the words of the build log."""
         yield f"Detected {self.language}, from {self.evidence}."
         yield from self.notes
         yield f"Dependencies: {self.dependencies or 'none'}" + (" and the platform's micro" if self.wants_micro else "")
-        yield f"Start command: {self.line} (from {self.line_from})"
+        for line in (*self.install, *self.build):
+            yield f"Build command: {line}"
+        yield f"Start command: {self.line or 'the one of the image'} (from {self.line_from})"
         yield f"Protocol: {self.protocol or 'found out at the first start'}"
 
 
@@ -43,6 +57,7 @@ class Artifact:
     folder: str
     environment: str
     protocol: str
+    image: str = ""  # the digest of a container image, where the backend runs those
 
     def save(self, path: Path) -> None:
         """Write it so that it is there whole or not at all."""

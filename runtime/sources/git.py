@@ -158,7 +158,7 @@ def _is_listed(authority: str) -> bool:
 def _split_path(text: str, path: str) -> tuple[str, str]:
     segments = path.removesuffix("/").split("/")
     for segment in segments:
-        if not _SEGMENT.fullmatch(segment) or segment in {".", "..", ".git"}:
+        if not _SEGMENT.fullmatch(segment) or segment in {".", ".git"} or segment.startswith(".."):
             raise InvalidArgument(f"The source {_shown(text)}: {segment[:100]!r} cannot be part of its path.")
     end = next((index + 1 for index, segment in enumerate(segments) if segment.endswith(".git")), min(2, len(segments)))
     if segments[end - 1].startswith("@") or segments[0].startswith("@"):

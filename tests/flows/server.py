@@ -77,6 +77,8 @@ class Server:
             "MICRO_PROXY_ADDRESS": f"127.0.0.1:{self.proxy_port}",
             "MICRO_NETWORK_ADDRESS": f"127.0.0.1:{self.network_port}",
             "MICRO_WEB_ADDRESS": f"127.0.0.1:{self.web_port}",
+            "MICRO_BACKEND": "process",
+            "MICRO_SERVER": str(ROOT),
             **self.environment,
         }
 
@@ -129,7 +131,13 @@ class Server:
 
     def processes(self) -> list[psutil.Process]:
         """Every process that belongs to this server, its replicas included, wherever it hangs in the tree."""
-        return [process for process in psutil.process_iter() if self._owns(process)]
+        below = psutil.Process(self.process.pid).children(recursive=True) if self.is_running() else []
+        tree = {process.pid for process in below}
+        return [process for process in psutil.process_iter() if process.pid in tree or self._owns(process)]
+
+    def is_running(self) -> bool:
+        """Whether the process that was started is still there."""
+        return self.process is not None and self.process.poll() is None
 
     def _owns(self, process: psutil.Process) -> bool:
         try:

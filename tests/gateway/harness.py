@@ -175,6 +175,13 @@ class Gateway:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.run / "envoy-admin.sock"))) as client:
             return client.get(f"http://envoy{path}")
 
+    def admin_answers(self) -> bool:
+        """Whether Envoy has started."""
+        try:
+            return self.admin("/server_info").status_code == 200
+        except httpx.TransportError:
+            return False
+
     @contextmanager
     def channel(self, door: str = "proxy", authority: str | None = None) -> Iterator[grpc.Channel]:
         port = getattr(self.doors, door)[1]

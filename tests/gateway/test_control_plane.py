@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import socket
 import threading
 import time
 
@@ -14,7 +15,7 @@ from envoy.config.route.v3 import route_pb2
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
-from gateway import resources, snapshot
+from gateway import resources, snapshot, xds
 from gateway.state import Service
 
 from .backends import Grpc, Http
@@ -75,6 +76,22 @@ def test_a_refused_resource_is_logged_and_not_acknowledged_and_the_old_one_stays
     assert own.get("/web/get", headers=FOO).status_code == 200
     assert own.serve(web(site), web(site, name="other")) > good
     assert own.get("/other/get", headers=FOO).status_code == 200
+
+
+def test_a_door_whose_port_is_taken_opens_when_the_port_is_free(monkeypatch: pytest.MonkeyPatch, site: Http):
+    monkeypatch.setattr(xds, "RETRY_S", 0.3)
+    gateway = Gateway()
+    try:
+        with socket.create_server(gateway.doors.api):
+            gateway.start()
+            gateway.control.publish(dataclasses.replace(gateway.state, services=(web(site),)))
+            wait_until(gateway.admin_answers, "Envoy is up")
+            time.sleep(1)
+            assert gateway.control.acknowledged() is None
+        wait_until(lambda: gateway.control.acknowledged() == 1, "the door has opened")
+        assert gateway.get("/web/get", headers=FOO).status_code == 200
+    finally:
+        gateway.close()
 
 
 def test_of_many_resources_only_the_bad_one_is_held_back(own: Gateway, site: Http):

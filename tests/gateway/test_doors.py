@@ -428,6 +428,7 @@ def test_the_running_envoy_has_its_filters_in_this_order(gateway: Gateway):
         filters = chain["filters"][0]["typed_config"]["http_filters"]
         assert [each["name"].rpartition(".")[2] for each in filters] == [
             "grpc_web",
+            "basic",
             "jwt_authn",
             "lua",
             "grpc_json_transcoder",

@@ -237,3 +237,27 @@ def test_both_stop_within_five_seconds_and_say_that_envoy_has_left(platform: Pla
     wait_until(lambda: platform.status("/web/get") == 200, "Envoy is back")
     assert platform.stop("xds") < 5
     assert platform.processes["envoy"].poll() is None
+
+
+def test_a_changed_rule_acts_within_a_second(platform: Platform, site: Http):
+    for name in {"envoy", "xds"} - platform.processes.keys():
+        platform.start(name)
+    platform.register("ruled", site.port)
+    wait_until(lambda: platform.status("/ruled/get") == 200, "the service answers")
+    took = []
+    for change, expected in (
+        ("create(Rule(id='closed', name='ruled', granted=False, priority=1), namespace='foo')", 401),
+        ("delete(namespace='foo', id='closed')", 200),
+    ) * 2:
+        answer = platform.python(
+            f"""
+            import time
+            from primitives.rules.access import Rule
+            from primitives.rules.operations import create, delete
+            {change}
+            print(time.time())
+            """
+        )
+        wait_until(lambda expected=expected: platform.status("/ruled/get") == expected, change)
+        took.append(time.time() - float(answer))
+    assert min(took) < 1, took  # it includes the end of the process that made the change

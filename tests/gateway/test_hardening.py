@@ -12,6 +12,7 @@ from .harness import Gateway
 
 FOO = {"micro-namespace": "foo"}
 FORGED = {
+    "x-micro-token": "forged",
     "x-micro-scope": "bar:helloworld",
     "x-micro-service": "web",
     "x-micro-rule": "web",

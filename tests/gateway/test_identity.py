@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import grpc
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from .backends import Grpc
-from .harness import KEY, Gateway, error_of, token
+from .harness import KEY, Gateway, error_of, jwks, token, wait_until
 
 DOORS = ("api", "proxy", "network")
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -110,8 +113,6 @@ def test_a_good_token_passes_and_is_handed_on(gateway: Gateway, hello: Grpc, doo
 
 
 def test_a_token_that_expires_while_cached_is_refused(gateway: Gateway, hello: Grpc):
-    import time
-
     headers = {"authorization": f"Bearer {token('foo', exp=datetime.now(UTC) + timedelta(seconds=1))}"}
     assert gateway.get("/helloworld/call", headers=headers).status_code == 200
     time.sleep(3.2)  # its last second, one second of leeway, and rounding
@@ -128,6 +129,33 @@ def test_another_scheme_is_refused_in_micros_words(gateway: Gateway, header: str
     error = error_of(lambda: gateway.call("/helloworld.Helloworld/Call", micro_namespace="foo", authorization=header))
     assert error.code() is grpc.StatusCode.UNAUTHENTICATED
     assert "expected Bearer schema" in error.details()
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def test_a_token_may_come_as_the_password_of_basic_credentials(gateway: Gateway, hello: Grpc):
+    good = token("foo")
+    assert gateway.post("/helloworld/call", headers=basic("joe", good), json={}).status_code == 200
+    assert hello.seen[-1]["authorization"] == f"Bearer {good}"
+    assert hello.seen[-1]["micro-namespace"] == "foo"
+    assert "x-micro-token" not in hello.seen[-1]
+    for bad in (BAD["changed"](), BAD["alg none"](), BAD["expired"](), "secret"):
+        headers = basic("joe", bad) | {"micro-namespace": "foo"}
+        assert gateway.post("/helloworld/call", headers=headers, json={}).status_code == 401
+
+
+def test_basic_credentials_of_a_plain_http_service_are_its_own_affair(gateway: Gateway):
+    for password in ("secret", token("foo")):
+        headers = basic("joe", password) | {"micro-namespace": "foo"}
+        seen = gateway.get("/web/get", headers=headers).json()["headers"]
+        assert seen["authorization"] == headers["authorization"]
+        assert "x-micro-token" not in seen
+
+
+def test_a_token_in_the_gateways_own_header_is_no_identity(gateway: Gateway):
+    assert gateway.get("/web/get", headers={"x-micro-token": token("foo")}).status_code == 404
 
 
 def test_two_authorization_headers_are_no_identity(gateway: Gateway, hello: Grpc):
@@ -152,3 +180,41 @@ def test_a_bad_token_does_not_choose_the_namespace(gateway: Gateway, hello: Grpc
     answer = gateway.get("/web/get", headers={"authorization": f"Bearer {token('foo', key=STRANGER)}"})
     assert answer.status_code == 401
     assert answer.json()["detail"] == "Jwt verification fails"
+
+
+def test_keys_rotate_without_a_refused_token(own: Gateway, hello: Grpc, usual):
+    """A new key joins the set, then signs, then the old one leaves it: requests go on all the while."""
+    own.serve(*usual)
+    old, new = json.loads(jwks()), json.loads(jwks(STRANGER, "two"))
+    both = json.dumps({"keys": old["keys"] + new["keys"]})
+    tokens, refused, made = {"old": token("foo")}, [], [0]
+    stop = threading.Event()
+
+    def call_on() -> None:
+        with httpx.Client(trust_env=False, timeout=10) as client:
+            while not stop.is_set():
+                for name, bearer in list(tokens.items()):
+                    answer = client.get(f"{own.api}/helloworld/call", headers={"authorization": f"Bearer {bearer}"})
+                    made[0] += 1
+                    if answer.status_code != 200:
+                        refused.append((name, answer.status_code, answer.text))
+
+    callers = [threading.Thread(target=call_on) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    own.serve(*usual, jwks=both)
+    tokens["new"] = token("foo", key=STRANGER, kid="two")
+    time.sleep(1)
+    del tokens["old"]
+    time.sleep(0.2)
+    own.serve(*usual, jwks=json.dumps(new))
+    time.sleep(1)
+    stop.set()
+    for caller in callers:
+        caller.join()
+    assert refused == []
+    assert made[0] > 100
+    wait_until(
+        lambda: own.get("/helloworld/call", headers={"authorization": f"Bearer {token('foo')}"}).status_code == 401,
+        "the old key is worth nothing",
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 from lupa.luajit21 import LuaRuntime
 
-from gateway.listeners import lua_source
+from gateway.listeners import basic_lua_source, lua_source, resource_lua_source
 
 
 @pytest.fixture(scope="module")
@@ -221,3 +222,101 @@ def test_a_grpc_error_becomes_micros_document(lua, status, message, code, detail
     assert got == code
     if detail is not None:
         assert json.loads(document)["detail"] == detail
+
+
+@pytest.fixture(scope="module")
+def resource():
+    runtime = LuaRuntime(unpack_returned_tuples=True, encoding="latin-1")
+    runtime.execute(resource_lua_source())
+    return runtime.globals()
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/helloworld.Helloworld/Call", "Helloworld.Call"),
+        ("/Helloworld/Call", "Helloworld.Call"),
+        ("/foo-bar.v1.Foobar/List_All", "Foobar.List_All"),
+        ("/helloworld.Helloworld/Call/x", None),
+        ("/helloworld.Helloworld/Call/", None),
+        ("/helloworld.Helloworld/Call?x", None),
+        ("/helloworld.Helloworld/", None),
+        ("/helloworld.Helloworld", None),
+        ("/a/b.Helloworld/Call", None),
+        ("//Helloworld/Call", None),
+        ("/helloworld.Hell\xf6/Call", None),
+        ("/helloworld.Helloworld/Call%20", None),
+        ("/", None),
+        ("", None),
+    ],
+)
+def test_a_grpc_path_is_one_method_or_none(resource, path, method):
+    assert resource.method_of(path) == method
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix", "page"),
+    [
+        ("/", "", "/"),
+        ("/web", "/web", "/"),
+        ("/web/", "/web", "/"),
+        ("/web?x=/a", "/web", "/"),
+        ("/web/a/b?x", "/web", "/a/b"),
+        ("/a/b/", "", "/a/b/"),
+        ("/%61%2Db", "", "/a-b"),
+        ("/a%2fb", "", "/a/b"),
+        ("/a//b", "", "/a/b"),
+        ("/a\\b", "", "/a/b"),
+        ("/a;x=1/b;y", "", "/a/b"),
+        ("/;x/a", "", "/a"),
+        ("/a%3bx/b", "", "/a/b"),
+        ("/a#b", "", "/a"),
+        ("/..a/b..", "", "/..a/b.."),
+        ("/caf%C3%A9", "", "/caf\xc3\xa9"),
+        ("/a/../b", "", None),
+        ("/a/..;x/b", "", None),
+        ("/a/.", "", None),
+        ("/%2e%2e/a", "", None),
+        ("/a%0Ab", "", None),
+        ("/a%00", "", None),
+        ("/a%7f", "", None),
+    ],
+)
+def test_the_spellings_of_a_page_are_one_or_refused(resource, path, prefix, page):
+    assert resource.page_of(path, prefix) == page
+
+
+@pytest.fixture(scope="module")
+def basic():
+    runtime = LuaRuntime(unpack_returned_tuples=True, encoding="latin-1")
+    runtime.execute(basic_lua_source())
+    return runtime.globals()
+
+
+@pytest.mark.parametrize("length", range(12))
+def test_base64_is_decoded_byte_for_byte(basic, length):
+    content = bytes(range(250 - length, 250))
+    assert basic.base64_decoded(base64.b64encode(content).decode()).encode("latin-1") == content
+
+
+@pytest.mark.parametrize(
+    ("credentials", "token"),
+    [
+        ("joe:a.b.c", "a.b.c"),
+        (":a-_1.b.c", "a-_1.b.c"),
+        ("a.b.c", None),
+        ("joe:secret", None),
+        ("joe:a.b.", None),
+        ("joe:a.b.c.d", None),
+        ("joe:x:a.b.c", None),
+        ("joe:a.b.c\r\nx: y", None),
+        ("", None),
+    ],
+)
+def test_a_token_is_found_in_the_password_alone(basic, credentials, token):
+    assert basic.token_in("Basic " + base64.b64encode(credentials.encode()).decode()) == token
+
+
+@pytest.mark.parametrize("header", ["Bearer a.b.c", "Basic", "Basic !!!", "Basic a.b.c", "", "basic am9lOmEuYi5j"])
+def test_no_token_is_found_elsewhere(basic, header):
+    assert basic.token_in(header) is None

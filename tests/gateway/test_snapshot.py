@@ -129,9 +129,11 @@ def test_the_filters_stand_in_this_order(door):
     listener.filter_chains[0].filters[0].typed_config.Unpack(manager)
     assert [each.name.rpartition(".")[2] for each in manager.http_filters] == [
         "grpc_web",
+        "basic",
         "jwt_authn",
         "lua",
         "grpc_json_transcoder",
+        "resource",
         "rbac",
         "router",
     ]

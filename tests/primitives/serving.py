@@ -17,8 +17,8 @@ from transport.server import OPTIONS, Server
 class Sidecar:
     """Its address, and the means to make it go away and come back there."""
 
-    def __init__(self, services: dict[str, Any], identify: Any) -> None:
-        self._services, self._identify = services, identify
+    def __init__(self, services: dict[str, Any], identify: Any, **options: Any) -> None:
+        self._services, self._identify, self._options = services, identify, options
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._server: grpc.aio.Server | None = None
@@ -34,7 +34,7 @@ class Sidecar:
 
     async def _start(self) -> None:
         self._server = grpc.aio.server(options=OPTIONS)
-        Server(self._services, identify=self._identify).mount(self._server)
+        Server(self._services, identify=self._identify, **self._options).mount(self._server)
         port = self._server.add_insecure_port(self.address or "127.0.0.1:0")
         self.address = f"127.0.0.1:{port}"
         await self._server.start()

@@ -31,7 +31,13 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     for opened in sockets:
         opened.close()
     home = tmp_path / "home"
-    yield {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MICRO_HOME": str(home), **ports}
+    yield {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "MICRO_HOME": str(home),
+        "MICRO_BACKEND": "process",
+        **ports,
+    }
     shutil.rmtree(postgres.cluster(home) if (home / "postgres").is_symlink() else home, ignore_errors=True)
 
 
@@ -117,8 +123,23 @@ def test_a_damaged_database_is_named_with_the_way_out(serve, environment):
 
 
 def test_a_first_start_outside_the_local_profile_wants_a_password_for_the_admin(serve, environment):
-    sentence = the_sentence(serve(MICRO_PROFILE="platform"), environment)
+    engine = subprocess.run([ROOT / "tests" / "engine" / "up"], capture_output=True, text=True, check=False)
+    if engine.returncode == 3:
+        pytest.skip(engine.stderr.strip())
+    sentence = the_sentence(serve(MICRO_PROFILE="platform", MICRO_BACKEND="docker"), environment)
     assert "set MICRO_ADMIN_PASSWORD" in sentence
+
+
+def test_a_profile_for_strangers_wants_containers(serve, environment):
+    sentence = the_sentence(serve(MICRO_PROFILE="platform"), environment)
+    assert "needs containers, and the backend is process" in sentence
+
+
+def test_a_backend_without_its_engine_is_named(serve, environment, tmp_path):
+    nowhere = f"unix://{tmp_path}/nobody.sock"
+    sentence = the_sentence(serve(MICRO_BACKEND="docker", MICRO_DOCKER_HOST=nowhere), environment)
+    assert "no Docker engine answers: start one" in sentence
+    assert "MICRO_BACKEND=process" in sentence
 
 
 def test_a_state_folder_that_cannot_be_made_is_named(serve, environment, tmp_path):

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 import psutil
+from django.conf import settings
 from django_tenants.utils import tenant_context
 
 from primitives.auth.models import Account
@@ -121,13 +122,14 @@ class Load:
 
 
 def pids(name: str) -> list[int]:
-    """The processes of a service, wherever they hang in the tree."""
+    """The processes of a service of this test's own server, wherever they hang in the tree."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("MICRO_SERVICE_NAME") == name and process.status() != psutil.STATUS_ZOMBIE:
+            is_ours = process.cwd().startswith(str(settings.MICRO_HOME))
+            if is_ours and process.environ().get("MICRO_SERVICE_NAME") == name:
                 found.append(process.pid)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
     return found
 

@@ -131,6 +131,7 @@ def test_a_killed_service_is_gone_with_its_processes_files_and_accounts(platform
     eventually(lambda: not Service.objects.in_namespace("micro").exists())
     eventually(lambda: list(folders.builds("micro").iterdir()) == [])
     assert list(folders.replicas().iterdir()) == []
+    assert list(folders.jobs().iterdir()) == []
     assert list(folders.logs().glob("*/*")) == []
     assert accounts(platform) == []
     with pytest.raises(NotFound):
@@ -220,7 +221,7 @@ def test_a_replica_that_crashes_later_leaves_the_registry_at_once_and_comes_back
 def test_one_of_two_replicas_that_crashes_is_missed_by_nobody_for_long(platform, running, envoy):
     platform.deploy("web", hello("one"), instances=2)
     psutil.Process(pids("web")[0]).kill()
-    eventually(lambda: len(envoy.endpoints["web", "latest"]) == 1, 2)
+    eventually(lambda: len(envoy.endpoints["web", "latest"]) == 1)
     assert platform.report("web").status == Status.RUNNING
     eventually(lambda: len(envoy.endpoints["web", "latest"]) == 2)
 

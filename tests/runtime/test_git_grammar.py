@@ -271,7 +271,22 @@ _HOSTS = [
     ),
     "https://github.com/" + "a" * 2048,
 ]
-REFUSED = [*_TRANSPORTS, *_SCHEMES, *_OPTIONS, *_PATHS, *_REFS, *_HOSTS]
+_MORE = [
+    *(
+        f"{scheme}://github.com/a/b.git"
+        for scheme in ("sftp", "scp", "svn", "hg", "bzr", "smb", "nfs", "ldap", "ws", "wss")
+    ),
+    *(f"{scheme}://127.0.0.1:18990/x.git" for scheme in ("git", "ssh", "ftp", "file", "HTTP", "hTTp", "http+unix")),
+    *(f"https://github.com/a/b{char}c" for char in "^[]()=,:"),
+    *(f"https://{host}/a/b" for host in ("127.0.0.1.", "127.0.0.1%00", "0177.1", "0x7f.1", "1.1", "256.256.256.256")),
+    *(f"https://{host}/a/b" for host in ("a", "a.b.1", "a-.com", "a.-b.com", "*.github.com", "github.com,evil.com")),
+    *(
+        f"https://github.com/a/b@{ref}"
+        for ref in ("HEAD~", "a@{1}", "a\\b", "a?b", "a..", "-", "a b", "$(id)", "`id`", ";id")
+    ),
+    *(f"https://github.com/{path}" for path in ("a/..git", "../..", "a/b/../.git", "a/b/.", "./a/b", "a/b//", "%61/b")),
+]
+REFUSED = [*_MORE, *_TRANSPORTS, *_SCHEMES, *_OPTIONS, *_PATHS, *_REFS, *_HOSTS]
 
 
 @pytest.fixture(autouse=True)
@@ -291,7 +306,7 @@ def no_process(monkeypatch):
 
 
 def test_the_corpus_is_as_large_as_it_should_be():
-    assert len(set(REFUSED)) >= 150
+    assert len(set(REFUSED)) >= 200
     assert len(LEGAL) >= 50
 
 

@@ -132,6 +132,7 @@ def environment(platform, nats_server, settings) -> dict[str, str]:
         "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}",
         "HOME": str(platform.folder),
         "MICRO_HOME": str(settings.MICRO_HOME),
+        "MICRO_BACKEND": "process",
         "MICRO_SECRET_KEY": settings.SECRET_KEY,
         "MICRO_DRAIN_TIME": "500ms",
         "DATABASE_URL": settings.DATABASE_URL,

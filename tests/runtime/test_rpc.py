@@ -79,6 +79,8 @@ def test_a_folder_is_uploaded_created_read_logged_updated_and_deleted(platform, 
     call("Update", wire.UpdateRequest(resource=resource(source=source)))
     work(platform)
     eventually(lambda: read("web")[0].metadata["release"] == "2")
+    eventually(lambda: log("build")[-1:] == ["Release 2 is built; starting it."])
+    assert "Release 1 is built; starting it." not in log("build", count=100)
     assert Deployment.objects.in_namespace("micro").latest("created_at").env == {"COLOUR": "a=b"}
 
     call("Delete", wire.DeleteRequest(resource=resource()))
@@ -111,6 +113,9 @@ def test_requests_that_name_nothing_or_too_much_are_refused(platform):
     volumes = wire.CreateOptions(volumes={"/": "/"})
     with pytest.raises(Unimplemented):
         call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=volumes))
+    secrets = wire.CreateOptions(secrets={"DATABASE_PASSWORD": "x"})
+    with pytest.raises(Unimplemented):
+        call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=secrets))
     with pytest.raises(InvalidArgument, match="run or build"):
         log("secrets")
     with pytest.raises(NotFound):
@@ -156,3 +161,10 @@ def test_an_admin_of_the_platform_deploys_into_another_namespace(platform):
     call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=options))
     assert [service.name for service in read(namespace="acme")] == ["web"]
     assert read() == []
+
+
+def test_a_token_for_a_git_host_does_not_stop_a_public_repository_and_is_not_kept(platform):
+    options = wire.CreateOptions(secrets={"GIT_CREDENTIALS": "hunter2"})
+    call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=options))
+    (deployment,) = Deployment.objects.in_namespace("micro").values()
+    assert "hunter2" not in str(deployment)

@@ -10,6 +10,7 @@ from micro.errors import NotFound, Unauthenticated
 from micro.proto import events_pb2, registry_pb2, store_pb2
 from transport import debug
 from transport.callers import Account, Caller
+from transport.journal import Journal
 from transport.methods import ADMIN, ANY_ACCOUNT, ANYONE, bidi, client_stream, server_stream, unary
 from transport.server import Server
 from transport.statistics import Statistics
@@ -76,7 +77,7 @@ async def socket(tmp_path_factory) -> AsyncIterator[str]:
     """The address of a server of a store and of events; `identify` knows the tokens good and admin."""
     path = Path(tmp_path_factory.mktemp("s")) / "s.sock"
     statistics = Statistics()
-    services = {"store": STORE, "events": EVENTS, "debug": debug.methods(statistics)}
+    services = {"store": STORE, "events": EVENTS, "debug": debug.methods(statistics, Journal())}
     server = grpc.aio.server()
     Server(services, identify=identify, statistics=statistics).mount(server)
     server.add_insecure_port(f"unix:{path}")

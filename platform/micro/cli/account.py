@@ -136,6 +136,42 @@ def delete_config(session: Session, key: str) -> None:
     session.config.set(_not_blank(key), "")
 
 
+@user.group("set", cls=Group)
+def set_() -> None:
+    """Change what the server knows of you."""
+
+
+@set_.command("password")
+@click.option("--email", "--username", "id", default="", help="Whose; yours when it is not given.")
+@click.option("--old-password", "--old_password", "old", help="The password until now; asked for when not given.")
+@click.option("--new-password", "--new_password", "new", help="The new one; asked for, twice, when not given.")
+@pass_session
+def set_password(session: Session, id: str, old: str | None, new: str | None) -> None:
+    """Set a new password.
+
+    Every other login with the old one ends.
+    """
+    from micro import auth, errors, identity
+
+    mine = auth.inspect(_access_token(session), client=session.client).id
+    old = old or ask("Enter current password: ", is_secret=True)
+    new = new or _twice()
+    try:
+        auth.change_secret(id or mine, old=old, new=new, client=session.client)
+    except (errors.InvalidArgument, errors.Unauthenticated) as error:
+        raise Failure(capitalised(error.detail)) from None
+    if id in ("", mine):
+        token = auth.token(id=mine, secret=new, client=session.client)
+        identity.keep(session.target, token, session.client)
+
+
+def _twice() -> str:
+    new = ask("Enter a new password: ", is_secret=True)
+    if ask("Verify your password: ", is_secret=True) != new:
+        raise Failure("Passwords do not match. Please try again.")
+    return new
+
+
 def _not_blank(key: str) -> str:
     if not key:
         raise Failure("Key cannot be blank")

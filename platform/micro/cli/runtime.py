@@ -191,6 +191,8 @@ def _row(service: Service, *, at: datetime) -> tuple[str, ...]:
     metadata = f"owner={known.get('owner') or 'n/a'}, group={known.get('group') or 'n/a'}"
     if word == "error":
         metadata += f", error={known.get('error', '')}"
+    if warning := known.get("warning"):
+        metadata += f", warning={warning}"
     if known.get("serving"):
         metadata += f", serving={known['serving']}"
     build = known.get("build", "")[:7] or "n/a"

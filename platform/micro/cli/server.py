@@ -15,9 +15,14 @@ from .failures import Failure
 
 
 @click.command(cls=Command, context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--backend",
+    default="",
+    help="What runs services: docker, process, or auto, which is docker where an engine answers (also MICRO_BACKEND).",
+)
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def server(ctx: click.Context, extra: tuple[str, ...]) -> None:
+def server(ctx: click.Context, backend: str, extra: tuple[str, ...]) -> None:
     """Start the platform on this machine.
 
     Runs every part of it until Ctrl-C, and keeps its state in MICRO_HOME (~/.micro/server). The code is taken from
@@ -33,7 +38,8 @@ def server(ctx: click.Context, extra: tuple[str, ...]) -> None:
         )
     python = manage.parent / ".venv" / "bin" / "python"
     program = str(python) if python.exists() else sys.executable
-    os.execv(program, [program, str(manage), "server"])  # noqa: S606
+    chosen = ["--backend", backend] if backend else []
+    os.execv(program, [program, str(manage), "server", *chosen])  # noqa: S606
 
 
 def _candidates() -> list[Path]:

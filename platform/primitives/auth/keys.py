@@ -25,6 +25,7 @@ from tenants.models import SigningKey
 
 KEY_BITS = 2048
 VERIFIES_FOR = timedelta(days=1)  # after it was retired: the longest life of a token
+PUBLISHED_FOR = timedelta(minutes=2)  # before a new key signs: longer than every verifier takes to hear of it
 _CREATION_LOCK = 7_214_002  # pg_advisory_xact_lock
 
 log = logging.getLogger(__name__)
@@ -38,16 +39,20 @@ class Signer:
     key: RSAPrivateKey
 
 
-def signer() -> Signer:
-    """The newest key that is not retired and that SECRET_KEY opens; made when there is none."""
-    return _newest() or _make_when_missing()
+def signer(*, at: datetime | None = None) -> Signer:
+    """The newest key in service that SECRET_KEY opens; made when there is none."""
+    return _newest(at or now()) or _make_when_missing()
 
 
+@transaction.atomic
 def rotate(*, at: datetime) -> Signer:
-    """Sign with a new key from now on; tokens signed with the old ones stay good until they expire."""
-    with transaction.atomic():
-        SigningKey.objects.filter(retired_at=None).update(retired_at=at)
-        return _make()
+    """Make a new key, which is published at once and signs in two minutes; then the others sign no more.
+
+    Tokens signed by those stay good until they expire: they verify for a day after.
+    """
+    SigningKey.objects.filter(Q(retired_at=None) | Q(retired_at__gt=at)).update(retired_at=at + PUBLISHED_FOR)
+    SigningKey.objects.filter(retired_at__lte=at - VERIFIES_FOR).delete()
+    return _make(at)
 
 
 def public_keys() -> dict[str, RSAPublicKey]:
@@ -67,8 +72,11 @@ def _jwk(kid: str, key: RSAPublicKey) -> dict[str, Any]:
     return {"kty": "RSA", "kid": kid, "use": "sig", "alg": "RS256", "n": document["n"], "e": document["e"]}
 
 
-def _newest() -> Signer | None:
-    for row in SigningKey.objects.filter(retired_at=None).order_by("-created_at"):
+def _newest(at: datetime) -> Signer | None:
+    """The newest key that verifiers know by now; a younger one only where there is no other."""
+    in_service = SigningKey.objects.filter(Q(retired_at=None) | Q(retired_at__gt=at))
+    known, young = Q(created_at__lte=at - PUBLISHED_FOR), Q(created_at__gt=at - PUBLISHED_FOR)
+    for row in [*in_service.filter(known).order_by("-created_at"), *in_service.filter(young).order_by("created_at")]:
         key = _open(bytes(row.private_key), settings.SECRET_KEY)
         if key is not None:
             return Signer(row.kid, key)
@@ -91,16 +99,16 @@ def _open(sealed: bytes, secret_key: str) -> RSAPrivateKey | None:
 def _make_when_missing() -> Signer:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
-    return _newest() or _make()
+    return _newest(now()) or _make(now())
 
 
-def _make() -> Signer:
+def _make(at: datetime) -> Signer:
     key = generate_private_key(public_exponent=65537, key_size=KEY_BITS)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     kid = secrets.token_hex(8)
     SigningKey.objects.create(
-        kid=kid, private_key=_cipher(settings.SECRET_KEY).encrypt(pem), public_key=public.decode()
+        kid=kid, private_key=_cipher(settings.SECRET_KEY).encrypt(pem), public_key=public.decode(), created_at=at
     )
     return Signer(kid, key)
 

@@ -36,6 +36,9 @@ class RefreshToken(models.Model):
 
     digest = models.CharField(primary_key=True, max_length=64, help_text="SHA-256 of the token.")
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="refresh_tokens")
+    credential = models.CharField(
+        max_length=64, help_text="Of the secret that its chain began with: when that is changed, the chain ends."
+    )
     family = models.UUIDField(default=uuid.uuid4, db_index=True)
     parent = models.CharField(max_length=64, blank=True, db_index=True, help_text="The digest this one succeeds.")
     used_at = models.DateTimeField(null=True)

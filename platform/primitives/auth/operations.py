@@ -7,13 +7,16 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django_tenants.utils import tenant_context
 
-from micro.errors import AlreadyExists, InvalidArgument, Unauthenticated
-from tenants.models import Membership, Namespace
+from micro.errors import AlreadyExists, InvalidArgument, ResourceExhausted, Unauthenticated
+from tenants import throttling
+from tenants.models import Membership, Namespace, User
 from transport import callers
 
 from . import secrets, tokens
@@ -26,6 +29,7 @@ REFRESH_GRACE = timedelta(seconds=60)  # of a refresh token after its successor 
 REUSE_WATCHED_FOR = timedelta(days=1)  # how long a lapsed one is remembered, to tell a thief from a stranger
 MAX_NAME_CHARACTERS = 255
 MAX_TYPE_CHARACTERS = 40
+MAX_SECRET_CHARACTERS = 1024
 MAX_CLAIM_CHARACTERS = 2048  # every call carries them in a header
 
 
@@ -39,13 +43,24 @@ class Tokens:
     expires_at: datetime
 
 
-def log_in(*, namespace: str, id: str, secret: str, expiry: timedelta, at: datetime) -> Tokens:
-    """Tokens for the account with this id or name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Somebody at `address` ("" when unknown) says that they have this id or name, and shows this secret."""
 
-    Raises InvalidArgument for an unknown account, Unauthenticated for a wrong secret.
+    id: str
+    secret: str
+    address: str = ""
+
+
+def log_in(claim: Claim, *, namespace: str, expiry: timedelta, at: datetime) -> Tokens:
+    """Tokens for the account that the claim is about.
+
+    Raises InvalidArgument for an unknown account, Unauthenticated for a wrong secret, ResourceExhausted when there were
+    too many wrong ones.
     """
-    account = _prove(_find(namespace, id), secret)
-    return _tokens(account, namespace=namespace, expiry=expiry, at=at, family=uuid.uuid4())
+    found = _prove(claim, namespace=namespace, at=at)
+    family = RefreshToken(family=uuid.uuid4(), credential=secrets.fingerprint(_stored(found)))
+    return _tokens(_row(found), namespace=namespace, expiry=expiry, at=at, after=family)
 
 
 def refresh(*, namespace: str, token: str, expiry: timedelta, at: datetime) -> Tokens:
@@ -56,9 +71,9 @@ def refresh(*, namespace: str, token: str, expiry: timedelta, at: datetime) -> T
     """
     with transaction.atomic():
         held = _use(token, at)
-        account = _still_allowed(held.account, namespace) if held else None
-        if held and account:
-            return _tokens(account, namespace=namespace, expiry=expiry, at=at, family=held.family, parent=held.digest)
+        found = _still_there(held, namespace) if held else None
+        if held and found:
+            return _tokens(_row(found), namespace=namespace, expiry=expiry, at=at, after=held)
     raise InvalidArgument("invalid token provided")
 
 
@@ -77,28 +92,35 @@ class NewAccount:
 def generate(new: NewAccount, *, namespace: str) -> tuple[Account, str]:
     """Make an account with a secret of its own; the account and the secret in plain text.
 
-    Raises InvalidArgument without an id, AlreadyExists when its id or name is taken.
+    Raises InvalidArgument without an id, AlreadyExists when its id or name is taken, ResourceExhausted at the limit.
     """
     _require_sound(new)
-    name = new.name or new.id
-    sealed = secrets.seal_chosen(new.secret) if new.secret else ""
     plain = new.secret or secrets.draw()
-    for taken, what in ((new.id, "ID"), (name, "Name")):
+    sealed = secrets.seal_chosen(plain) if new.secret else secrets.seal_random(plain)
+    with transaction.atomic():
+        Namespace.objects.select_for_update(no_key=True).get(
+            slug=namespace
+        )  # one at a time: nobody passes the limit together
+        _require_free(new, namespace)
+        account = Account.objects.create(
+            account_id=new.id,
+            name=new.name or new.id,
+            type=new.type or "user",
+            scopes=list(new.scopes),
+            metadata=dict(new.metadata),
+            secret=sealed,
+        )
+    return account, plain
+
+
+def _require_free(new: NewAccount, namespace: str) -> None:
+    for taken, what in ((new.id, "ID"), (new.name or new.id, "Name")):
         if _find(namespace, taken) is not None:
             raise AlreadyExists(f"Account with this {what} already exists")
-    account, is_new = Account.objects.get_or_create(
-        account_id=new.id,
-        defaults={
-            "name": name,
-            "type": new.type or "user",
-            "scopes": list(new.scopes),
-            "metadata": dict(new.metadata),
-            "secret": sealed or secrets.seal_random(plain),
-        },
-    )
-    if not is_new:
-        raise AlreadyExists("Account with this ID already exists")
-    return account, plain
+    if Account.objects.filter(user_id=None).count() >= settings.MICRO_DEFAULT_ACCOUNTS:
+        raise ResourceExhausted(
+            f"Namespace {namespace!r} has {settings.MICRO_DEFAULT_ACCOUNTS} accounts, which is its limit: delete some."
+        )
 
 
 def _require_sound(new: NewAccount) -> None:
@@ -112,18 +134,80 @@ def _require_sound(new: NewAccount) -> None:
         raise InvalidArgument(
             f"An account's scopes and metadata have at most {MAX_CLAIM_CHARACTERS} characters in all."
         )
+    _require_secret_length(new.secret)
+
+
+def _require_secret_length(secret: str) -> None:
+    if len(secret) > MAX_SECRET_CHARACTERS:
+        raise InvalidArgument(f"A secret has at most {MAX_SECRET_CHARACTERS} characters.")
+
+
+def accounts_of(*, namespace: str) -> list[callers.Account]:
+    """Every account of the namespace by id: of its members, whether they ever logged in or not, and the others."""
+    members = Membership.objects.in_namespace(namespace).filter(user__is_active=True).select_related("user")
+    found = [
+        *Account.objects.filter(user_id=None),
+        *(Account(user_id=member.user_id, **_facts(member)) for member in members),
+    ]
+    return [caller(account, namespace=namespace) for account in sorted(found, key=lambda one: one.account_id)]
+
+
+@transaction.atomic
+def delete(*, namespace: str, id: str, by: callers.Account) -> None:
+    """Remove the account with this id or name, and all by which its tokens could be renewed.
+
+    A member leaves the namespace. Raises InvalidArgument for an unknown account and for one's own.
+    """
+    if not id:
+        raise InvalidArgument("Missing ID")
+    found = _require_found(_find(namespace, id))
+    if by.issuer == namespace and by.id == _id_of(found):
+        raise InvalidArgument("Can't delete your own account")
+    if isinstance(found, Membership):
+        Account.objects.filter(user_id=found.user_id).delete()
+    found.delete()
+
+
+def change_secret(claim: Claim, *, namespace: str, new_secret: str, by: callers.Account, at: datetime) -> None:
+    """Give the account that the claim is about another secret; its refresh tokens end.
+
+    The old one must be shown, except to `_may_reset`. Raises InvalidArgument for a blank new secret and an unknown
+    account, Unauthenticated for a wrong old one, ResourceExhausted when there were too many wrong ones.
+    """
+    if not new_secret:
+        raise InvalidArgument("New secret should not be blank")
+    _require_secret_length(new_secret)
+    found = _require_found(_find(namespace, claim.id))
+    if claim.secret or not _may_reset(by, found, namespace):
+        _prove(claim, namespace=namespace, at=at)
+    sealed = secrets.seal_chosen(new_secret)
+    with transaction.atomic():
+        if isinstance(found, Membership):
+            User.objects.filter(pk=found.user_id).update(password=sealed)
+            RefreshToken.objects.filter(account__user_id=found.user_id).delete()
+        else:
+            Account.objects.filter(pk=found.pk).update(secret=sealed)
+            RefreshToken.objects.filter(account=found).delete()
+
+
+def _may_reset(by: callers.Account, found: Account | Membership, namespace: str) -> bool:
+    """Whether an admin may do without the old secret.
+
+    A member's password opens other namespaces too: only the admins of the platform's namespace reset that.
+    """
+    if "admin" not in by.scopes:
+        return False
+    is_own = by.issuer == namespace and by.id == _id_of(found)
+    return not is_own and (by.crosses_namespaces or (by.issuer == namespace and isinstance(found, Account)))
 
 
 def create_service_account(*, namespace: Namespace, id: str, secret: str) -> None:
     """Let a release prove itself with `secret`, which has at least 128 random bits; may be repeated."""
-    facts = {
-        "name": id,
-        "type": "service",
-        "scopes": ["service"],
-        "secret": secrets.seal_random(secret),
-        "user_id": None,
-    }
+    facts = {"name": id, "type": "service", "scopes": ["service"], "user_id": None}
     with tenant_context(namespace):
+        known = Account.objects.filter(account_id=id).first()
+        if known is None or not secrets.matches(secret, known.secret):  # else its refresh tokens stay good
+            facts["secret"] = secrets.seal_random(secret)
         Account.objects.update_or_create(account_id=id, defaults=facts)
 
 
@@ -155,31 +239,56 @@ def _find(namespace: str, id: str) -> Account | Membership | None:
     return min(own, key=lambda account: account.account_id != id, default=None)
 
 
-def _prove(found: Account | Membership | None, secret: str) -> Account:
+def _require_found(found: Account | Membership | None) -> Account | Membership:
     if found is None:
         raise InvalidArgument("Account not found with this ID")
-    stored = found.secret if isinstance(found, Account) else found.user.password
-    if not secrets.matches(secret, stored):
-        raise Unauthenticated("Secret not correct")
-    return found if isinstance(found, Account) else _account_of(found)
+    return found
 
 
-def _account_of(membership: Membership) -> Account:
-    """The account that a membership makes, brought up to date with it; it takes its name from whoever else had it."""
-    user = membership.user
-    Account.objects.filter(Q(account_id=user.username) | Q(name=user.username), user_id=None).delete()
+def _prove(claim: Claim, *, namespace: str, at: datetime) -> Account | Membership:
+    """Who the claim is about, once its secret has proved it. Secrets that nobody can guess are not slowed."""
+    found = _find(namespace, claim.id)
+    stored = _stored(found) if found else ""
+    if found and secrets.is_random(stored) and secrets.matches(claim.secret, stored):
+        return found
+    guess = throttling.Guess(namespace, _id_of(found) if found else claim.id, claim.address)
+    with throttling.guarded(guess, at=at):
+        if not secrets.matches(claim.secret, _stored(_require_found(found))):
+            raise Unauthenticated("Secret not correct")
+    return _require_found(found)
+
+
+def _id_of(found: Account | Membership) -> str:
+    return found.account_id if isinstance(found, Account) else found.user.username
+
+
+def _stored(found: Account | Membership) -> str:
+    return found.secret if isinstance(found, Account) else found.user.password
+
+
+def _row(found: Account | Membership) -> Account:
+    """The account; that of a membership is brought up to date with it, and takes its name from whoever else had it."""
+    if isinstance(found, Account):
+        return found
+    facts = _facts(found)
+    taken = Q(account_id=facts["account_id"]) | Q(name=facts["name"])
+    Account.objects.filter(taken, user_id=None).delete()
+    return Account.objects.update_or_create(user_id=found.user_id, defaults=facts)[0]
+
+
+def _facts(membership: Membership) -> dict[str, Any]:
+    name = membership.user.username
     scopes = ["admin"] if membership.role == Membership.Role.ADMIN else []
-    facts = {"account_id": user.username, "name": user.username, "type": "user", "scopes": scopes}
-    return Account.objects.update_or_create(user_id=user.pk, defaults=facts)[0]
+    return {"account_id": name, "name": name, "type": "user", "scopes": scopes}
 
 
-def _still_allowed(account: Account, namespace: str) -> Account | None:
-    """The account as it is now; None when the user behind it has left or was disabled."""
-    if account.user_id is None:
-        return account
-    members = Membership.objects.in_namespace(namespace).select_related("user")
-    membership = members.filter(user_id=account.user_id, user__is_active=True).first()
-    return _account_of(membership) if membership else None
+def _still_there(held: RefreshToken, namespace: str) -> Account | Membership | None:
+    """Whose token it is; None when they have left, were disabled, or have another secret than the chain began with."""
+    found: Account | Membership | None = held.account
+    if held.account.user_id is not None:
+        members = Membership.objects.in_namespace(namespace).select_related("user")
+        found = members.filter(user_id=held.account.user_id, user__is_active=True).first()
+    return found if found and secrets.fingerprint(_stored(found)) == held.credential else None
 
 
 def _use(token: str, at: datetime) -> RefreshToken | None:
@@ -200,15 +309,19 @@ def _use(token: str, at: datetime) -> RefreshToken | None:
     return held
 
 
-def _tokens(
-    account: Account, *, namespace: str, expiry: timedelta, at: datetime, family: uuid.UUID, parent: str = ""
-) -> Tokens:
+def _tokens(account: Account, *, namespace: str, expiry: timedelta, at: datetime, after: RefreshToken) -> Tokens:
+    """An access token, and the refresh token that comes `after` another of its chain (one without a digest: first)."""
     life = min(expiry or DEFAULT_EXPIRY, MAX_EXPIRY)
     access = tokens.issue(caller(account, namespace=namespace), at=at, expiry=life)
     following = secrets.draw()
     RefreshToken.objects.filter(account=account, expires_at__lte=at).delete()
     RefreshToken.objects.create(
-        digest=_digest(following), account=account, family=family, parent=parent, expires_at=at + REFRESH_LIFE
+        digest=_digest(following),
+        account=account,
+        credential=after.credential,
+        family=after.family,
+        parent=after.digest,
+        expires_at=at + REFRESH_LIFE,
     )
     return Tokens(access=access, refresh=following, created_at=at, expires_at=at + life)
 

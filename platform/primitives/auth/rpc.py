@@ -1,4 +1,4 @@
-"""auth.Auth on the wire."""
+"""auth.Auth and auth.Accounts on the wire. auth.Rules has an app of its own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from micro.proto import auth_pb2
 from tenants.operations import ensure_namespace
 from transport import callers
 from transport.callers import PLATFORM_NAMESPACE, Caller, authorize, require_account
-from transport.methods import ANY_ACCOUNT, ANYONE, Methods, unary
+from transport.methods import ADMIN, ANY_ACCOUNT, ANYONE, Methods, unary
 from transport.tenancy import in_public, in_tenant
 
 from . import operations, tokens
-from .operations import NewAccount
+from .operations import Claim, NewAccount
 
 
-async def token(request: auth_pb2.TokenRequest, _caller: Caller) -> auth_pb2.TokenResponse:
+async def token(request: auth_pb2.TokenRequest, caller: Caller) -> auth_pb2.TokenResponse:
     """Exchange an id and its secret, or a refresh token, for an access token and the next refresh token."""
     namespace = request.options.namespace or PLATFORM_NAMESPACE
     expiry = _expiry(request.token_expiry)
@@ -28,15 +28,8 @@ async def token(request: auth_pb2.TokenRequest, _caller: Caller) -> auth_pb2.Tok
             namespace, operations.refresh, namespace=namespace, token=request.refresh_token, expiry=expiry, at=now()
         )
     elif request.id and request.secret:
-        given = await in_tenant(
-            namespace,
-            operations.log_in,
-            namespace=namespace,
-            id=request.id,
-            secret=request.secret,
-            expiry=expiry,
-            at=now(),
-        )
+        claim = Claim(id=request.id, secret=request.secret, address=_address(caller))
+        given = await in_tenant(namespace, operations.log_in, claim, namespace=namespace, expiry=expiry, at=now())
     else:
         raise InvalidArgument("Credentials or a refresh token required")
     return auth_pb2.TokenResponse(token=_token(given))
@@ -45,7 +38,7 @@ async def token(request: auth_pb2.TokenRequest, _caller: Caller) -> auth_pb2.Tok
 async def inspect(request: auth_pb2.InspectRequest, _caller: Caller) -> auth_pb2.InspectResponse:
     """The account that an access token stands for."""
     try:
-        claims = await in_public(tokens.verify, request.token)
+        claims = await tokens.verifier.get().claims(request.token)
     except Unauthenticated as error:
         raise InvalidArgument(error.detail) from None  # it is the argument that is bad, not the caller
     return auth_pb2.InspectResponse(account=_account(claims.account))
@@ -69,6 +62,41 @@ async def generate(request: auth_pb2.GenerateRequest, caller: Caller) -> auth_pb
     answer = _account(operations.caller(account, namespace=namespace))
     answer.secret = secret
     return auth_pb2.GenerateResponse(account=answer)
+
+
+async def list_accounts(request: auth_pb2.ListAccountsRequest, caller: Caller) -> auth_pb2.ListAccountsResponse:
+    """Every account of the namespace, without secrets."""
+    namespace = authorize(caller, request.options.namespace)
+    accounts = await in_tenant(namespace, operations.accounts_of, namespace=namespace)
+    return auth_pb2.ListAccountsResponse(accounts=map(_account, accounts))
+
+
+async def delete_account(request: auth_pb2.DeleteAccountRequest, caller: Caller) -> auth_pb2.DeleteAccountResponse:
+    """Remove an account; its access tokens end by themselves, its refresh tokens at once."""
+    namespace = authorize(caller, request.options.namespace)
+    await in_tenant(namespace, operations.delete, namespace=namespace, id=request.id, by=require_account(caller))
+    return auth_pb2.DeleteAccountResponse()
+
+
+async def change_secret(request: auth_pb2.ChangeSecretRequest, caller: Caller) -> auth_pb2.ChangeSecretResponse:
+    """Give an account another secret, which for a member is the password."""
+    namespace = authorize(caller, request.options.namespace)
+    claim = Claim(id=request.id, secret=request.old_secret, address=_address(caller))
+    await in_tenant(
+        namespace,
+        operations.change_secret,
+        claim,
+        namespace=namespace,
+        new_secret=request.new_secret,
+        by=require_account(caller),
+        at=now(),
+    )
+    return auth_pb2.ChangeSecretResponse()
+
+
+def _address(caller: Caller) -> str:
+    """Where the call came from: what Envoy added last, since it hands on nothing of a client's own."""
+    return caller.metadata.get("x-forwarded-for", "").rpartition(",")[2].strip()
 
 
 def _require_may_give(account: callers.Account, scopes: Iterable[str]) -> None:
@@ -109,5 +137,14 @@ METHODS: Methods = {
     "Auth.Inspect": unary(inspect, request=auth_pb2.InspectRequest, response=auth_pb2.InspectResponse, scope=ANYONE),
     "Auth.Generate": unary(
         generate, request=auth_pb2.GenerateRequest, response=auth_pb2.GenerateResponse, scope=ANY_ACCOUNT
+    ),
+    "Accounts.List": unary(
+        list_accounts, request=auth_pb2.ListAccountsRequest, response=auth_pb2.ListAccountsResponse, scope=ADMIN
+    ),
+    "Accounts.Delete": unary(
+        delete_account, request=auth_pb2.DeleteAccountRequest, response=auth_pb2.DeleteAccountResponse, scope=ADMIN
+    ),
+    "Accounts.ChangeSecret": unary(
+        change_secret, request=auth_pb2.ChangeSecretRequest, response=auth_pb2.ChangeSecretResponse, scope=ANY_ACCOUNT
     ),
 }

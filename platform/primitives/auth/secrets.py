@@ -30,6 +30,16 @@ def seal_chosen(secret: str) -> str:
         return make_password(secret)
 
 
+def is_random(stored: str) -> bool:
+    """Whether `stored` is the form of a secret that cannot be guessed."""
+    return stored.startswith(f"{_RANDOM}$")
+
+
+def fingerprint(stored: str) -> str:
+    """What changes when the secret behind `stored` is changed, and says nothing else."""
+    return hashlib.sha256(f"fingerprint {stored}".encode()).hexdigest()
+
+
 def matches(secret: str, stored: str) -> bool:
     """Whether `stored` is a form of `secret`; never for a blank form."""
     kind, _, rest = stored.partition("$")

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from micro.errors import Unauthenticated
 from transport.callers import Account
+from transport.database import PerLoop
+from transport.failures import AWAY
 from transport.tenancy import in_public
 
 from . import keys
@@ -64,8 +66,8 @@ class Verifier:
         self._loaded_at = float("-inf")
         self._loading = asyncio.Lock()
 
-    async def identify(self, token: str) -> Account:
-        """The token's account; raises Unauthenticated like `verify`."""
+    async def claims(self, token: str) -> Claims:
+        """What the token says; raises Unauthenticated like `verify`."""
         claims = self._claims.get(token)
         if claims is None:
             claims = _verify(token, await self._keys_for(token))
@@ -73,7 +75,15 @@ class Verifier:
         if claims.expires_at <= time.time():
             self._claims.pop(token, None)
             raise _invalid()
-        return claims.account
+        return claims
+
+    async def identify(self, token: str) -> Account:
+        """The token's account; raises Unauthenticated like `verify`."""
+        return (await self.claims(token)).account
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._claims.clear()
 
     def _remember(self, token: str, claims: Claims) -> None:
         self._claims[token] = claims
@@ -86,9 +96,17 @@ class Verifier:
         async with self._loading:
             age = time.monotonic() - self._loaded_at
             if age > (RELOAD_S if kid in self._keys else UNKNOWN_RELOAD_S):
-                self._keys = await in_public(keys.public_keys)
-                self._loaded_at = time.monotonic()
+                await self._load(kid)
         return self._keys
+
+    async def _load(self, kid: str) -> None:
+        """Read the keys; while the database is away those of before do, when `kid` is among them."""
+        try:
+            self._keys = await in_public(keys.public_keys)
+        except AWAY:
+            if kid not in self._keys:
+                raise
+        self._loaded_at = time.monotonic()
 
 
 def _verify(token: str, public_keys: Mapping[str, RSAPublicKey]) -> Claims:
@@ -126,3 +144,6 @@ def _account(claims: Mapping[str, Any]) -> Account:
 
 def _invalid() -> Unauthenticated:
     return Unauthenticated("invalid token provided")
+
+
+verifier: PerLoop[Verifier] = PerLoop(Verifier)  # one cache for all calls of a process

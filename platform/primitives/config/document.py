@@ -9,7 +9,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 
 from micro.errors import InvalidArgument
@@ -47,6 +47,7 @@ class Leaf:
 Reveal = Callable[[Path, Leaf], str]
 
 
+@lru_cache(maxsize=4096)
 def parse_path(text: str) -> Path:
     """`a.b.c` as a path; blank is the whole tree. Raises InvalidArgument for one that is too long."""
     path = tuple(text.split(".")) if text else ()

@@ -27,7 +27,8 @@ async def get(request: config_pb2.GetRequest, caller: Caller) -> config_pb2.GetR
     """The value at a path: now, or as a revision or a moment had it."""
     path = document.parse_path(request.path)
     head = await records.head(namespace=authorize(caller, request.namespace))
-    tree = await _tree(head, request)
+    is_past = request.as_of_revision or request.as_of_time
+    tree = await (_past_tree(head, request) if is_past else records.tree(head))
     text = tree.text(path, reveal=_reveal(head, request.options))
     return config_pb2.GetResponse(value=config_pb2.Value(data=text, format=FORMAT), revision=tree.revision)
 
@@ -131,7 +132,7 @@ METHODS = {
 }
 
 
-async def _tree(head: Head, request: config_pb2.GetRequest) -> Tree:
+async def _past_tree(head: Head, request: config_pb2.GetRequest) -> Tree:
     if request.as_of_revision and request.as_of_time:
         raise InvalidArgument("Say as_of_revision or as_of_time, not both.")
     if not 0 <= request.as_of_time <= MAX_TIME_MS:
@@ -140,9 +141,7 @@ async def _tree(head: Head, request: config_pb2.GetRequest) -> Tree:
     if request.as_of_time:
         until = datetime.fromtimestamp((request.as_of_time + 1) / 1000, tz=UTC)
         return await records.tree_as_of(head, revision=await records.last_before(head, until=until))
-    if request.as_of_revision:
-        return await records.tree_as_of(head, revision=request.as_of_revision)
-    return await records.tree(head)
+    return await records.tree_as_of(head, revision=request.as_of_revision)
 
 
 def _require_number(field: str, number: int) -> None:

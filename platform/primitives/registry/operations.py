@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from micro.errors import InvalidArgument, NotFound, PermissionDenied
+from micro.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
 from tenants.models import Namespace
 from tenants.scoping import NamespacedQuerySet
 
@@ -82,8 +82,10 @@ def announce(  # noqa: PLR0913 - like register
     """Register nodes that nobody but themselves answers for.
 
     A replica that the runner registered may announce itself again, which changes nothing. Raises PermissionDenied for
-    the id of another's replica and, outside the local profile, for an address that is none of the service's replicas.
+    the id of another's replica and, outside the local profile, for an address that is none of the service's replicas,
+    ResourceExhausted when the namespace has announced all the nodes that it may.
     """
+    _require_room(namespace, nodes)
     owned = models.Node.objects.in_namespace(namespace).filter(is_leased=False)
     replicas = {(row.host, row.port) for row in owned.filter(service=service)}
     hosts = {host for host, _ in replicas}
@@ -103,6 +105,20 @@ def announce(  # noqa: PLR0913 - like register
             descriptors=descriptors,
             ttl=ttl,
             advertised=advertised,
+        )
+
+
+def _require_room(namespace: str, nodes: Collection[Node]) -> None:
+    """Let these nodes be announced; those that are new wait for other new ones before anything else is locked."""
+    announced = models.Node.objects.in_namespace(namespace).filter(is_leased=True)
+    ids = {node.id for node in nodes}
+    new = len(ids) - announced.filter(node_id__in=ids).count()
+    if not new:
+        return
+    Namespace.objects.select_for_update(no_key=True).filter(slug=namespace).first()
+    if announced.exclude(node_id__in=ids).count() + len(ids) > settings.MICRO_DEFAULT_NODES:
+        raise ResourceExhausted(
+            f"Namespace {namespace!r} may announce {settings.MICRO_DEFAULT_NODES} nodes; this would make more."
         )
 
 

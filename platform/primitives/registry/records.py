@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import groupby
-from typing import Any
 
-import psycopg
 from django.db import connection
 from django.db.models import Q
 from django.utils.timezone import now
 
+from transport import notifications
+
 from . import models
 
 CHANNEL = "registry"
-HEARTBEAT = timedelta(seconds=10)  # a reader looks again at least this often: leases lapse without a notification
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,28 +104,9 @@ def _descriptor_sets(digests: set[str]) -> dict[str, bytes]:
     return {digest: _known[digest] for digest in digests if digest in _known}
 
 
-async def changes(dsn: str) -> AsyncIterator[None]:
-    """Yields at once, after every change (several may be one), and at least every 10 s; outlives the database."""
-    is_lost = False
-    while True:
-        try:
-            async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as listener:
-                await listener.execute(f"LISTEN {CHANNEL}")
-                is_lost = False
-                while True:
-                    yield
-                    await _drain(listener.notifies(timeout=HEARTBEAT.total_seconds(), stop_after=1))
-                    await _drain(listener.notifies(timeout=0))
-        except psycopg.OperationalError as error:
-            if not is_lost:
-                log.warning("the registry's notifications stopped, trying again every second: %s", str(error).strip())
-            is_lost = True
-            await asyncio.sleep(1)
-
-
-async def _drain(notifications: AsyncIterator[Any]) -> None:
-    async for _ in notifications:
-        pass
+def changes(dsn: str) -> AsyncIterator[None]:
+    """Yields at once, after every change (several may be one), and every 10 s: leases lapse without a word."""
+    return notifications.changes(dsn, CHANNEL)
 
 
 def acknowledgements() -> Iterable[models.EnvoyAck]:

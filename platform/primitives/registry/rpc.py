@@ -26,6 +26,7 @@ from .records import Node, changes
 DEFAULT_TTL_S, MAX_TTL_S = 90, 3600
 MAX_NODES = 100
 MAX_ADVERTISED_BYTES = 1024 * 1024
+MAX_NODE_METADATA_CHARACTERS = 16 * 1024
 
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#=-]{0,199}")
 _Key = tuple[str, str, str]  # namespace, service, version
@@ -97,11 +98,7 @@ class Registry:
     async def list_services(self, request: registry_pb2.ListRequest, caller: Caller) -> registry_pb2.ListResponse:
         """Every version of every service, without endpoints."""
         domain = _readable_domain(caller, request.options)
-        services = await self._listings.services(namespace=domain)
-        if domain in (PLATFORM_NAMESPACE, EVERY_NAMESPACE):
-            own = [_bare_own_service(name) for name in self._platform]
-            services = sorted([*services, *own], key=lambda service: (service.name, service.version))
-        return registry_pb2.ListResponse(services=services)
+        return registry_pb2.ListResponse(services=await self.registered(namespace=domain))
 
     async def watch(self, request: registry_pb2.WatchRequest, caller: Caller) -> AsyncIterator[registry_pb2.Result]:
         """What changes from now on, in one service or, without a name, in all of the namespace."""
@@ -114,6 +111,14 @@ class Registry:
             for action, service in _differences(known, current):
                 yield registry_pb2.Result(action=action, service=service, timestamp=int(time.time()))
             known = current
+
+    async def registered(self, *, namespace: str) -> list[registry_pb2.Service]:
+        """Every version of every service of a namespace (`*`: of all) with its nodes; nobody is asked who wants it."""
+        services = await self._listings.services(namespace=namespace)
+        if namespace in (PLATFORM_NAMESPACE, EVERY_NAMESPACE):
+            own = [_bare_own_service(name) for name in self._platform]
+            services = sorted([*services, *own], key=lambda service: (service.name, service.version))
+        return services
 
     async def _watched(self, name: str, domain: str) -> dict[_Key, registry_pb2.Service]:
         if name:
@@ -190,6 +195,8 @@ def _node(node: registry_pb2.Node) -> Node:
     host = host.strip("[]")
     if not node.id or len(node.id) > 255 or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InvalidArgument(f"The node {node.id!r} needs an id and an address such as 127.0.0.1:4000.")
+    if sum(map(len, [*node.metadata, *node.metadata.values()])) > MAX_NODE_METADATA_CHARACTERS:
+        raise InvalidArgument(f"A node's metadata has at most {MAX_NODE_METADATA_CHARACTERS} characters.")
     if settings.MICRO_PROFILE == "local" and not _is_loopback(host):
         raise PermissionDenied(f"{node.address} is refused: on this server services announce loopback addresses only")
     return Node(id=node.id, host=host, port=int(port), metadata=dict(node.metadata))

@@ -42,7 +42,7 @@ def prepare() -> str:
             _make_first_admin()
     except DatabaseError as error:
         raise CannotRun(
-            f"The database is damaged, or not micro's ({_first_line(error)}): restore a backup, or empty it."
+            f"The database is damaged, or not micro's ({_reason(error)}): restore a backup, or empty it."
         ) from error
     return f"{pending} migrations, {time.monotonic() - began:.1f} s"
 
@@ -64,10 +64,10 @@ def create_database(url: str, within: timedelta = DATABASE_WITHIN) -> None:
         wait_for("Postgres", exists, within)
     except NotReady as error:
         raise CannotRun(
-            f"The database does not answer ({_first_line(error)}): start it, or correct DATABASE_URL."
+            f"The database does not answer ({_reason(error)}): start it, or correct DATABASE_URL."
         ) from None
     if refusals:
-        raise CannotRun(f"The database refuses us ({_first_line(refusals[0])}): correct DATABASE_URL.")
+        raise CannotRun(f"The database refuses us ({_reason(refusals[0])}): correct DATABASE_URL.")
 
 
 def _connect_or_create(url: str) -> None:
@@ -131,5 +131,7 @@ def _make_first_admin() -> None:
     operations.bootstrap(admin_password=settings.MICRO_ADMIN_PASSWORD)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
+def _reason(error: Exception) -> str:
+    """The last thing that went wrong, without libpq's indented hints."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
+    return (lines or [type(error).__name__])[-1].strip().rstrip(".")

@@ -11,10 +11,12 @@ import threading
 from collections.abc import Sequence
 
 import psutil
+from django.conf import settings
 
 from project.embedded import kept_secret, nats, postgres, valkey, write_private
+from runtime.backends import choice
 
-from . import checks, leftovers, programs, supervisor_config
+from . import backend, checks, leftovers, programs, supervisor_config
 from .bring_up import BringUp
 from .errors import CannotRun, from_os_error
 from .plan import Plan, from_settings
@@ -32,17 +34,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="when the state is empty, also run the service in FOLDER and call it",
     )
+    parser.add_argument(
+        "--backend",
+        default="",
+        choices=["", *choice.BACKENDS],
+        help="what runs services: docker, process, or auto: docker where an engine answers (also MICRO_BACKEND)",
+    )
 
 
 def command_line(arguments: Sequence[str]) -> int:
     """`manage.py server` without Django; the exit status."""
     parser = argparse.ArgumentParser("manage.py server", description="Start every process of the platform.")
     add_arguments(parser)
-    return main(example=parser.parse_args(arguments).example)
+    options = parser.parse_args(arguments)
+    return main(example=options.example, backend_name=options.backend)
 
 
-def main(*, example: str = "") -> int:
+def main(*, example: str = "", backend_name: str = "") -> int:
     """Run a server until it is told to stop; the exit status. A failure is one sentence on stderr."""
+    if backend_name:
+        os.environ["MICRO_BACKEND"] = settings.MICRO_BACKEND = backend_name
     try:
         run(from_settings(), example=example)
     except CannotRun as error:
@@ -60,6 +71,7 @@ def run(plan: Plan, *, example: str = "") -> None:
     On an empty state the service in the folder `example` is then run too, as a user would.
     """
     progress = Progress()
+    backend.settle(plan)
     checks.check_folders(plan)
     first = example if plan.has_known_login and leftovers.is_new(plan.home) else ""
     with leftovers.only_server(plan.home):
@@ -67,6 +79,7 @@ def run(plan: Plan, *, example: str = "") -> None:
             progress.say(f"ended {ended} processes that a killed server had left")
         checks.check(plan)
         progress.say(f"disk, parts and addresses are fine; profile {plan.profile}, state in {plan.home}")
+        progress.say(backend.shown())
         _supervise(plan, progress, example=first)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from .base import *  # noqa: F403
+from .blobs import *  # noqa: F403
 from .config import *  # noqa: F403
 from .database import *  # noqa: F403
+from .docker import *  # noqa: F403
 from .events import *  # noqa: F403
 from .gateway import *  # noqa: F403
 from .jobs import *  # noqa: F403

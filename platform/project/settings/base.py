@@ -45,6 +45,7 @@ SHARED_APPS = [
     "primitives.broker",
     "primitives.config",
     "primitives.registry",
+    "primitives.rules",
     "primitives.store",
     "runtime",
     "gateway",
@@ -57,7 +58,7 @@ SHARED_APPS = [
     "rest_framework",
     "project",
 ]
-TENANT_APPS = ["primitives.auth", "primitives.events"]
+TENANT_APPS = ["primitives.auth", "primitives.blobs", "primitives.events"]
 INSTALLED_APPS = SHARED_APPS + TENANT_APPS
 
 TENANT_MODEL = "tenants.Namespace"

@@ -5,8 +5,12 @@ from __future__ import annotations
 from psycopg.conninfo import conninfo_to_dict
 
 from project import env
+from project.embedded import postgres
 
-DATABASE_URL = env.text("DATABASE_URL", "postgresql://micro@localhost/micro")
+from .base import MICRO_RUN
+
+# By itself a command such as `manage.py rotate_keys` finds the embedded server of the same MICRO_HOME.
+DATABASE_URL = env.text("DATABASE_URL", postgres.url(MICRO_RUN / "postgres", "micro"))
 _parts = conninfo_to_dict(DATABASE_URL)
 
 DATABASES = {

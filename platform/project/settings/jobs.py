@@ -17,6 +17,7 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: the rows say what is due, beat only knocks
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "runtime.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "blobs": {"task": "blobs.remove_leftovers", "schedule": 600.0, "options": {"expires": 600}},
     "store": {"task": "store.remove_expired", "schedule": 60.0, "options": {"expires": 60}},
 }
 

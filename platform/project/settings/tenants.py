@@ -5,6 +5,10 @@ from __future__ import annotations
 from project import env
 
 MICRO_DEFAULT_REPLICAS = env.number("MICRO_DEFAULT_REPLICAS", 100)
+MICRO_DEFAULT_ACCOUNTS = env.number("MICRO_DEFAULT_ACCOUNTS", 10_000)  # those of members are not counted
+MICRO_DEFAULT_NODES = env.number("MICRO_DEFAULT_NODES", 1000)  # that services announce themselves
+MICRO_DEFAULT_RULES = env.number("MICRO_DEFAULT_RULES", 200)  # each is compiled into every route it is about
 MICRO_DEFAULT_RECORDS = env.number("MICRO_DEFAULT_RECORDS", 1_000_000)
 MICRO_DEFAULT_RECORD_BYTES = env.number("MICRO_DEFAULT_RECORD_BYTES", 10 * 1024**3)
+MICRO_DEFAULT_BLOB_BYTES = env.number("MICRO_DEFAULT_BLOB_BYTES", 100 * 1024**3)
 MICRO_DEFAULT_CONFIG_BYTES = env.number("MICRO_DEFAULT_CONFIG_BYTES", 1024**2)

@@ -7,12 +7,13 @@ import pytest
 from django.db import connection
 from django_tenants.utils import tenant_context
 
-from micro.errors import AlreadyExists, InvalidArgument, Unauthenticated
+from micro.errors import AlreadyExists, InvalidArgument, ResourceExhausted, Unauthenticated
 from primitives.auth import operations, tokens
 from primitives.auth.models import Account, RefreshToken
-from primitives.auth.operations import NewAccount
-from tenants.models import Membership, User
+from primitives.auth.operations import Claim, NewAccount
+from tenants.models import Attempts, Membership, User
 from tenants.operations import create_namespace
+from transport import callers
 
 MINUTE = timedelta(minutes=1)
 
@@ -23,6 +24,12 @@ def at() -> datetime:
 
 
 @pytest.fixture
+def cheap_hashes(monkeypatch):
+    """Passwords compared without their slow hash: what is counted does not depend on it."""
+    monkeypatch.setattr("primitives.auth.secrets.check_password", lambda secret, _stored: secret != "wrong")
+
+
+@pytest.fixture
 def shop(db):
     joe = User.objects.create_user("joe", password="correct horse")
     namespace = create_namespace(slug="shop", owner=joe)
@@ -30,8 +37,8 @@ def shop(db):
         yield namespace
 
 
-def log_in(at, id="joe", secret="correct horse", expiry=MINUTE):  # noqa: S107
-    return operations.log_in(namespace="shop", id=id, secret=secret, expiry=expiry, at=at)
+def log_in(at, id="joe", secret="correct horse", expiry=MINUTE, namespace="shop", address=""):  # noqa: S107
+    return operations.log_in(Claim(id=id, secret=secret, address=address), namespace=namespace, expiry=expiry, at=at)
 
 
 def refresh(token, at, namespace="shop"):
@@ -66,7 +73,7 @@ def test_no_expiry_is_a_quarter_of_an_hour_and_none_is_longer_than_a_day(at):
 def test_the_member_of_one_namespace_is_unknown_in_another(shop, at):
     rival = create_namespace_outside("rival")
     with tenant_context(rival), pytest.raises(InvalidArgument, match="Account not found"):
-        operations.log_in(namespace="rival", id="joe", secret="correct horse", expiry=MINUTE, at=at)
+        log_in(at, namespace="rival")
 
 
 def create_namespace_outside(slug):
@@ -227,3 +234,251 @@ def test_a_new_member_takes_its_name_from_an_account_that_had_it(at):
     ann = User.objects.create_user("ann", password="battery staple")
     Membership.objects.create(user=ann, namespace_id=Membership.objects.across_namespaces().get().namespace_id)
     assert tokens.verify(log_in(at, id="ann", secret="battery staple").access).account.type == "user"
+
+
+def as_account(id="joe", issuer="shop", scopes=("admin",), type="user"):
+    return callers.Account(id=id, type=type, issuer=issuer, name=id, scopes=tuple(scopes))
+
+
+def change_secret(at, id, new, old="", by=None):
+    claim = Claim(id=id, secret=old)
+    operations.change_secret(claim, namespace="shop", new_secret=new, by=by or as_account(), at=at)
+
+
+@pytest.mark.usefixtures("shop")
+def test_members_are_listed_before_they_ever_logged_in_beside_accounts_with_secrets_of_their_own():
+    operations.generate(NewAccount(id="bot", name="Robot", scopes=["basic"]), namespace="shop")
+    listed = operations.accounts_of(namespace="shop")
+    assert [(one.id, one.name, one.scopes, one.issuer) for one in listed] == [
+        ("bot", "Robot", ("basic",), "shop"), ("joe", "joe", ("admin",), "shop"),
+    ]  # fmt: skip
+    User.objects.update(is_active=False)
+    assert [one.id for one in operations.accounts_of(namespace="shop")] == ["bot"]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_deleted_account_is_gone_with_all_that_renews_its_tokens(at):
+    for name in ("bot", "Robot"):
+        _, secret = operations.generate(NewAccount(id="bot", name="Robot"), namespace="shop")
+        given = log_in(at, id="bot", secret=secret)
+        operations.delete(namespace="shop", id=name, by=as_account())
+        with pytest.raises(InvalidArgument, match="invalid token provided"):
+            refresh(given.refresh, at)
+        with pytest.raises(InvalidArgument, match="Account not found with this ID"):
+            log_in(at, id="bot", secret=secret)
+    assert Account.objects.count() == 0
+
+
+def test_a_deleted_member_has_left_this_namespace_and_no_other(shop, at):
+    ann = User.objects.create_user("ann", password="battery staple")
+    Membership.objects.create(user=ann, namespace=shop)
+    given = log_in(at, id="ann", secret="battery staple")
+    operations.delete(namespace="shop", id="ann", by=as_account())
+    with pytest.raises(InvalidArgument):
+        refresh(given.refresh, at)
+    assert User.objects.filter(username="ann").exists()
+    assert [one.id for one in operations.accounts_of(namespace="shop")] == ["joe"]
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("id", "text"),
+    [("", "Missing ID"), ("joe", "Can't delete your own account"), ("nobody", "Account not found with this ID")],
+)
+def test_what_cannot_be_deleted_is_refused_in_micros_words(id, text):
+    with pytest.raises(InvalidArgument, match=f"^{text}$"):
+        operations.delete(namespace="shop", id=id, by=as_account())
+    operations.generate(NewAccount(id="bot", name="Robot"), namespace="shop")
+    with pytest.raises(InvalidArgument, match="your own"):
+        operations.delete(namespace="shop", id="Robot", by=as_account(id="bot"))
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_changed_password_ends_every_refresh_token_and_the_old_password(at):
+    given = log_in(at)
+    with pytest.raises(Unauthenticated, match=r"^Secret not correct$"):
+        change_secret(at, "joe", "new", old="wrong")
+    refresh(given.refresh, at)
+    given = log_in(at)
+    change_secret(at, "joe", "new one", old="correct horse")
+    with pytest.raises(InvalidArgument, match="invalid token provided"):
+        refresh(given.refresh, at)
+    with pytest.raises(Unauthenticated):
+        log_in(at)
+    log_in(at, secret="new one")
+
+
+def test_a_password_changed_elsewhere_ends_the_refresh_tokens_of_every_namespace(shop, at):
+    rival = create_namespace_outside("rival")
+    Membership.objects.create(user=User.objects.get(), namespace=rival)
+    with tenant_context(rival):
+        there = log_in(at, namespace="rival")
+    with tenant_context(shop):
+        change_secret(at, "joe", "new one", old="correct horse")
+    with tenant_context(rival), pytest.raises(InvalidArgument, match="invalid token provided"):
+        refresh(there.refresh, at, namespace="rival")
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_account_changes_its_own_secret_by_showing_the_old_one(at):
+    _, secret = operations.generate(NewAccount(id="bot"), namespace="shop")
+    given = log_in(at, id="bot", secret=secret)
+    bot = as_account("bot", scopes=())
+    with pytest.raises(Unauthenticated, match="Secret not correct"):
+        change_secret(at, "bot", "chosen", by=bot)
+    change_secret(at, "bot", "chosen", old=secret, by=bot)
+    with pytest.raises(InvalidArgument):
+        refresh(given.refresh, at)
+    log_in(at, id="bot", secret="chosen")
+
+
+@pytest.mark.usefixtures("shop")
+def test_admins_reset_accounts_and_only_the_platforms_reset_passwords(at):
+    operations.generate(NewAccount(id="bot"), namespace="shop")
+    ann = User.objects.create_user("ann", password="battery staple")
+    Membership.objects.create(user=ann, namespace_id=Membership.objects.across_namespaces().get().namespace_id)
+    change_secret(at, "bot", "chosen")
+    log_in(at, id="bot", secret="chosen")
+    for by in (as_account(), as_account(scopes=()), as_account("x", "micro", ["service"], type="service")):
+        with pytest.raises(Unauthenticated, match="Secret not correct"):
+            change_secret(at, "ann", "mine now", by=by)
+    change_secret(at, "ann", "given by the operator", by=as_account("root", "micro"))
+    log_in(at, id="ann", secret="given by the operator")
+    with pytest.raises(Unauthenticated):
+        change_secret(at, "joe", "without showing my own")
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("id", "new", "text"),
+    [
+        ("joe", "", "New secret should not be blank"),
+        ("nobody", "x", "Account not found with this ID"),
+        ("joe", "x" * 1025, "A secret has at most 1024 characters."),
+    ],
+)
+def test_a_new_secret_that_cannot_be_is_refused(id, new, text, at):
+    with pytest.raises(InvalidArgument, match=text):
+        change_secret(at, id, new, old="correct horse")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_release_that_is_made_again_keeps_its_refresh_tokens(shop, at):
+    operations.create_service_account(namespace=shop, id="hello-1", secret="s" * 43)
+    given = log_in(at, id="hello-1", secret="s" * 43)
+    operations.create_service_account(namespace=shop, id="hello-1", secret="s" * 43)
+    refresh(given.refresh, at)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_namespace_has_no_more_accounts_than_its_limit(settings):
+    settings.MICRO_DEFAULT_ACCOUNTS = 2
+    for name in ("a", "b"):
+        operations.generate(NewAccount(id=name), namespace="shop")
+    with pytest.raises(ResourceExhausted, match="limit"):
+        operations.generate(NewAccount(id="c"), namespace="shop")
+    operations.delete(namespace="shop", id="a", by=as_account())
+    operations.generate(NewAccount(id="c"), namespace="shop")
+
+
+def guess(at, times, **who):
+    """How many of the tries were made; the others were refused unlooked at."""
+    made = 0
+    for _ in range(times):
+        try:
+            log_in(at, secret="wrong", **who)
+        except ResourceExhausted:
+            continue
+        except (Unauthenticated, InvalidArgument):
+            pass
+        made += 1
+    return made
+
+
+@pytest.mark.usefixtures("shop")
+def test_after_ten_wrong_secrets_nothing_is_tried_for_five_minutes_not_even_the_right_one(at, cheap_hashes):
+    assert guess(at, 12, address="1.1.1.1") == 10
+    with pytest.raises(ResourceExhausted, match="try again in 300 seconds"):
+        log_in(at, address="1.1.1.1")
+    with pytest.raises(ResourceExhausted, match="try again in 1 seconds"):
+        log_in(at + timedelta(minutes=5, seconds=-1), address="1.1.1.1")
+    log_in(at + timedelta(minutes=5), address="1.1.1.1")
+    assert guess(at + timedelta(minutes=5), 11, address="1.1.1.1") == 10
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_good_login_forgets_the_wrong_ones_before_it(at, cheap_hashes):
+    for _ in range(3):
+        assert guess(at, 9, address="1.1.1.1") == 9
+        log_in(at, address="1.1.1.1")
+
+
+@pytest.mark.usefixtures("shop")
+def test_guesses_from_many_addresses_are_slowed_but_do_not_shut_out_who_is_known(at, cheap_hashes):
+    log_in(at, address="9.9.9.9")
+    made = sum(guess(at, 6, address=f"1.1.1.{n}") for n in range(20))
+    assert made == 50
+    with pytest.raises(ResourceExhausted):
+        log_in(at, address="2.2.2.2")
+    log_in(at, address="9.9.9.9")
+
+
+@pytest.mark.usefixtures("shop")
+def test_one_address_tries_a_hundred_accounts_a_minute(at, cheap_hashes):
+    made = sum(guess(at, 1, id=f"somebody-{n}", address="1.1.1.1") for n in range(120))
+    assert made == 100
+    with pytest.raises(ResourceExhausted):
+        log_in(at, address="1.1.1.1")
+    log_in(at, address="2.2.2.2")
+    log_in(at + timedelta(minutes=1), address="1.1.1.1")
+
+
+@pytest.mark.usefixtures("shop")
+def test_changing_a_secret_is_no_way_around(at, cheap_hashes):
+    claim = Claim(id="joe", secret="wrong", address="1.1.1.1")
+    for _ in range(10):
+        with pytest.raises(Unauthenticated):
+            operations.change_secret(claim, namespace="shop", new_secret="x", by=as_account(scopes=()), at=at)
+    with pytest.raises(ResourceExhausted):
+        log_in(at, address="1.1.1.1")
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_id_and_a_name_of_one_account_are_one(at, cheap_hashes):
+    operations.generate(NewAccount(id="bot", name="Robot", secret="chosen"), namespace="shop")
+    assert guess(at, 6, id="bot", address="1.1.1.1") + guess(at, 6, id="Robot", address="1.1.1.1") == 10
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_drawn_secret_is_never_slowed_because_nobody_guesses_it(at):
+    _, secret = operations.generate(NewAccount(id="bot"), namespace="shop")
+    assert guess(at, 12, id="bot", address="1.1.1.1") == 10
+    log_in(at, id="bot", secret=secret, address="1.1.1.1")
+
+
+def test_of_a_hundred_guesses_at_once_ten_are_looked_at(transactional_db, at, cheap_hashes):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connections
+
+    joe = User.objects.create_user("joe", password="correct horse")
+    namespace = create_namespace(slug="shop", owner=joe)
+
+    def one(_n):
+        try:
+            with tenant_context(namespace):
+                return guess(at, 1, address="1.1.1.1")
+        finally:
+            connections.close_all()
+
+    try:
+        with ThreadPoolExecutor(20) as pool:
+            assert sum(pool.map(one, range(100))) == 10
+    finally:
+        namespace.delete(force_drop=True)
+
+
+def test_forgotten_attempts_leave_no_rows(shop, at, cheap_hashes):
+    guess(at, 5, address="1.1.1.1")
+    guess(at + timedelta(days=40), 1, address="3.3.3.3")
+    assert Attempts.objects.count() == 3

@@ -191,11 +191,57 @@ async def test_a_new_key_is_found_and_tokens_of_the_old_one_stay_good(monkeypatc
     verifier = tokens.Verifier()
     old = await in_thread(issue)
     assert await verifier.identify(old) == JOE
-    await in_thread(lambda: keys.rotate(at=datetime.now(UTC)))
+    await in_thread(lambda: keys.rotate(at=datetime.now(UTC) - keys.PUBLISHED_FOR))
     new = await in_thread(issue)
     assert jwt.get_unverified_header(new)["kid"] != jwt.get_unverified_header(old)["kid"]
     assert await verifier.identify(new) == JOE
     assert await tokens.Verifier().identify(old) == JOE
+
+
+@pytest.mark.django_db
+def test_a_new_key_is_published_for_two_minutes_before_it_signs_and_then_alone_does():
+    first = keys.signer().kid
+    began = datetime.now(UTC)
+    second = keys.rotate(at=began).kid
+    third = keys.rotate(at=began + timedelta(minutes=1)).kid
+    assert set(keys.public_keys()) == {first, second, third}
+    at = {minutes: keys.signer(at=began + timedelta(minutes=minutes)).kid for minutes in (0, 1.9, 2.5, 3.1, 9000)}
+    assert list(at.values()) == [first, first, second, third, third]
+
+
+@pytest.mark.django_db
+def test_a_rotation_clears_away_keys_that_verify_no_more():
+    began = datetime.now(UTC)
+    keys.signer()
+    for days in (0, 2, 4):
+        keys.rotate(at=began + timedelta(days=days))
+    assert SigningKey.objects.count() == 2  # the one that signs, and the one that it succeeds
+
+
+@pytest.mark.django_db
+def test_the_command_makes_a_key_and_says_when_it_signs(capsys):
+    from django.core.management import call_command
+
+    call_command("rotate_keys")
+    assert "signs in 2 minutes" in capsys.readouterr().out
+    assert SigningKey.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_while_the_database_is_away_known_keys_go_on_to_verify(monkeypatch):
+    from django.db import OperationalError
+
+    def away():
+        raise OperationalError("gone")
+
+    verifier = tokens.Verifier()
+    await verifier.identify(await in_thread(issue))
+    later = await in_thread(issue, timedelta(minutes=9))
+    monkeypatch.setattr(keys, "public_keys", away)
+    monkeypatch.setattr(tokens, "RELOAD_S", 0)
+    assert await verifier.identify(later) == JOE
+    with pytest.raises(OperationalError):
+        await tokens.Verifier().identify(later)
 
 
 @pytest.mark.django_db

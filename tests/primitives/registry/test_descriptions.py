@@ -36,7 +36,13 @@ def test_endpoints_come_in_the_order_of_their_names_with_streams_marked():
 def test_types_are_named_as_micros_go_clients_name_them():
     endpoints = {endpoint.name: endpoint for endpoint in description_of(store_pb2, registry_pb2).endpoints}
     record = tree(endpoints["Store.Write"].request)["record"]
-    assert record == {"key": "string", "value": "[]uint8", "expiry": "int64", "metadata": "map[string]Field"}
+    assert record == {
+        "key": "string",
+        "value": "[]uint8",
+        "expiry": "int64",
+        "metadata": "map[string]Field",
+        "version": "int64",
+    }
     options = tree(endpoints["Store.Read"].request)["options"]
     assert (options["prefix"], options["limit"]) == ("bool", "uint64")
     register = endpoints["Registry.Register"].request

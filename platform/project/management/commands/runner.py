@@ -26,9 +26,9 @@ class Command(BaseCommand):
         """Run until SIGTERM; replicas go on running."""
         # Imported late: stopping is in a hurry, and the runner imports much.
         if stop_all:
-            from runtime.backends import process
+            from runtime.backends import choice
 
-            process.stop_everything()
+            choice.stop_everything()
             return
         from runtime import runner
 

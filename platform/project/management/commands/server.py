@@ -22,4 +22,4 @@ class Command(BaseCommand):
 
     def handle(self, *_arguments: Any, **options: Any) -> None:
         """Run until told to stop."""
-        sys.exit(start.main(example=options["example"]))
+        sys.exit(start.main(example=options["example"], backend_name=options["backend"]))

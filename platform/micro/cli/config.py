@@ -1,0 +1,132 @@
+"""`micro config`: the configuration of services, now and as it was."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from .commands import Group
+from .failures import Failure
+from .session import Session, pass_session
+
+HEADER = ("REVISION", "TIME", "BY", "PATH", "CHANGE")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+_SECRET = click.option("--secret", "-s", is_flag=True, help="Show secrets instead of [secret].")
+
+
+@click.group(cls=Group)
+def config() -> None:
+    """Show, change and look back on the configuration of services.
+
+    Values are JSON in a tree, addressed by dotted paths: db.host is the member host of what is at db.
+    """
+
+
+@config.command()
+@click.argument("key", default="")
+@_SECRET
+@click.option("--all", "is_all", is_flag=True, help="Everything, without a KEY.")
+@click.option("--as-of", help="As it was: a revision (12), a time (2026-01-31T12:00:00Z), or so long ago (10m).")
+@pass_session
+def get(session: Session, key: str, secret: bool, is_all: bool, as_of: str | None) -> None:
+    """Print the value under KEY.
+
+    Text is printed as it is, everything else as JSON. Without a KEY, everything.
+    """
+    from micro import config
+
+    if is_all and key:
+        raise Failure("Say a KEY or --all, not both")
+    when = _as_of(as_of, at=datetime.now(UTC)) if as_of else None
+    text = config.text(key, is_secret=secret, as_of=when, client=session.client)
+    if text in ("null", '""'):
+        raise Failure("Not found")
+    click.echo(json.loads(text) if text.startswith('"') else text)
+
+
+@config.command("set")
+@click.argument("key")
+@click.argument("value")
+@click.option("--secret", "-s", is_flag=True, help="Keep it encrypted; show it only to those who ask.")
+@pass_session
+def set_value(session: Session, key: str, value: str, secret: bool) -> None:
+    """Set the value under KEY.
+
+    VALUE is JSON, or else text. An object is merged into what is there; everything else replaces it.
+    """
+    from micro import config
+
+    config.set_text(key, _as_json(value), is_secret=secret, client=session.client)
+
+
+@config.command("del")
+@click.argument("key")
+@pass_session
+def delete(session: Session, key: str) -> None:
+    """Remove what is under KEY and below it."""
+    from micro import config
+
+    config.delete(key, client=session.client)
+
+
+@config.command()
+@click.argument("key", default="")
+@click.option("--limit", "-n", type=click.IntRange(1), default=20, help="How many revisions, the newest first.")
+@pass_session
+def history(session: Session, key: str, limit: int) -> None:
+    """Show who changed what under KEY, and when.
+
+    A revision that changed several values has a line for each. Get the values as they were with `get --as-of`.
+    """
+    from micro import config
+
+    click.echo("\t".join(HEADER))
+    for revision in config.history(key, limit=limit, client=session.client):
+        for change in revision.changes:
+            told = f"{_shown(change.before)} -> {_shown(change.after)}"
+            time = revision.at.strftime("%Y-%m-%dT%H:%M:%SZ")
+            click.echo("\t".join((str(revision.number), time, revision.by, change.path, told)))
+
+
+@config.command()
+@click.argument("key", default="")
+@_SECRET
+@pass_session
+def watch(session: Session, key: str, secret: bool) -> None:
+    """Print the value under KEY as JSON, now and after every change, until Ctrl-C."""
+    from micro import config
+
+    with config.watch(key, is_secret=secret, client=session.client) as changes:
+        for change in changes:
+            click.echo(json.dumps(change.value, ensure_ascii=False))
+
+
+def _as_of(text: str, *, at: datetime) -> int | datetime:
+    """A revision, a time, or so long before `at`."""
+    if text.isdecimal():
+        return int(text)
+    parts = DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return at - timedelta(seconds=sum(float(number) * SECONDS[unit] for number, unit in parts))
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise Failure(f"--as-of is invalid: {text}. Try 12, 10m or 2026-01-31T12:00:00Z") from None
+
+
+def _as_json(value: str) -> str:
+    try:
+        json.loads(value)
+    except ValueError:
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)

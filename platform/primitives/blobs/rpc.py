@@ -1,0 +1,146 @@
+"""store.BlobStore: Micro 3's calls, and ours with fields from 100 on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+from django.core.files import File
+
+from micro.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, Unauthenticated
+from micro.proto import store_pb2
+from transport.callers import Caller, authorize
+from transport.methods import ANY_ACCOUNT, ANYONE, client_stream, server_stream, unary
+from transport.tenancy import in_tenant
+
+from . import operations
+from .models import Blob
+from .operations import Description
+from .uploads import Upload
+
+CHUNK_BYTES = 256 * 1024
+MAX_KEY_BYTES = 1024
+MAX_CONTENT_TYPE = 255
+MAX_LISTED = 20_000
+
+
+async def read(request: store_pb2.BlobReadRequest, caller: Caller) -> AsyncIterator[store_pb2.BlobReadResponse]:
+    """A blob in pieces; the first message tells of it, too."""
+    blob, file = await _open(await _readable(request, caller), _key(request.key))
+    with file:
+        yield store_pb2.BlobReadResponse(blob=await asyncio.to_thread(file.read, CHUNK_BYTES), info=_info(blob))
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield store_pb2.BlobReadResponse(blob=chunk)
+
+
+async def write(requests: AsyncIterator[store_pb2.BlobWriteRequest], caller: Caller) -> store_pb2.BlobWriteResponse:
+    """A blob in pieces; key and options are those of the first message. Nothing is kept until all has come."""
+    first = await anext(requests, None)
+    if first is None:
+        raise InvalidArgument("No blob was sent")
+    namespace, key = authorize(caller, first.options.namespace), _key(first.key)
+    content_type = _content_type(first.options.contentType)
+    left = await in_tenant(namespace, operations.bytes_left, key)
+    async with Upload() as upload:
+        await upload.add(first.blob)
+        async for request in requests:
+            if upload.size_bytes > left:
+                break
+            await upload.add(request.blob)
+        if upload.size_bytes > left:
+            raise ResourceExhausted(
+                f"The blob {key!r} is larger than the {left} bytes that are left: delete some first."
+            )
+        await upload.finish()
+        description = Description(key, upload.size_bytes, upload.sha256, content_type, first.options.public)
+        blob = await in_tenant(namespace, operations.keep, description, upload.file)
+    return store_pb2.BlobWriteResponse(info=_info(blob))
+
+
+async def delete(request: store_pb2.BlobDeleteRequest, caller: Caller) -> store_pb2.BlobDeleteResponse:
+    """Remove a blob; one that is not there is no error."""
+    await in_tenant(authorize(caller, request.options.namespace), operations.delete, _key(request.key))
+    return store_pb2.BlobDeleteResponse()
+
+
+async def list_keys(request: store_pb2.BlobListRequest, caller: Caller) -> store_pb2.BlobListResponse:
+    """The keys in order, with what is known of each."""
+    options = request.options
+    namespace = authorize(caller, options.namespace)
+    limit = min(options.limit or MAX_LISTED + 1, MAX_LISTED + 1)
+    blobs = await in_tenant(namespace, operations.listed, prefix=options.prefix, after=options.after, limit=limit)
+    if len(blobs) > MAX_LISTED:
+        raise ResourceExhausted(f"There are more than {MAX_LISTED} keys: read them in parts, with limit and after.")
+    return _listing(blobs)
+
+
+METHODS = {
+    "BlobStore.Read": server_stream(
+        read, request=store_pb2.BlobReadRequest, response=store_pb2.BlobReadResponse, scope=ANYONE
+    ),
+    "BlobStore.Write": client_stream(
+        write, request=store_pb2.BlobWriteRequest, response=store_pb2.BlobWriteResponse, scope=ANY_ACCOUNT
+    ),
+    "BlobStore.Delete": unary(
+        delete, request=store_pb2.BlobDeleteRequest, response=store_pb2.BlobDeleteResponse, scope=ANY_ACCOUNT
+    ),
+    "BlobStore.List": unary(
+        list_keys, request=store_pb2.BlobListRequest, response=store_pb2.BlobListResponse, scope=ANY_ACCOUNT
+    ),
+}
+
+
+async def _readable(request: store_pb2.BlobReadRequest, caller: Caller) -> str:
+    """The namespace to read in. A stranger may only if the blob is public, and otherwise hears nothing about it."""
+    try:
+        return authorize(caller, request.options.namespace)
+    except (Unauthenticated, PermissionDenied) as refusal:
+        namespace = authorize(caller, request.options.namespace, public=True)
+        try:
+            blob = await in_tenant(namespace, operations.find, _key(request.key))
+        except NotFound:
+            raise refusal from None
+        if not blob.is_public:
+            raise refusal from None
+        return namespace
+
+
+async def _open(namespace: str, key: str) -> tuple[Blob, File[bytes]]:
+    """Raises NotFound. One that is replaced while we look is looked up again."""
+    for _ in range(3):
+        blob = await in_tenant(namespace, operations.find, key)
+        try:
+            return blob, await asyncio.to_thread(operations.storage().open, blob.object)
+        except FileNotFoundError:
+            continue
+    raise NotFound("Blob not found")
+
+
+def _key(key: str) -> str:
+    if not key:
+        raise InvalidArgument("Missing key")
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise InvalidArgument(f"The key is longer than {MAX_KEY_BYTES} bytes.")
+    return key
+
+
+def _content_type(text: str) -> str:
+    if len(text) > MAX_CONTENT_TYPE or not text.isprintable():
+        raise InvalidArgument(f"The contentType is not printable, or longer than {MAX_CONTENT_TYPE} characters.")
+    return text
+
+
+def _listing(blobs: Iterable[Blob]) -> store_pb2.BlobListResponse:
+    infos = [_info(blob) for blob in blobs]
+    return store_pb2.BlobListResponse(keys=[info.key for info in infos], blobs=infos)
+
+
+def _info(blob: Blob) -> store_pb2.BlobInfo:
+    return store_pb2.BlobInfo(
+        key=blob.key,
+        size_bytes=blob.size_bytes,
+        content_type=blob.content_type,
+        public=blob.is_public,
+        sha256=blob.sha256,
+        updated=int(blob.updated_at.timestamp()),
+    )

@@ -1,0 +1,76 @@
+"""What runs services: settled once, before anything starts, for all processes of the server."""
+
+from __future__ import annotations
+
+import os
+
+from django.conf import settings
+
+from project.profiles import LOCAL
+from runtime.backends import choice
+
+from .errors import CannotRun
+from .plan import Plan
+
+OLDEST_ENGINE = 25  # an older one lets containers use io_uring, and has fewer of the fixes
+
+
+def settle(plan: Plan) -> None:
+    """Decide for one backend, in the environment of every process. Raises CannotRun where it cannot be used.
+
+    A profile that hosts strangers wants containers behind a firewall; the local one takes what there is.
+    """
+    name = choice.chosen()
+    if plan.profile != LOCAL and name != choice.DOCKER:
+        raise CannotRun(
+            f"The profile {plan.profile} runs strangers' code, which needs containers, and the backend is {name}: "
+            f"start a Docker engine (`systemctl start docker`), or set MICRO_PROFILE=local."
+        )
+    os.environ["MICRO_BACKEND"] = settings.MICRO_BACKEND = name
+    if name == choice.DOCKER:
+        _settle_docker(plan)
+
+
+def shown() -> str:
+    """The decision, and what is to be known about it, in one line."""
+    if settings.MICRO_BACKEND != choice.DOCKER:
+        return "services run as processes of this machine: for one trusted user"
+    return f"services run as containers of the Docker engine {_version()}{_refusal()}"
+
+
+def _settle_docker(plan: Plan) -> None:
+    from runtime.backends import engine, networks
+
+    if not engine.answers():
+        raise CannotRun(
+            "MICRO_BACKEND is docker, and no Docker engine answers: start one (`systemctl start docker`), "
+            "or set MICRO_BACKEND=process."
+        )
+    door = settings.MICRO_DOCKER_DOOR or networks.engines_own(engine.client()) or ""
+    os.environ["MICRO_DOCKER_DOOR"] = settings.MICRO_DOCKER_DOOR = door
+    if plan.profile == LOCAL:
+        return
+    if settings.MICRO_UNSAFE_BUILD_HOST_NETWORK:
+        raise CannotRun(
+            f"MICRO_UNSAFE_BUILD_HOST_NETWORK lets builds reach this machine's own servers, which the profile "
+            f"{plan.profile} refuses: unset it."
+        )
+    if refusal := _refusal():
+        raise CannotRun(
+            f"The profile {plan.profile} runs strangers' code, and cannot wall it in: {refusal.removeprefix('. ')} "
+            f"Run the server as root with iptables installed, or set MICRO_PROFILE=local."
+        )
+
+
+def _version() -> str:
+    from runtime.backends import engine
+
+    version = str(engine.client().version()["Version"])
+    is_old = int(version.partition(".")[0]) < OLDEST_ENGINE
+    return f"{version} (older than {OLDEST_ENGINE}: fit for a trusted user only)" if is_old else version
+
+
+def _refusal() -> str:
+    from runtime.backends import walls
+
+    return f". {found}" if (found := walls.refusal()) else ""

@@ -1,0 +1,81 @@
+"""Reading a Go source: which package is the program, and what must be there before its modules are fetched."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from micro.errors import InvalidArgument
+
+MANIFEST = "go.mod"
+MOST_FILES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What a go.mod and the files beside it say. `program` is the name of the built file, in `bin`."""
+
+    program: str
+    package: str
+    manifests: tuple[str, ...]
+    install: tuple[str, ...]
+    build: tuple[str, ...]
+
+
+def read(folder: Path) -> Module | None:
+    """The module of a folder; None when it has no go.mod.
+
+    Raises InvalidArgument when no package in it is a program, or more than one is and none has the usual place.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    text = path.read_text(errors="replace")
+    package = _program(folder)
+    name = _name(text)
+    is_vendored = (folder / "vendor" / "modules.txt").is_file()
+    is_local = bool(re.search(r"=>\s*\.{0,2}/", text))
+    manifests = tuple(file for file in (MANIFEST, "go.sum") if (folder / file).is_file())
+    return Module(
+        program=name,
+        package=package,
+        manifests=() if is_vendored or is_local else manifests,
+        install=() if is_vendored else ("go mod download",),
+        build=(f"go build -trimpath -o bin/{name} {package}",),
+    )
+
+
+def _name(text: str) -> str:
+    """The last word of the module's path that is no major version."""
+    match = re.search(r"^module\s+\"?([^\s\"]+)", text, re.MULTILINE)
+    words = [word for word in (match[1].split("/") if match else []) if not re.fullmatch(r"v\d+", word)]
+    return re.sub(r"[^A-Za-z0-9._-]", "-", words[-1]).lstrip("-.") if words and words[-1].strip("-.") else "app"
+
+
+def _program(folder: Path) -> str:
+    """The package to build: the root when it is a program, else the only one below."""
+    if _is_program(folder):
+        return "."
+    found = sorted({path.parent for path in islice(folder.rglob("*.go"), MOST_FILES) if _is_own(path, folder)})
+    programs = [path.relative_to(folder).as_posix() for path in found if _is_program(path)]
+    programs = [path for path in programs if re.fullmatch(r"[A-Za-z0-9._/-]+", path)]
+    if len(programs) == 1:
+        return f"./{programs[0]}"
+    shown = f"more than one: {', '.join(programs[:5])}" if programs else "none"
+    raise InvalidArgument(f"A Go service needs one package main, in the root or below; found {shown}.")
+
+
+def _is_own(path: Path, folder: Path) -> bool:
+    return not {"vendor", "testdata", ".git"} & set(path.relative_to(folder).parts)
+
+
+def _is_program(folder: Path) -> bool:
+    files = [path for path in folder.glob("*.go") if not path.name.endswith("_test.go") and path.is_file()]
+    return any(re.search(r"^package\s+main\b", _head(path), re.MULTILINE) for path in files)
+
+
+def _head(path: Path) -> str:
+    with path.open(errors="replace") as file:
+        return file.read(1 << 16)

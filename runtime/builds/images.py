@@ -1,0 +1,347 @@
+"""Container images: a context is staged, the engine builds it, the image's digest is what a release runs."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from docker.errors import ImageNotFound
+
+from micro.errors import Error, FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from runtime import folders
+from runtime.attempts import Attempt
+from runtime.backends import containers, engine
+from runtime.sources import Fetched
+
+from . import cgroups, classic, detect, dockerfiles, environments
+from .plans import SHELL, Artifact, Plan
+
+GIBIBYTE = 1 << 30
+LARGEST_LOG_BYTES = 10 << 20
+LARGEST_IMAGE_BYTES = 2 * GIBIBYTE
+MEMORY_BYTES = 2 * GIBIBYTE
+LARGEST_DOCKERFILE_BYTES = 1 << 20
+CPUS, PIDS = 2, 512
+# The engine knows the proxies without an ARG and keeps them out of the image's history.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
+INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "NPM_CONFIG_REGISTRY", "GOPROXY", "GONOSUMDB", "GOPRIVATE")
+
+_AWAY = (
+    "Cannot connect to the Docker daemon",
+    "error during connect",
+    "Connection aborted",
+    "error reading from server: EOF",
+)
+_UNPARSED = re.compile(
+    r"(?:dockerfile parse error.*|unknown instruction.*|unknown flag.*|failed to parse dockerfile.*|"
+    r"the dockerfile .*cannot be empty.*|file with no instructions.*|no build stage in current context.*)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What the engine is given: a context folder and a Dockerfile outside it, with its ignore file beside it."""
+
+    context: Path
+    dockerfile: Path
+
+
+def tag(namespace: str, deployment_id: object) -> str:
+    """The image's name, derived: a second attempt finds what the first one made."""
+    return f"micro-{containers.server_id(settings.MICRO_HOME)}/{namespace}:{deployment_id}"
+
+
+def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
+    """Build the image of a plan, its output in the log.
+
+    Raises InvalidArgument for a Dockerfile that cannot be parsed, FailedPrecondition when a step of it fails,
+    ResourceExhausted when it prints too much or the image is too large.
+    """
+    name = tag(attempt.namespace, attempt.deployment_id)
+    image = _find(name)
+    if image is None:
+        staged = stage(fetched, plan, attempt.folder)
+        _run(staged, name, attempt)
+        folders.remove(staged.context.parent)
+        image = _require_small(name)
+    return Artifact(
+        digest=fetched.digest,
+        command=[SHELL, "-c", plan.line] if plan.is_image and plan.line else [],
+        folder=fetched.folder,
+        environment="",
+        protocol=plan.protocol,
+        image=image,
+    )
+
+
+def remove(namespace: str, deployment_id: object) -> None:
+    """Make it so that the image of a deployment is gone, with what only it was made of."""
+    try:
+        engine.client().images.remove(tag(namespace, deployment_id), force=True)
+    except ImageNotFound:
+        return
+
+
+def deployments() -> dict[str, str]:
+    """The deployments of which this server has images, each with its namespace."""
+    prefix = f"micro-{containers.server_id(settings.MICRO_HOME)}/"
+    found = engine.client().images.list(filters={"reference": f"{prefix}*"})
+    names = [name for image in found for name in image.tags if name.startswith(prefix)]
+    return {key: namespace for namespace, _, key in (name.removeprefix(prefix).rpartition(":") for name in names)}
+
+
+def _find(name: str) -> str | None:
+    try:
+        return str(engine.client().images.get(name).id)
+    except ImageNotFound:
+        return None
+
+
+def _require_small(name: str) -> str:
+    image = engine.client().images.get(name)
+    if (size := image.attrs["Size"]) > LARGEST_IMAGE_BYTES:
+        engine.client().images.remove(name, force=True)
+        raise ResourceExhausted(
+            f"The image has {size / GIBIBYTE:.1f} GiB; {LARGEST_IMAGE_BYTES / GIBIBYTE:g} GiB may be."
+        )
+    return str(image.id)
+
+
+# Staging: what the engine is given, made of the fetched files.
+
+
+def stage(fetched: Fetched, plan: Plan, folder: Path) -> Staged:
+    """Lay out the context of a build below `folder`, anew. The sources are moved there: the image holds them later."""
+    root = folder / "image"
+    folders.remove(root)
+    source = _own(fetched)
+    if plan.is_image:
+        recipe = dockerfiles.Recipe(own_dockerfile(source))
+        context = root / dockerfiles.APP
+    else:
+        wheel = environments.wheel() if plan.wants_micro else None
+        recipe = _generated(source, plan, wheel)
+        context = root / "context"
+    staged = Staged(context, root / "Dockerfile")
+    sources = context if plan.is_image else context / dockerfiles.APP
+    sources.parent.mkdir(parents=True)
+    source.rename(sources)
+    _open_to_all(sources)
+    staged.dockerfile.write_text(recipe.text)
+    if not plan.is_image:
+        _add(recipe, wheel, context / dockerfiles.ADDED)
+        staged.dockerfile.with_name("Dockerfile.dockerignore").write_text("".join(f"{x}\n" for x in recipe.ignored))
+    return staged
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let the image's user read what only we may read here, as files of a repository are."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            may_run = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if may_run else 0o644)
+
+
+def _own(fetched: Fetched) -> Path:
+    """The service's own folder, after any link. Raises InvalidArgument for one that leads out of the source."""
+    path = fetched.path.resolve()
+    if not path.is_relative_to(fetched.root.resolve()):
+        raise InvalidArgument(f"The folder {fetched.folder!r} leads out of the source.")
+    return path
+
+
+def _generated(source: Path, plan: Plan, wheel: Path | None) -> dockerfiles.Recipe:
+    is_project = plan.dependencies in {".", "pyproject.toml"}
+    listed = detect.listed_dependencies(source) if is_project else None
+    images = dockerfiles.Images(**settings.MICRO_BASE_IMAGES)
+    return dockerfiles.generate(plan, images=images, dependencies=listed, wheel=wheel.name if wheel else "")
+
+
+def _add(recipe: dockerfiles.Recipe, wheel: Path | None, folder: Path) -> None:
+    folder.mkdir()
+    for name, text in recipe.added.items():
+        (folder / name).write_text(text)
+    if wheel:
+        shutil.copyfile(wheel, folder / wheel.name)
+
+
+def own_dockerfile(source: Path) -> str:
+    """The source's Dockerfile, without the lines that would have another program read it.
+
+    Raises InvalidArgument when it is a link out of the source, too large or not text.
+    """
+    path = (source / "Dockerfile").resolve()
+    if not path.is_relative_to(source) or not path.is_file():
+        raise InvalidArgument("The Dockerfile is a link that leads out of the source.")
+    if path.stat().st_size > LARGEST_DOCKERFILE_BYTES:
+        raise InvalidArgument("The Dockerfile is larger than 1 MiB.")
+    try:
+        return without_frontend(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InvalidArgument("The Dockerfile cannot be parsed: it is not UTF-8 text.") from None
+
+
+def without_frontend(text: str) -> str:
+    """The Dockerfile without `# syntax=`, which names an image that BuildKit would run to read it.
+
+    Lines keep their numbers. Directives end at the first line that is none: one plain comment in their place is enough.
+    """
+    lines = text.split("\n")
+    if lines[0].lstrip().startswith(("//", "{")):
+        raise InvalidArgument(f"The Dockerfile cannot be parsed: it begins with {lines[0].strip()[:40]!r}.")
+    for number, line in enumerate(lines):
+        if re.match(r"\s*#\s*escape\s*=", line, re.IGNORECASE):
+            continue
+        if line.lstrip().startswith("#"):
+            lines[number] = "#"
+        break
+    return "\n".join(lines)
+
+
+# Running the build.
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One build, as it is told to whichever builder there is."""
+
+    staged: Staged
+    tag: str
+    network: str = ""  # blank: the engine's own
+    arguments: Mapping[str, str] | None = None
+    cgroup: str = ""
+
+
+def buildkit_argv(cli: str, order: Order) -> list[str]:
+    """The command line of BuildKit. Build arguments are named, their values are in the environment."""
+    staged = order.staged
+    return [
+        *(cli, "build", "--progress", "plain", "--file", str(staged.dockerfile), "--tag", order.tag),
+        *(("--network", order.network) if order.network else ()),
+        *(("--cgroup-parent", order.cgroup) if order.cgroup else ()),
+        *(word for name in sorted(order.arguments or {}) for word in ("--build-arg", name)),
+        str(staged.context),
+    ]
+
+
+def classic_argv(order: Order) -> list[str]:
+    """The command line of our own program that drives the classic builder."""
+    staged, host = order.staged, settings.MICRO_DOCKER_HOST
+    arguments = [f"{name}={value}" for name, value in sorted((order.arguments or {}).items())]
+    words = [host, str(staged.context), str(staged.dockerfile), order.tag, order.network, str(MEMORY_BYTES)]
+    return [sys.executable, str(Path(classic.__file__)), *words, *arguments]
+
+
+def _run(staged: Staged, name: str, attempt: Attempt) -> None:
+    cli = buildkit_cli()
+    arguments = {key: os.environ[key] for key in (*PROXIES, *INDEXES) if key in os.environ}
+    if cli:  # what one namespace caches between its builds, no other sees
+        arguments["BUILDKIT_CACHE_MOUNT_NS"] = f"{containers.server_id(settings.MICRO_HOME)}-{attempt.namespace}"
+    network = "host" if settings.MICRO_UNSAFE_BUILD_HOST_NETWORK else ""
+    with _limited(bool(cli), attempt) as cgroup:
+        order = Order(staged, name, network, arguments, cgroup)
+        argv = buildkit_argv(cli, order) if cli else classic_argv(order)
+        env = _environment() | (arguments if cli else {})
+        status = attempt.run(argv, env=env, cwd=staged.context, may_go_on=_within_log(attempt))
+    if status != 0:
+        raise _failure(attempt.log)
+
+
+def _environment() -> dict[str, str]:
+    """The whole environment of the builder's client: no credentials of the server's user."""
+    home = str(folders.empty_home())
+    passed = {name: os.environ[name] for name in ("SSL_CERT_FILE",) if name in os.environ}
+    host = {"DOCKER_HOST": settings.MICRO_DOCKER_HOST} if settings.MICRO_DOCKER_HOST else {}
+    path = os.pathsep.join(environments.BASE_PATH)
+    return {
+        "PATH": path,
+        "HOME": home,
+        "DOCKER_CONFIG": home,
+        "DOCKER_BUILDKIT": "1",
+        "LANG": "C.UTF-8",
+        **host,
+        **passed,
+    }
+
+
+@contextmanager
+def _limited(has_buildkit: bool, attempt: Attempt) -> Iterator[str]:
+    """The control group for BuildKit; the classic builder takes its limits itself.
+
+    An engine before 23 puts all builds into one group of its own, whatever it is told: that one is limited then.
+    """
+    limits = cgroups.Limits(memory_bytes=MEMORY_BYTES, cpus=CPUS, pids=PIDS)
+    is_here = settings.MICRO_DOCKER_HOST in {"", "unix:///var/run/docker.sock"}
+    if not has_buildkit or not is_here or engine.client().info().get("CgroupDriver") != "cgroupfs":
+        yield ""
+    elif int(engine.client().version()["Version"].partition(".")[0]) < 23:
+        cgroups.limit("docker/buildkit", limits)
+        yield ""
+    else:
+        with cgroups.limited(f"micro-build-{attempt.deployment_id}", limits) as path:
+            yield path
+
+
+def _within_log(attempt: Attempt) -> Callable[[], bool]:
+    began = attempt.log.stat().st_size if attempt.log.exists() else 0
+
+    def may_go_on() -> bool:
+        if attempt.log.exists() and attempt.log.stat().st_size - began > LARGEST_LOG_BYTES:
+            raise ResourceExhausted(f"The build printed more than {LARGEST_LOG_BYTES >> 20} MiB and was stopped.")
+        return attempt.may_go_on()
+
+    return may_go_on
+
+
+def _failure(log: Path) -> Error:
+    """The reason of a failed build, from the end of its log."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 8192))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    if any(words in line for line in lines[-5:] for words in _AWAY):
+        return Unavailable("The Docker engine went away while it built; deploy again once it answers.")
+    unparsed = next((match[0] for line in reversed(lines[-20:]) if (match := _UNPARSED.search(line))), "")
+    if unparsed:
+        return InvalidArgument(f"The Dockerfile cannot be parsed: {unparsed}")
+    return FailedPrecondition(f"The image could not be built: {' '.join(_telling(lines))[-600:]}")
+
+
+def _telling(lines: Sequence[str]) -> list[str]:
+    """The lines that say what went wrong: the last error, and what the failed step printed."""
+    plain = [line for line in lines[-25:] if not line.startswith(("------", ">>>", "#", "[+]")) or "ERROR" in line]
+    return plain[-8:]
+
+
+@functools.cache
+def buildkit_cli() -> str:
+    """A Docker command line that has BuildKit; blank when there is none."""
+    found = (Path(folder) / "docker" for folder in environments.BASE_PATH)
+    return next((str(path) for path in found if path.is_file() and _has_buildkit(str(path))), "")
+
+
+def _has_buildkit(cli: str) -> bool:
+    """Since 23 it is in a plugin that may not be there; before, it was in the program itself, since 18.09."""
+    if _output([cli, "buildx", "version"]):
+        return True
+    version = re.search(r"version (\d+)\.", _output([cli, "--version"]))
+    return version is not None and 19 <= int(version[1]) < 23
+
+
+def _output(argv: Sequence[str]) -> str:
+    try:
+        env = {"PATH": os.pathsep.join(environments.BASE_PATH), "HOME": "/nonexistent"}
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False, env=env)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

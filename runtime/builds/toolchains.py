@@ -1,0 +1,81 @@
+"""Builds in place with the toolchains that this machine has: Node, Go, static sites. For the process backend."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from micro.errors import FailedPrecondition
+from runtime import folders
+from runtime.attempts import Attempt
+from runtime.sources import Fetched
+
+from . import environments, static_server
+from .plans import SHELL, Artifact, Plan
+
+SHOWN = {"node": "apt-get install nodejs npm", "npm": "apt-get install npm", "go": "apt-get install golang"}
+
+
+def adapted(plan: Plan) -> Plan:
+    """The plan as it is on this machine. Raises FailedPrecondition, naming it, when a toolchain is missing."""
+    missing = [tool for tool in plan.tools if not _find(tool)]
+    if missing:
+        ways = " or ".join(f"`{SHOWN[tool]}`" for tool in missing)
+        raise FailedPrecondition(
+            f"{plan.language} (from {plan.evidence}) needs {' and '.join(missing)}, which this machine does not have: "
+            f"install it ({ways}), or let the docker backend build it."
+        )
+    if plan.language == "static" and plan.line_from == "the platform":
+        program = shlex.join([sys.executable, static_server.__file__, f"./{plan.folder}"])
+        return replace(plan, line=f"exec {program}")
+    return plan
+
+
+def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
+    """Run the plan's commands in the fetched folder. Raises FailedPrecondition when one fails."""
+    path = os.pathsep.join([*_folders(plan), *environments.BASE_PATH])
+    env = environments.build_environment(folders.empty_home()) | _caches() | {"PATH": path}
+    for line in (*plan.install, *plan.build):
+        if attempt.run([SHELL, "-c", line], env=env, cwd=fetched.path) != 0:
+            raise FailedPrecondition(f"`{line}` failed: {_end(attempt.log)}")
+    return Artifact(
+        digest=fetched.digest,
+        command=[SHELL, "-c", f"PATH={shlex.quote(path)}; export PATH; {plan.line}"],
+        folder=fetched.folder,
+        environment="",
+        protocol=plan.protocol,
+    )
+
+
+def _caches() -> dict[str, str]:
+    """Where packages are kept between builds."""
+    cache = folders.home() / "cache"
+    passed = ("NPM_CONFIG_REGISTRY", "NODE_EXTRA_CA_CERTS", "GOPROXY", "GOPRIVATE", "GONOSUMDB")
+    return {
+        "NPM_CONFIG_CACHE": str(cache / "npm"),
+        "GOMODCACHE": str(cache / "go" / "modules"),
+        "GOCACHE": str(cache / "go" / "built"),
+        "GOPATH": str(cache / "go" / "path"),
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-buildvcs=false -modcacherw",
+        **{name: os.environ[name] for name in passed if name in os.environ},
+    }
+
+
+def _folders(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(str(Path(found).parent) for tool in plan.tools if (found := _find(tool))))
+
+
+def _find(tool: str) -> str | None:
+    """A program on the PATH of this server, or in the usual places."""
+    usual = [*environments.BASE_PATH, "/usr/local/go/bin"]
+    return shutil.which(tool, path=os.pathsep.join([os.environ.get("PATH", ""), *usual]))
+
+
+def _end(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()[-10:]]
+    return " ".join(line for line in lines if line)[-600:]

@@ -1,0 +1,213 @@
+"""Images that a real engine builds, of sources in every language."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from docker.types import LogConfig
+
+from micro.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, ResourceExhausted
+from runtime import builds
+from runtime.backends import containers
+from runtime.builds import images
+from runtime.sources import Fetched
+
+HELLO_GO = 'package main\nimport "fmt"\nfunc main() { fmt.Println("hello from go") }\n'
+SOURCES = {
+    "requirements": (
+        {
+            "requirements.txt": "blinker==1.9.0\n",
+            "Procfile": "web: python -c 'import blinker; print(blinker.__name__)'\n",
+        },
+        "blinker",
+    ),
+    "pyproject": (
+        {
+            "pyproject.toml": "[project]\nname='x'\nversion='1'\ndependencies=['blinker==1.9.0']\n[project.scripts]\n"
+            "sayit='sayit:main'\n[build-system]\nrequires=['setuptools']\nbuild-backend='setuptools.build_meta'\n",
+            "sayit.py": "import blinker\ndef main(): print('said', blinker.__name__)\n",
+            "Procfile": "web: sayit\n",
+        },
+        "said blinker",
+    ),
+    "micro": ({"main.py": "import micro\nif micro.Service: print('micro is', micro.__name__)\n"}, "micro is micro"),
+    "node without a lock": (
+        {
+            "package.json": '{"name":"x","dependencies":{"ms":"2.1.3"},"scripts":{"start":"node index.js"}}',
+            "index.js": "console.log('in ms', require('ms')('1s'))\n",
+        },
+        "in ms 1000",
+    ),
+    "node with a build": (
+        {
+            "package.json": '{"name":"x","scripts":{"build":"echo 7 >built.txt","start":"cat built.txt"}}',
+        },
+        "7",
+    ),
+    "go": ({"go.mod": "module example.com/hello\ngo 1.21\n", "main.go": HELLO_GO}, "hello from go"),
+    "go below": ({"go.mod": "module example.com/hello/v2\n", "cmd/x/main.go": HELLO_GO}, "hello from go"),
+    "dockerfile": (
+        {"Dockerfile": '# syntax=nowhere.invalid/frontend\nFROM debian:bookworm-slim\nCMD ["echo", "from docker"]\n'},
+        "from docker",
+    ),
+}
+
+
+def write(folder: Path, files: dict[str, str]) -> Fetched:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o600)  # as the archives of the command line are unpacked
+    return Fetched(folder, "", "sha256:0")
+
+
+def built(tmp_path, attempt, files):
+    fetched = write(tmp_path / "source" / uuid4().hex, files)
+    return builds.build(fetched, builds.plan(fetched), attempt)
+
+
+def output(docker_engine, image: str, command: list[str]) -> str:
+    """What a container of the image prints, without a network."""
+    log = LogConfig(type="json-file")
+    said = docker_engine.containers.run(
+        image, command or None, remove=True, network_mode="none", log_config=log, user=containers.NOBODY
+    )
+    return said.decode()
+
+
+@pytest.fixture(params=["buildkit", "classic"])
+def builder(request, monkeypatch, server) -> str:
+    if request.param == "classic":
+        monkeypatch.setattr(images, "buildkit_cli", lambda: "")
+    elif not images.buildkit_cli():
+        pytest.skip("No docker command line with BuildKit is here: apt-get install docker.io, or docker-buildx.")
+    return request.param
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_becomes_an_image_that_runs(source, builder, tmp_path, attempt, docker_engine):
+    files, words = SOURCES[source]
+    artifact = built(tmp_path, attempt, files)
+    assert words in output(docker_engine, artifact.image, artifact.command)
+
+
+def test_a_static_site_serves_its_files_and_no_hidden_one(server, tmp_path, attempt, docker_engine):
+    files = {"index.html": "<p>hi", "about.html": "about", ".env": "SECRET", ".git/config": "x", "a/.htpasswd": "y"}
+    artifact = built(tmp_path, attempt, files)
+    ask = (
+        "ls -A /srv /srv/a; PORT=8080 sh -c 'sed s/\\$PORT/8080/ /etc/nginx/micro.conf >/tmp/n; nginx -c /tmp/n' && "
+        "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /about HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+    )
+    said = output(docker_engine, artifact.image, ["bash", "-c", ask])
+    assert "index.html" in said
+    assert said.endswith("about")
+    assert not {".env", ".git", ".htpasswd"} & set(said.split())
+
+
+def test_unchanged_dependencies_are_not_installed_again(builder, tmp_path, attempt):
+    files = {"requirements.txt": "blinker==1.9.0\n", "Procfile": "web: python main.py\n", "main.py": "print(1)\n"}
+    built(tmp_path, attempt, files)
+    again = replace(attempt, deployment_id=uuid4(), log=tmp_path / "again.log")
+    began = time.monotonic()
+    built(tmp_path, again, files | {"main.py": "print(2)\n"})
+    text = again.log.read_text()
+    assert "cache" in text.lower()
+    assert "Downloading" not in text
+    assert time.monotonic() - began < 10
+
+
+def test_a_second_attempt_finds_the_image_of_the_first(server, tmp_path, attempt):
+    files = {"Dockerfile": "FROM debian:bookworm-slim\n"}
+    first = built(tmp_path, attempt, files)
+    attempt.log.unlink()
+    assert built(tmp_path, attempt, files).image == first.image
+    assert not attempt.log.exists()
+
+
+BROKEN = {
+    "no instruction": ("FROM debian:bookworm-slim\nBREW coffee\n", InvalidArgument, "BREW"),
+    "empty": ("\n", InvalidArgument, "parsed"),
+    "another frontend": ("//syntax=evil/x\nFROM debian:bookworm-slim\n", InvalidArgument, "//syntax"),
+    "failing step": (
+        "FROM debian:bookworm-slim\nRUN echo telling words && false\n",
+        FailedPrecondition,
+        "telling words",
+    ),
+    "no base": ("FROM nowhere.invalid/x:1\n", FailedPrecondition, "nowhere.invalid"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_dockerfile_that_cannot_be_built_says_why(case, builder, tmp_path, attempt):
+    text, kind, words = BROKEN[case]
+    with pytest.raises(kind, match=words):
+        built(tmp_path, attempt, {"Dockerfile": text})
+
+
+def test_a_dockerfile_that_leads_out_of_the_source_is_refused(server, tmp_path, attempt):
+    fetched = write(tmp_path / "source", {"x": ""})
+    (fetched.root / "Dockerfile").symlink_to("/etc/shadow")
+    with pytest.raises(InvalidArgument, match="leads out"):
+        builds.build(fetched, builds.plan(fetched), attempt)
+
+
+def sleepers(marker: str) -> list[str]:
+    """Command lines of living processes that hold `marker`."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return [line for line in lines if marker in line and "docker" not in line]
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "classic"], indirect=True)
+def test_a_build_whose_time_is_over_ends_with_all_its_processes(builder, tmp_path, attempt):
+    deadline = time.monotonic() + 4
+    marker = str(20_000_000 + int.from_bytes(attempt.deployment_id.bytes[:2], "big"))
+
+    def may_go_on() -> bool:
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded("too long")
+        return True
+
+    with pytest.raises(DeadlineExceeded):
+        built(
+            tmp_path,
+            replace(attempt, may_go_on=may_go_on),
+            {"Dockerfile": f"FROM debian:bookworm-slim\nRUN sleep {marker}\n"},
+        )
+    gone_by = time.monotonic() + 10
+    while sleepers(f"sleep {marker}") and time.monotonic() < gone_by:
+        time.sleep(0.1)
+    assert not sleepers(f"sleep {marker}")
+
+
+def test_a_build_that_prints_without_end_is_stopped(builder, tmp_path, attempt):
+    deadline = time.monotonic() + 5
+
+    def may_go_on() -> bool:
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded("too long")
+        return True
+
+    # BuildKit itself drops what a step prints beyond 1 MiB.
+    with pytest.raises(DeadlineExceeded if builder == "buildkit" else ResourceExhausted):
+        built(
+            tmp_path,
+            replace(attempt, may_go_on=may_go_on),
+            {"Dockerfile": "FROM debian:bookworm-slim\nRUN yes a-line\n"},
+        )
+    assert attempt.log.stat().st_size < 2 * images.LARGEST_LOG_BYTES
+
+
+def test_a_build_cannot_use_more_memory_than_it_may(builder, tmp_path, attempt, monkeypatch):
+    monkeypatch.setattr(images, "MEMORY_BYTES", 100 << 20)
+    hog = f"FROM python:3.11-slim\nRUN python -c \"x = bytearray(300 << 20); print('{attempt.deployment_id}')\"\n"
+    with pytest.raises(FailedPrecondition):
+        built(tmp_path, attempt, {"Dockerfile": hog})

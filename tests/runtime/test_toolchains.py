@@ -1,0 +1,109 @@
+"""Builds with the toolchains of this machine, and the server of static sites."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from micro.errors import FailedPrecondition
+from runtime import builds
+from runtime.attempts import Attempt
+from runtime.builds import static_server, toolchains
+from runtime.sources import Fetched
+
+SOURCES = {
+    "node": (
+        {"package.json": '{"scripts":{"build":"echo 7 >built","start":"cat built"}}'},
+        "7",
+    ),
+    "go": (
+        {"go.mod": "module x\n", "main.go": 'package main\nimport "fmt"\nfunc main() { fmt.Println("from go") }\n'},
+        "from go",
+    ),
+}
+
+
+def write(folder: Path, files: dict[str, str]) -> Fetched:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return Fetched(folder, "", "sha256:0")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_is_built_in_place_and_started(name, tmp_path):
+    files, words = SOURCES[name]
+    fetched = write(tmp_path / "source", files)
+    try:
+        plan = builds.plan(fetched)
+    except FailedPrecondition as missing:
+        pytest.skip(missing.detail)
+    artifact = builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
+    done = subprocess.run(artifact.command, cwd=fetched.path, capture_output=True, text=True, check=True, env={})
+    assert words in done.stdout
+
+
+def test_a_toolchain_that_is_not_there_is_named_with_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(toolchains, "_find", lambda tool: None)
+    with pytest.raises(FailedPrecondition, match=r"Go \(from go.mod\) needs go, .*`apt-get install golang`"):
+        builds.plan(write(tmp_path, SOURCES["go"][0]))
+
+
+def test_a_build_command_that_fails_is_named(tmp_path):
+    fetched = write(tmp_path / "source", {"package.json": '{"scripts":{"build":"echo telling; false","start":"x"}}'})
+    try:
+        plan = builds.plan(fetched)
+    except FailedPrecondition as missing:
+        pytest.skip(missing.detail)
+    with pytest.raises(FailedPrecondition, match=r"`npm run build` failed: .*telling"):
+        builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
+
+
+@pytest.fixture
+def site(tmp_path):
+    files = {
+        **{"index.html": "home", "about.html": "about", "a/index.html": "a", "b/x.txt": "x"},
+        **{".env": "SECRET", ".git/config": "SECRET", "a/.htpasswd": "SECRET", ".well-known/security.txt": "call"},
+    }
+    write(tmp_path / "site", files)
+    (tmp_path / "secret").write_text("SECRET")
+    (tmp_path / "site" / "link").symlink_to(tmp_path / "secret")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    argv = [sys.executable, static_server.__file__, tmp_path / "site"]
+    with subprocess.Popen(argv, env={"MICRO_SERVICE_ADDRESS": address}) as server:
+        deadline = time.monotonic() + 10
+        while socket.socket().connect_ex(("127.0.0.1", int(address.partition(":")[2]))):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with httpx.Client(base_url=f"http://{address}", follow_redirects=True) as client:
+            yield client
+        server.terminate()
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("/", "home"), ("/about", "about"), ("/about.html", "about"), ("/a", "a"), ("/.well-known/security.txt", "call")],
+)
+def test_a_static_site_serves_its_files(site, path, text):
+    assert site.get(path).text == text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/.env", "/.git/config", "/a/.htpasswd", "/%2eenv", "/b/", "/b", "/none", "/link", "/../secret"),
+        *("/%2e%2e/secret", "/a/../.env", "//.env", "/a%2f.htpasswd", "/.well-known/../.env"),
+    ],
+)
+def test_a_static_site_serves_nothing_else(site, path):
+    answer = site.send(httpx.Request("GET", httpx.URL(str(site.base_url).rstrip("/"), raw_path=path.encode())))
+    assert answer.status_code == 404
+    assert "SECRET" not in answer.text
