@@ -167,7 +167,7 @@ def test_a_consumer_without_a_group_misses_nothing_while_its_server_is_away(clie
     consumer = events.consume("orders", client=client)
     seen: list[str] = []
     thread = in_thread(lambda: seen.extend(event.into(str) for event in take(consumer, 3)))
-    time.sleep(0.5)
+    until(lambda: consumer._request.HasField("after"))  # it knows where "from now on" begins
     events.publish("orders", "1", client=client)
     until(lambda: events.read("orders", client=client))
     server.stop()
