@@ -1,4 +1,4 @@
-"""Store.Read, Store.Write and Config.Get through the sidecar's server, against a bare grpcio echo in the same run.
+"""Store, config and auth through the sidecar's server, against a bare grpcio echo in the same run.
 
 Each server is one process of grpcio-asyncio on uvloop on a Unix socket; the callers are the same, 64 at a time. The
 keys are spread over 500 namespaces, each called with a token of its own. Every round measures the echo beside the rest,
@@ -36,7 +36,12 @@ VALUE = b"x" * 100
 CALLERS = 64
 ROUNDS = 5
 ROUND_S = 3.0
-LIMITS = {"Store.Read": (0.4, "gate"), "Store.Write": (0.3, "gate"), "Config.Get": (0.5, "goal")}
+LIMITS = {
+    "Store.Read": (0.4, "gate"),
+    "Store.Write": (0.3, "gate"),
+    "Config.Get": (0.5, "goal"),
+    "Auth.Inspect": (0.7, "goal"),
+}
 STEADY_RATE = 1000  # calls per second, for the time that each call takes
 ADDED_P90_MS = 1.4
 WATCHES = 5000
@@ -84,7 +89,7 @@ async def measure(folder: Path, tokens: dict[str, str], pids: dict[str, int]) ->
 
 def requests(tokens: dict[str, str]) -> dict[str, Iterator[Call]]:
     """The calls of each kind, in an order that jumps from namespace to namespace."""
-    from micro.proto import config_pb2, store_pb2
+    from micro.proto import auth_pb2, config_pb2, store_pb2
 
     places = [(slug, f"key-{number}") for number in range(KEYS) for slug in tokens]
 
@@ -99,11 +104,13 @@ def requests(tokens: dict[str, str]) -> dict[str, Iterator[Call]]:
         return config_pb2.SetRequest(path=path, value={"data": '"' + VALUE.decode() + '"'})
 
     one_each = places[: len(tokens)]
+    inspected = {slug: auth_pb2.InspectRequest(token=token).SerializeToString() for slug, token in tokens.items()}
     return {
         "echo": iter([("/echo.Echo/Call", write("key-1").SerializeToString(), ())]),
         "Store.Write": calls("/store.Store/Write", write, places),
         "Store.Read": calls("/store.Store/Read", lambda key: store_pb2.ReadRequest(key=key), places),
         "Config.Set": calls("/config.Config/Set", set_value, one_each),
+        "Auth.Inspect": (("/auth.Auth/Inspect", inspected[slug], ()) for slug in tokens),
         "Config.Get": calls("/config.Config/Get", lambda path: config_pb2.GetRequest(path=path), one_each),
     }
 
@@ -274,13 +281,18 @@ async def serve_sidecar(path: str) -> None:
     import django
 
     django.setup()
-    from primitives.auth.tokens import Verifier
+    from primitives.auth import rpc as auth
+    from primitives.auth.tokens import verifier
     from primitives.config import rpc as config
+    from primitives.rules.gatekeeper import Gatekeeper
     from primitives.store import rpc as store
     from transport.server import OPTIONS, Server
 
+    tables = {"auth": auth.METHODS, "store": store.METHODS, "config": config.METHODS}
+    gatekeeper = Gatekeeper()
+    await gatekeeper.load()
     server = grpc.aio.server(options=OPTIONS)
-    Server({"store": store.METHODS, "config": config.METHODS}, identify=Verifier().identify).mount(server)
+    Server(tables, identify=verifier.get().identify, permit=gatekeeper.permit).mount(server)
     await run(server, path)
 
 

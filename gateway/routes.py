@@ -16,6 +16,8 @@ from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 from xds.type.matcher.v3 import matcher_pb2
 
+from primitives.rules.access import Restriction
+
 from . import descriptors, rules
 from .clusters import SIDECAR, name
 from .state import DEFAULT_NAMESPACE, Service
@@ -123,7 +125,7 @@ def _action(route: route_components_pb2.Route) -> Any:
     return {"name": "route", "typed_config": _packed(route)}
 
 
-def service_table(service: Service, base_domain: str, access: rules.Restriction = None) -> route_pb2.RouteConfiguration:
+def service_table(service: Service, base_domain: str, access: Restriction = None) -> route_pb2.RouteConfiguration:
     """A service's routes, by host and by path. `access` says who may call it; None lets everybody."""
     table = f"service/{service.namespace}/{service.name}"
     if service.protocol == "http":
@@ -132,9 +134,7 @@ def service_table(service: Service, base_domain: str, access: rules.Restriction 
     return _grpc_table(table, service, cluster=name(service), idle_s=IDLE_S, filters=filters)
 
 
-def platform_table(
-    package: str, descriptor_set: bytes, access: rules.Restriction = None
-) -> route_pb2.RouteConfiguration:
+def platform_table(package: str, descriptor_set: bytes, access: Restriction = None) -> route_pb2.RouteConfiguration:
     """The routes of one of the platform's own services, which the sidecar answers for. Its rules are the platform's."""
     service = Service("", package, "grpc", (), descriptor_set)
     filters = rules.filters(access, namespace=DEFAULT_NAMESPACE, service=package)
@@ -167,9 +167,7 @@ def _transcoding(service: Service) -> dict[str, any_pb2.Any]:
     return {TRANSCODER: _packed(descriptors.transcoder(service.name, service.descriptors))}
 
 
-def _http_hosts(
-    service: Service, base_domain: str, access: rules.Restriction
-) -> list[route_components_pb2.VirtualHost]:
+def _http_hosts(service: Service, base_domain: str, access: Restriction) -> list[route_components_pb2.VirtualHost]:
     """At its own host a plain HTTP service sees paths as they are; elsewhere it is mounted under its name."""
     prefix = f"/{service.name}"
     own, mounted = _about(service), _about(service) | {"prefix": prefix}

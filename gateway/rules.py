@@ -19,7 +19,7 @@ from google.protobuf import any_pb2, struct_pb2
 from google.protobuf.message import Message
 from xds.type.matcher.v3 import matcher_pb2
 
-from primitives.rules.access import ALL_ACCOUNTS, ANYTHING, OWN_ACCOUNTS, PUBLIC, Book, Rule, fold
+from primitives.rules.access import ALL_ACCOUNTS, ANYTHING, OWN_ACCOUNTS, PUBLIC, Restriction, Rule, fold
 
 RBAC = "envoy.filters.http.rbac"
 JWT = "envoy.filters.http.jwt_authn"
@@ -30,17 +30,6 @@ ISSUER, SUBJECT, SCOPES = ((JWT, "claims", claim) for claim in ("iss", "sub", "s
 
 Predicate: TypeAlias = matcher_pb2.Matcher.MatcherList.Predicate
 Field: TypeAlias = matcher_pb2.Matcher.MatcherList.FieldMatcher
-
-
-Restriction: TypeAlias = tuple[Rule, ...] | None
-
-
-def restriction(book: Book, service: str) -> Restriction:
-    """The rules about a service; None when they grant everything to everybody, which no rules at all do not."""
-    rules = book.about(service)
-    if not rules or not all(rule.granted for rule in rules):
-        return rules
-    return None if rules[-1].scope == PUBLIC and rules[-1].endpoint == ANYTHING else rules
 
 
 def filters(rules: Restriction, *, namespace: str, service: str, prefix: str | None = None) -> dict[str, any_pb2.Any]:

@@ -9,11 +9,10 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 
-from primitives.rules.access import Book
+from primitives.rules.access import Book, Restriction
 
 from . import clusters, listeners, platform_protos, routes
 from .resources import Resource, Resources
-from .rules import Restriction, restriction
 from .state import DEFAULT_NAMESPACE, Service, State
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # the registry is stricter; nothing else can be routed
@@ -69,14 +68,14 @@ def _platform(book: Book) -> tuple[Resource, ...]:
     tables["grpc"] = b""  # health and reflection without a service in front
     found = []
     for package, descriptor_set in tables.items():
-        rules = restriction(book, package) if descriptor_set else None
+        rules = book.restriction(package) if descriptor_set else None
         table = routes.platform_table(package, descriptor_set, rules)
         found += [Resource.of(table.name, table), _scope(f":{package}", table.name)]
     return tuple(found)
 
 
 def _service(service: Service, state: State) -> Iterator[Resource]:
-    rules = restriction(state.book(service.namespace), service.name)
+    rules = state.book(service.namespace).restriction(service.name)
     yield from _steady(replace(service, endpoints=()), state.base_domain, rules)
     endpoints = clusters.service_endpoints(service)
     yield Resource.of(endpoints.cluster_name, endpoints)

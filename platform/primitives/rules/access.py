@@ -33,6 +33,8 @@ class Rule:
     priority: int = 0
 
 
+Restriction = tuple[Rule, ...] | None  # who may call a service; None: everybody may call all of it
+
 DEFAULT = Rule(id="default")  # what a namespace without rules has
 
 # Nobody can lock themselves out: with these one logs in and mends the rules. They check themselves who calls.
@@ -64,6 +66,13 @@ class Book:
                 if rule.scope == PUBLIC and rule.endpoint == ANYTHING:
                     break
         return tuple(found)
+
+    def restriction(self, service: str) -> Restriction:
+        """The rules about a service; None when they grant everything to everybody, which no rules at all do not."""
+        rules = self.about(service)
+        if not rules or not all(rule.granted for rule in rules):
+            return rules
+        return None if rules[-1].scope == PUBLIC and rules[-1].endpoint == ANYTHING else rules
 
 
 def grants(rules: Sequence[Rule], endpoint: str, account: Account | None, *, namespace: str) -> bool:

@@ -10,7 +10,7 @@ from transport.failures import AWAY
 from transport.tenancy import in_public
 
 from . import records
-from .access import Book, Rule, grants, refusal
+from .access import Book, Restriction, grants, refusal
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +20,11 @@ class Gatekeeper:
 
     def __init__(self) -> None:
         self._book: Book | None = None
-        self._about: dict[str, tuple[Rule, ...]] = {}
+        self._restrictions: dict[str, Restriction] = {}
 
     async def load(self) -> None:
         """Read the rules as they are now."""
-        self._book, self._about = await in_public(records.book, PLATFORM_NAMESPACE), {}
+        self._book, self._restrictions = await in_public(records.book, PLATFORM_NAMESPACE), {}
 
     async def follow(self, dsn: str) -> None:
         """Read them again after every change, until cancelled; while the database is away the last ones hold."""
@@ -38,8 +38,8 @@ class Gatekeeper:
         """Raises Unauthenticated or PermissionDenied when the rules do not grant the call. Rules must be loaded."""
         if self._book is None:
             raise AssertionError("a call came before the rules were loaded")
-        rules = self._about.get(service)
-        if rules is None:
-            rules = self._about[service] = self._book.about(service)
-        if not grants(rules, endpoint, account, namespace=self._book.namespace):
+        if service not in self._restrictions:
+            self._restrictions[service] = self._book.restriction(service)
+        rules = self._restrictions[service]
+        if rules is not None and not grants(rules, endpoint, account, namespace=self._book.namespace):
             raise refusal(service, endpoint, account)
