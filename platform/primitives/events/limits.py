@@ -10,12 +10,13 @@ from django.conf import settings
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Retention by `age` and `size_bytes`; how many groups, open consumers and dead letters."""
+    """Retention by `age` and `size_bytes`; how many groups, open consumers, events a second, and dead letters."""
 
     age: timedelta
     size_bytes: int
     groups: int
     consumers: int
+    events_per_s: int
     dead_letters: int
 
 
@@ -26,11 +27,6 @@ def of(namespace: str) -> Limits:
         size_bytes=settings.MICRO_EVENTS_BYTES,
         groups=settings.MICRO_EVENTS_GROUPS,
         consumers=settings.MICRO_EVENTS_CONSUMERS,
+        events_per_s=settings.MICRO_EVENTS_PER_SECOND,
         dead_letters=settings.MICRO_EVENTS_DEAD_LETTERS,
     )
-
-
-def events_per_s(namespace: str) -> int:
-    """How many events `namespace` may publish in a second. (Apart from the rest: each publish asks.)"""
-    limit: int = settings.MICRO_EVENTS_PER_SECOND
-    return limit

@@ -67,7 +67,7 @@ async def publish(request: pb.PublishRequest, caller: Caller) -> pb.PublishRespo
     )
     await events.bus.connected()
     _require_size(request, event, most=events.bus.max_payload_bytes)
-    events.rate.take(namespace, per_s=limits.events_per_s(namespace))
+    events.rate.take(namespace, per_s=limits.of(namespace).events_per_s)
     stored = await records.append(
         events.streams,
         event,
