@@ -60,7 +60,7 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: s
         )
         rollouts.supersede(service)
         instances = order.instances or _instances(service)
-        quotas.require(namespace, replicas=_used(namespace, except_for=service) + instances)
+        quotas.require(namespace, replicas=lambda: _used(namespace, except_for=service) + instances)
         service.source, service.owner, service.updated_at = order.shown_source or order.source, by, now()
         service.save(update_fields=["source", "owner", "updated_at"])
         return _queue(service, source, order, instances=instances, by=by)

@@ -29,6 +29,8 @@ from transport.methods import Kind, Method
 from transport.server import OPTIONS
 
 JSON = {"x-content-type": "application/grpc+json"}
+# What grpcio's client makes of an answer that comes while it is still writing.
+OF_THE_CLIENT = "Internal error from Core"
 STILL_OPEN = "STILL OPEN"  # how a stream ends that we left
 
 
@@ -64,6 +66,14 @@ class Whole:
         return reply.token.access_token
 
     async def send(
+        self, channel: grpc.aio.Channel, name: str, frames: Sequence[Message | bytes], **rest: Any
+    ) -> Answer:
+        """All that a call of `registry.Registry.Watch` brings; a stream that goes on is left after `patience_s`."""
+        while (answer := await self._send(channel, name, frames, **rest)).detail == OF_THE_CLIENT:
+            pass
+        return answer
+
+    async def _send(
         self,
         channel: grpc.aio.Channel,
         name: str,
@@ -73,7 +83,6 @@ class Whole:
         headers: dict[str, str] | None = None,
         patience_s: float = 20.0,
     ) -> Answer:
-        """All that a call of `registry.Registry.Watch` brings; a stream that goes on is left after `patience_s`."""
         sent = dict(headers or {}) | ({"authorization": f"Bearer {token}"} if token else {})
         service, handler, method = name.split(".")
         payloads = [encoded(frame, as_json="json" in sent.get("x-content-type", "")) for frame in frames]
