@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from micro.errors import AlreadyExists
 
-from . import names, provisioning, quotas
+from . import names, provisioning, quotas, schemas
 from .models import Environment, Membership, Namespace, Plan, User
 
 PLATFORM_NAMESPACE = "micro"
@@ -78,7 +78,7 @@ def _create(*, slug: str, environment: Environment | None = None, owner: User | 
     pk = _next_id()
     namespace = Namespace(pk=pk, slug=slug, schema_name=f"ns_{pk}", environment=environment or _own_environment())
     namespace.save(force_insert=True)
-    namespace.create_schema(verbosity=0)
+    schemas.create(namespace.schema_name)
     if owner is not None:
         Membership.objects.create(user=owner, namespace=namespace, role=Membership.Role.ADMIN)
     provisioning.provision(namespace)

@@ -9,12 +9,13 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 
-from django.core.management import call_command
 from django.db import connection, connections
 from django.db.migrations.loader import MigrationLoader
 from psycopg import sql
 
+from tenants import schemas
 from tenants.models import Namespace
 
 from .errors import CannotRun
@@ -41,20 +42,28 @@ def migrate(*, processes: int = PROCESSES) -> int:
 
 def behind() -> Iterator[str]:
     """The schemas that lack a migration, or all of them."""
-    expected = len(MigrationLoader(None).disk_migrations or {})
-    schemas = sorted(Namespace.objects.values_list("schema_name", flat=True))
-    for start in range(0, len(schemas), ASKED_AT_ONCE):
-        some = schemas[start : start + ASKED_AT_ONCE]
-        counts = _counts(some)
-        yield from (schema for schema in some if counts.get(schema, 0) < expected)
+    every = sorted(Namespace.objects.values_list("schema_name", flat=True))
+    for start in range(0, len(every), ASKED_AT_ONCE):
+        yield from _lacks(every[start : start + ASKED_AT_ONCE])
 
 
-def _counts(schemas: Sequence[str]) -> dict[str, int]:
+def _lacks(some: Sequence[str]) -> list[str]:
+    """Those of some schemas that lack a migration."""
+    counts = _counts(some)
+    return [schema for schema in some if counts.get(schema, 0) < _expected()]
+
+
+@cache
+def _expected() -> int:
+    return len(MigrationLoader(None).disk_migrations or {})
+
+
+def _counts(some: Sequence[str]) -> dict[str, int]:
     """How many migrations each schema has; nothing for those without books."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT schemaname FROM pg_tables WHERE tablename = 'django_migrations' AND schemaname = ANY (%s)",
-            [list(schemas)],
+            [list(some)],
         )
         booked = [name for (name,) in cursor.fetchall()]
         if not booked:
@@ -67,18 +76,21 @@ def _counts(schemas: Sequence[str]) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def _migrate_all(schemas: Sequence[str], processes: int) -> list[str]:
+def _migrate_all(late: Sequence[str], processes: int) -> list[str]:
     """Why each could not be migrated; blank where it could."""
-    if len(schemas) <= FEW or processes == 1:
-        return [_migrate(schema) for schema in schemas]
+    if len(late) <= FEW or processes == 1:
+        return [_migrate(schema) for schema in late]
     connections.close_all()  # a connection serves one process
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork")) as pool:
-        return list(pool.map(_migrate, schemas, chunksize=4))
+        return list(pool.map(_migrate, late, chunksize=4))
 
 
 def _migrate(schema: str) -> str:
     try:
-        call_command("migrate_schemas", schema_name=schema, verbosity=0, interactive=False)
+        if _counts([schema]):  # it has books
+            schemas.copy_shared_history(schema)
+        if _lacks([schema]):
+            schemas.migrate(schema)
     except Exception as error:  # noqa: BLE001 - whatever it is, the next one is none the worse
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return f"{schema}: {lines[0]}"
