@@ -15,7 +15,7 @@ from django.db.models import Q
 from micro.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
 from transport.callers import Account
 
-from . import api_tokens, names, permissions, provisioning, quotas
+from . import api_tokens, names, permissions, provisioning, quotas, schemas
 from .models import ApiToken, ApiTokenQuerySet, Environment, Membership, Namespace, Plan, User
 from .permissions import GRANTS, Permission, Role
 
@@ -187,7 +187,7 @@ def _create(*, slug: str, environment: Environment | None = None, owner: User | 
     pk = _next_id()
     namespace = Namespace(pk=pk, slug=slug, schema_name=f"ns_{pk}", environment=environment or _own_environment())
     namespace.save(force_insert=True)
-    namespace.create_schema(verbosity=0)
+    schemas.create(namespace.schema_name)
     if owner is not None:
         Membership.objects.create(user=owner, namespace=namespace, role=Membership.Role.ADMIN)
     provisioning.provision(namespace)

@@ -223,7 +223,7 @@ class Tenant:
         self._whole, self._channel, self._token = whole, channel, token
 
     async def send(self, name: str, request: Message, *, patience_s: float | None = None, **rest: Any) -> Answer:
-        patience_s = patience_s or (PATIENCE_S if self._whole.is_live(name) else 20.0)
+        patience_s = patience_s or (PATIENCE_S if self._whole.is_live(name) else 60.0)
         return await self._whole.send(self._channel, name, [request], token=self._token, patience_s=patience_s, **rest)
 
     async def all(self, attempts: list[tuple[str, Message, dict[str, str]]]) -> list[Answer]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -94,7 +95,8 @@ async def test_the_copy_in_memory_says_the_same_and_follows_every_change(setting
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        await in_public(connections.close_all)
+        await asyncio.get_running_loop().shutdown_default_executor()  # threads with connections
+        gc.collect()
 
 
 @pytest.mark.django_db(transaction=True)
