@@ -157,6 +157,7 @@ class ServiceLogs(Endpoint):
     """/v1/services/{name}/logs."""
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
+    http_method_names: tuple[str, ...] = ("get",)  # the head of a stream would be followed by the stream
 
     @describe("read_service_logs", query=ServiceLogQuery, answer=EventDocument)
     def get(self, request: Request, name: str) -> StreamingHttpResponse:
@@ -234,6 +235,7 @@ class DeploymentLogs(Endpoint):
     """/v1/deployments/{id}/logs."""
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
+    http_method_names: tuple[str, ...] = ("get",)
 
     @describe("read_deployment_logs", query=LogQuery, answer=EventDocument)
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:

@@ -235,7 +235,7 @@ def _place(service: Service, source: str, order: Order, *, kept: Mapping[str, in
     """
     rollouts.supersede(service)
     instances = order.instances or _instances(service)
-    quotas.require(service.namespace, replicas=_used(service.namespace, except_for=service) + instances)
+    quotas.require(service.namespace, replicas=lambda: _used(service.namespace, except_for=service) + instances)
     service.source, service.owner, service.updated_at = order.shown_source or order.source, by.name or by.id, now()
     service.save(update_fields=["source", "owner", "updated_at"])
     kept = {name: revision for name, revision in kept.items() if name not in order.env}

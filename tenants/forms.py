@@ -15,6 +15,7 @@ from .models import User
 from .permissions import Role
 
 Result = TypeVar("Result")
+FOR_EVER = "ever"
 
 
 class Form(forms.Form):
@@ -141,12 +142,11 @@ class Token(Form):
     )
     days = forms.ChoiceField(
         label="Good for",
-        choices=[("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "ever")],
-        required=False,
+        choices=[("30", "30 days"), ("90", "90 days"), ("365", "a year"), (FOR_EVER, "ever")],
     )
 
     def wishes(self, at: datetime) -> dict[str, Any]:
         """What the valid form asks for."""
         data = self.cleaned_data
-        ends = at + timedelta(days=int(data["days"])) if data["days"] else None
+        ends = None if data["days"] == FOR_EVER else at + timedelta(days=int(data["days"]))
         return {"name": data["name"], "role": Role(data["role"]), "expires_at": ends}

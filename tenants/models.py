@@ -16,11 +16,47 @@ from django_tenants.models import DomainMixin, TenantMixin
 from .scoping import NamespacedManager, NamespacedQuerySet
 
 
+def _limit(what: str) -> models.PositiveBigIntegerField:  # type: ignore[type-arg]
+    return models.PositiveBigIntegerField(null=True, blank=True, help_text=what)
+
+
+class Plan(models.Model):
+    """What a namespace may use. A limit that is null is what the server's settings say, see quotas.SETTINGS."""
+
+    name = models.SlugField(primary_key=True)
+    replicas = _limit("of all services together")
+    accounts = _limit("those of members are not counted")
+    rules = _limit("of access")
+    nodes = _limit("that services announce themselves")
+    records = _limit("of the store")
+    record_bytes = _limit("of the store's keys, values and metadata")
+    blob_bytes = _limit("of blobs")
+    config_bytes = _limit("of the configuration as it is now")
+    event_bytes = _limit("of all topics; the oldest events go first")
+    event_age = models.DurationField(null=True, blank=True, help_text="then an event is gone, consumed or not")
+    groups = _limit("of consumers")
+    consumers = _limit("of events, open at a time")
+    events_per_s = _limit("published")
+    dead_letters = _limit("kept; the oldest go first")
+    messages_per_s = _limit("published through the broker")
+    subscribers = _limit("of the broker, open at a time")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Environment(models.Model):  # type: ignore[django-manager-missing]
     """A tier of one server, made by the operator: its name and the domain under which its namespaces get hosts."""
 
     name = models.SlugField(primary_key=True)
     base_domain = models.CharField(max_length=200)
+    plan = models.ForeignKey(
+        Plan,
+        on_delete=models.PROTECT,
+        default="default",
+        related_name="+",
+        help_text="Of those without their own.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -32,6 +68,9 @@ class Namespace(TenantMixin):  # type: ignore[misc]
 
     slug = models.CharField(max_length=40, unique=True)
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="namespaces")
+    plan = models.ForeignKey(
+        Plan, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="Null: its environment's."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     auto_create_schema = False  # operations.create_namespace makes it: no work in save()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -14,11 +15,12 @@ from django.db.models import Q
 from micro.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
 from transport.callers import Account
 
-from . import api_tokens, names, permissions, provisioning
-from .models import ApiToken, ApiTokenQuerySet, Environment, Membership, Namespace, User
+from . import api_tokens, names, permissions, provisioning, quotas, schemas
+from .models import ApiToken, ApiTokenQuerySet, Environment, Membership, Namespace, Plan, User
 from .permissions import GRANTS, Permission, Role
 
 PLATFORM_NAMESPACE = "micro"
+DEFAULT_PLAN = "default"
 ENVIRONMENTS = ("local", "dev", "platform")
 MOST_API_TOKENS = 50  # of one member
 _CREATION_LOCK = 7_214_001  # pg_advisory_xact_lock: one namespace is born at a time
@@ -127,7 +129,7 @@ def bootstrap(*, admin_password: str) -> None:
     """
     _lock_creation()
     for name in ENVIRONMENTS:
-        Environment.objects.get_or_create(name=name, defaults={"base_domain": settings.MICRO_BASE_DOMAIN})
+        _environment(name)
     if not Namespace.objects.filter(slug=PLATFORM_NAMESPACE).exists():
         _create(slug=PLATFORM_NAMESPACE)
     if admin_password and not User.objects.filter(username="admin").exists():
@@ -162,6 +164,22 @@ def _make_platform_admin(user: User, password: str) -> User:
 
 
 @transaction.atomic
+def set_plan(*, name: str, **limits: Any) -> Plan:
+    """Make a plan, or change one: the limits that are named, None for what the server's settings say."""
+    plan, _ = Plan.objects.update_or_create(name=name, defaults=limits)
+    _tell_of_plans()
+    return plan
+
+
+@transaction.atomic
+def give_plan(*, namespace: Namespace, plan: Plan | None) -> None:
+    """Let the namespace have a plan of its own, or with None its environment's again. Acts within seconds."""
+    Namespace.objects.filter(pk=namespace.pk).update(plan=plan)
+    namespace.plan = plan
+    _tell_of_plans()
+
+
+@transaction.atomic
 def _create(*, slug: str, environment: Environment | None = None, owner: User | None = None) -> Namespace:
     _lock_creation()
     if Namespace.objects.filter(slug=slug).exists():
@@ -169,23 +187,33 @@ def _create(*, slug: str, environment: Environment | None = None, owner: User | 
     pk = _next_id()
     namespace = Namespace(pk=pk, slug=slug, schema_name=f"ns_{pk}", environment=environment or _own_environment())
     namespace.save(force_insert=True)
-    namespace.create_schema(verbosity=0)
+    schemas.create(namespace.schema_name)
     if owner is not None:
         Membership.objects.create(user=owner, namespace=namespace, role=Membership.Role.ADMIN)
     provisioning.provision(namespace)
+    _tell_of_plans()
     return namespace
 
 
 def _own_environment() -> Environment:
     """The environment that is named like this server's profile."""
-    return Environment.objects.get_or_create(
-        name=settings.MICRO_PROFILE, defaults={"base_domain": settings.MICRO_BASE_DOMAIN}
-    )[0]
+    return _environment(settings.MICRO_PROFILE)
+
+
+def _environment(name: str) -> Environment:
+    """The environment of that name, made with the default plan when it is missing."""
+    Plan.objects.get_or_create(name=DEFAULT_PLAN)
+    return Environment.objects.get_or_create(name=name, defaults={"base_domain": settings.MICRO_BASE_DOMAIN})[0]
 
 
 def _lock_creation() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
+
+
+def _tell_of_plans() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [quotas.CHANNEL])
 
 
 def _next_id() -> int:

@@ -67,7 +67,11 @@ def sign_up(
 
 
 def require_free(namespace: str) -> None:
-    """Raises InvalidArgument for a name that no namespace can have, AlreadyExists for one that is taken."""
+    """Raises InvalidArgument for a name that no namespace can have, AlreadyExists for one that is taken.
+
+    Raises PermissionDenied when sign-up is closed: then it is nobody's business.
+    """
+    _require_open()
     names.validate_namespace(namespace)
     if Namespace.objects.filter(slug=namespace).exists():
         raise AlreadyExists(f"Namespace {namespace!r} already exists.")

@@ -11,8 +11,10 @@ TYPE_CHECKING = False  # importing typing for it would cost more than all of thi
 if TYPE_CHECKING:
     from . import auth as auth
     from . import blob as blob
+    from . import broker as broker
     from . import config as config
     from . import errors as errors
+    from . import events as events
     from . import registry as registry
     from . import runtime as runtime
     from . import store as store
@@ -21,10 +23,23 @@ if TYPE_CHECKING:
     from .service import Service as Service
 
 __version__ = "0.1.0"
-__all__ = ["Client", "Context", "Service", "auth", "blob", "config", "errors", "registry", "runtime", "store"]
+__all__ = [
+    "Client",
+    "Context",
+    "Service",
+    "auth",
+    "blob",
+    "broker",
+    "config",
+    "errors",
+    "events",
+    "registry",
+    "runtime",
+    "store",
+]
 
 _HOMES = {"Client": "client", "Context": "context", "Service": "service"}
-_MODULES = ("auth", "blob", "config", "errors", "registry", "runtime", "store")
+_MODULES = ("auth", "blob", "broker", "config", "errors", "events", "registry", "runtime", "store")
 
 
 def __getattr__(name: str) -> object:

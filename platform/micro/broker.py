@@ -66,6 +66,7 @@ class Subscription(Iterator[Message]):
         self._request.namespace = client.namespace
         self._replies: Replies[pb.Message] | None = None
         self._pause_s = PAUSE_S
+        self._has_been_open = False
         self._closed = threading.Event()
 
     def __enter__(self) -> Subscription:
@@ -78,14 +79,16 @@ class Subscription(Iterator[Message]):
         while not self._closed.is_set():
             try:
                 message = self._read()
-            except errors.Unavailable as error:
+            except (errors.Unavailable, errors.ResourceExhausted) as error:
                 self._disconnect()
+                if not self._has_been_open and isinstance(error, errors.ResourceExhausted):
+                    raise  # a quota; but who read too slowly, or comes back with many others, goes on
                 self._rest(error)
             except errors.Error:
                 if not self._closed.is_set():
                     raise
             else:
-                self._pause_s = PAUSE_S
+                self._pause_s, self._has_been_open = PAUSE_S, True
                 return Message(message.body, dict(message.header))
         raise StopIteration
 

@@ -179,8 +179,10 @@ class Consumer(Iterator[Event]):
         while not self._closed.is_set():
             try:
                 return self._event(self._read())
-            except errors.Unavailable as error:
+            except (errors.Unavailable, errors.ResourceExhausted) as error:
                 self._disconnect()
+                if not self._has_been_open and isinstance(error, errors.ResourceExhausted):
+                    raise  # a quota; but when many come back at once, each has to wait its turn
                 if not self._has_been_open and time.monotonic() - began > PATIENCE_S:
                     raise
                 self._rest(error)

@@ -33,6 +33,7 @@ NOT_REACHED = (
     "Name resolution",
     "Trying to connect an http1",
 )
+CUT = ("Stream removed", "Received RST_STREAM", "RST_STREAM")  # grpcio says so of calls whose other end has died
 NOT_GRPC = "Received http2 header with status"
 
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -109,6 +110,8 @@ class Connection:
         text = error.details() or ""
         if error.code() is grpc.StatusCode.UNAVAILABLE and any(sign in text for sign in NOT_REACHED):
             return Unreachable(self.address)
+        if text.startswith(CUT):
+            return errors.Unavailable(f"The connection to {self.address} was cut.")
         if NOT_GRPC in text:
             return errors.Unavailable(f"What answers at {self.address} is no micro server.")
         return from_status(

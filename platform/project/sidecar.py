@@ -32,6 +32,7 @@ from primitives.rules import rpc as rules
 from primitives.rules.gatekeeper import Gatekeeper
 from primitives.store import rpc as store
 from runtime import rpc as runtime
+from tenants import quotas
 from transport import database, debug
 from transport.database import Reader, dsn
 from transport.failures import AWAY
@@ -64,6 +65,7 @@ class Sidecar:
         server.add_insecure_port(f"unix:{socket}")
         await self._reader.open()
         await self._gatekeeper.load()
+        await quotas.known.load()
         await server.start()
         log.info("sidecar %d answers on %s", self._index, socket)
         try:
@@ -104,7 +106,11 @@ class Sidecar:
         return server
 
     def _chores(self) -> list[Coroutine[Any, Any, None]]:
-        chores = [self._bell.ring_on_changes(self._database), self._gatekeeper.follow(self._database)]
+        chores = [
+            self._bell.ring_on_changes(self._database),
+            self._gatekeeper.follow(self._database),
+            quotas.known.follow(self._database),
+        ]
         return [*chores, _prune_forever()] if self._index == 0 else chores
 
 

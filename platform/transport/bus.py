@@ -12,9 +12,8 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -28,10 +27,12 @@ from nats.aio.subscription import Subscription
 from micro.errors import Unavailable
 
 from .database import PerLoop
+from .questions import ANSWER_S, Questions
+
+__all__ = ["ANSWER_S", "Bus", "JetStreamError", "NoResponder", "get", "raise_refusal", "status", "token"]
 
 logger = logging.getLogger(__name__)
 
-ANSWER_S = 2.0  # NATS answers in milliseconds, or it is away
 AWAY_S = 1.0  # how long callers wait for a connection that is being made again
 RECONNECT_S = 0.1
 PING_S = 5  # two unanswered pings and the connection counts as dead
@@ -71,23 +72,21 @@ class Bus:
         self._up = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
         self._cut: asyncio.TimerHandle | None = None
+        self._lost_at = 0.0  # by the loop's clock
         self._inbox = f"_INBOX.{self._connection.new_inbox().rpartition('.')[2]}"
         self._tokens = count()
         self._answers: dict[str, OnMessage] = {}
-        self._waiting: set[asyncio.Future[Msg]] = set()
+        self._questions = Questions(self._send, self._inbox)
         self._shared: dict[str, _Shared] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.on_back: set[Callable[[], None]] = (
-            set()
-        )  # the connection is there again: what was asked before is forgotten
+        self.on_back: set[Callable[[], None]] = set()  # there is a connection again; what was asked before is forgotten
         self.on_away: set[Callable[[Unavailable], None]] = set()  # it has been gone for AWAY_S
 
-    async def request(
-        self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float = ANSWER_S
-    ) -> Msg:
+    async def request(self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None) -> Msg:
         """The answer to a message. Raises NoResponder, and Unavailable when NATS is away or does not answer."""
-        message = await self._ask(lambda reply: self.publish(subject, payload, reply=reply, headers=headers), timeout_s)
-        if status(message) == "503":
+        await self.connected()
+        message = await self._questions.ask(subject, payload, headers)
+        if not message.data and status(message) == "503":
             raise NoResponder(subject)
         return message
 
@@ -96,20 +95,8 @@ class Bus:
 
         Not by PING: when somebody stops waiting for a PONG, the client library takes the PONG for a broken connection.
         """
-        await self._ask(lambda reply: self.publish(reply, b""), ANSWER_S)
-
-    async def _ask(self, send: Callable[[str], Awaitable[None]], timeout_s: float) -> Msg:
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        with self._answering(partial(_answer, future)) as reply:
-            self._waiting.add(future)
-            try:
-                await send(reply)
-                async with asyncio.timeout(timeout_s):
-                    return await future
-            except TimeoutError:
-                raise Unavailable("The event server did not answer in time; try again.") from None
-            finally:
-                self._waiting.discard(future)
+        await self.connected()
+        await self._questions.ask("", b"")
 
     async def jetstream(self, api: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """An answer of JetStream's API, such as `STREAM.INFO.events`. Raises JetStreamError for a refusal."""
@@ -123,19 +110,23 @@ class Bus:
     ) -> None:
         """Send a message; what becomes of it is not told. Raises Unavailable when NATS is away."""
         await self.connected()
+        await self._send(subject, payload, reply, headers)
+
+    async def _send(self, subject: str, payload: bytes, reply: str, headers: Mapping[str, str] | None) -> None:
         try:
             await self._connection.publish(subject, payload, reply=reply, headers=dict(headers) if headers else None)
         except (nats.errors.Error, OSError) as error:
             raise _away(error) from None
 
     async def connected(self) -> None:
-        """Raises Unavailable unless there is a connection within AWAY_S."""
+        """Raises Unavailable when there has been no connection for AWAY_S; waits until it has."""
         if self._up.is_set():
             return
         if self._connecting is None:
             self._connecting = self.spawn(self._connect())
+            self._lost_at = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(AWAY_S):
+            async with asyncio.timeout_at(self._lost_at + AWAY_S):
                 await self._up.wait()
         except TimeoutError:
             raise _away() from None
@@ -213,10 +204,14 @@ class Bus:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._questions.close()
         if self._cut is not None:
             self._cut.cancel()
         if self._connecting is not None and not self._connection.is_closed:
-            await self._connection.close()
+            try:
+                await self._connection.close()
+            except (nats.errors.Error, OSError) as error:
+                logger.info("the connection to NATS ended before it was closed: %s", error)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -250,18 +245,21 @@ class Bus:
         self._up.set()
 
     async def _answered(self, message: Msg) -> None:
-        if on_message := self._answers.get(message.subject.rpartition(".")[2]):
+        token = message.subject.rpartition(".")[2]
+        if on_message := self._answers.get(token):
             on_message(message)
+        else:
+            await self._questions.answered(token, message)
 
     async def _lost(self) -> None:
         if not self._up.is_set():
             return
         logger.warning("the connection to NATS is lost")
         self._up.clear()
-        for future in tuple(self._waiting):
-            if not future.done():
-                future.set_exception(_away())
-        self._cut = asyncio.get_running_loop().call_later(AWAY_S, self._tell_away)
+        self._questions.fail(_away)
+        loop = asyncio.get_running_loop()
+        self._lost_at = loop.time()
+        self._cut = loop.call_later(AWAY_S, self._tell_away)
 
     async def _found(self) -> None:
         logger.info("connected to NATS again")
@@ -280,11 +278,6 @@ class Bus:
     def _tell_away(self) -> None:
         for tell in tuple(self.on_away):
             tell(_away())
-
-
-def _answer(future: asyncio.Future[Msg], message: Msg) -> None:
-    if not future.done():
-        future.set_result(message)
 
 
 class _Answering:

@@ -79,7 +79,7 @@ class Endpoint(APIView):
 
     scope: ClassVar[Scope | None] = None
 
-    http_method_names = ("get", "post", "delete", "head")
+    http_method_names: tuple[str, ...] = ("get", "post", "delete", "head")
     permission_classes = (Scoped,)
     parser_classes = (Json,)
     content_negotiation_class = AlwaysJson

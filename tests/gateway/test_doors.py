@@ -432,6 +432,7 @@ def test_the_running_envoy_has_its_filters_in_this_order(gateway: Gateway):
             "jwt_authn",
             "lua",
             "grpc_json_transcoder",
+            "resource",
             "rbac",
             "router",
         ]

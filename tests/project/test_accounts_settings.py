@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from project import strangers
+from project.server import backend
+from project.server.errors import CannotRun
+from project.server.plan import from_settings
+from runtime.backends import choice
 
 ROOT = Path(__file__).parents[2]
 ADDRESSES = ["MICRO_WEB_ADDRESS", "MICRO_API_ADDRESS", "MICRO_PROXY_ADDRESS", "MICRO_NETWORK_ADDRESS"]
@@ -19,6 +26,7 @@ def start(tmp_path: Path):
     """Reads the settings as every process of a server does; what is said when that fails, else blank."""
 
     def run(show: str = "DEBUG", **environment: str) -> str:
+        environment = {"MICRO_BACKEND": "process", **environment}
         env = {"PATH": os.environ["PATH"], "MICRO_HOME": str(tmp_path), "PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"}
         command = [sys.executable, "-c", SHOW.format(name=show)]
         done = subprocess.run(command, env={**env, **environment}, capture_output=True, text=True, check=False)
@@ -75,3 +83,25 @@ def test_a_mail_server_that_is_none_is_named(start):
     assert start("EMAIL_PORT", MICRO_EMAIL_URL="smtp://u:p@mail.example.org:587") == "EMAIL_PORT 587"
     assert start("EMAIL_USE_TLS", MICRO_EMAIL_URL="smtp://u:p@mail.example.org:587") == "EMAIL_USE_TLS True"
     assert start("EMAIL_PORT", MICRO_EMAIL_URL="smtps://mail.example.org") == "EMAIL_PORT 465"
+
+
+@pytest.mark.parametrize("variable", ADDRESSES)
+def test_a_backend_that_turns_out_to_be_processes_is_refused_when_it_is_settled(variable, monkeypatch, settings):
+    monkeypatch.setattr(choice, "_found", lambda: choice.PROCESS)
+    settings.MICRO_BACKEND, settings.MICRO_SIGNUP_IS_OPEN = choice.AUTO, True
+    plan = replace(from_settings(), addresses={**from_settings().addresses, variable: ("0.0.0.0", 18080)})  # noqa: S104
+    with pytest.raises(CannotRun, match=f"{variable} is 0.0.0.0:18080, sign-up is open"):
+        backend.settle(plan)
+
+
+def test_containers_may_have_open_addresses_and_open_sign_up(start):
+    assert start(MICRO_BACKEND="docker", MICRO_WEB_ADDRESS=":18082") == "DEBUG False"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("::ffff:192.0.2.1", False),
+     ("0.0.0.0", False), ("::", False), ("127.example.org", False), ("10.0.0.1", False), ("localhost.example", False)],  # noqa: S104
+)  # fmt: skip
+def test_only_what_this_machine_alone_reaches_is_loopback(host, is_loopback):
+    assert strangers.is_loopback(host) is is_loopback

@@ -68,6 +68,24 @@ def test_a_name_is_judged_while_it_is_typed(browser):
         assert words in browser.get("/signup/namespace", {"namespace": name}).content.decode()
 
 
+def test_where_sign_up_is_closed_nothing_about_names_or_addresses_is_told(browser, settings):
+    settings.MICRO_SIGNUP_IS_OPEN = False
+    create_namespace(slug="taken")
+    said = {browser.get("/signup/namespace", {"namespace": name}).content for name in ("taken", "free")}
+    assert len(said) == 1
+    assert browser.post("/signup", {"email": "joe@example.org"}).status_code == 403
+    assert not mail.outbox
+    assert "Sign-up is closed" in browser.get("/signup").content.decode()
+
+
+def test_a_token_may_be_good_for_ever(browser):
+    user, _ = join()
+    browser.force_login(user)
+    browser.post("/n/joe/tokens", {"name": "ci", "role": "reader", "days": "ever"})
+    (row,) = browser.get("/n/joe/tokens").context["rows"]
+    assert row.expires_at is None
+
+
 def test_the_pages_say_the_same_of_a_known_and_of_an_unknown_address(browser):
     join()
     for path in ("/signup", "/reset"):

@@ -36,9 +36,8 @@ def test_a_code_password_and_name_make_a_user_and_a_namespace_of_which_they_are_
 def test_the_same_password_logs_in_by_grpc_and_the_account_has_no_secret_of_its_own():
     _, namespace = join()
     with tenant_context(namespace):
-        got = accounts.log_in(
-            namespace="joe", id="joe@example.org", secret=PASSWORD, expiry=timedelta(minutes=5), at=now()
-        )
+        claim = accounts.Claim(id="joe@example.org", secret=PASSWORD)
+        got = accounts.log_in(claim, namespace="joe", expiry=timedelta(minutes=5), at=now())
         assert got.access
         assert accounts.Account.objects.get(account_id="joe@example.org").secret == ""
 

@@ -23,12 +23,14 @@ START_HERE = (
 # Each command lives in the module of its noun, which is imported when the command runs.
 COMMANDS = {
     "auth": ("auth", "Manage accounts and access rules"),
+    "broker": ("broker", "Publish messages and subscribe to them; nothing is kept"),
     "call": (
         "services",
         'Call a service\'s method with JSON, e.g. micro call helloworld Helloworld.Call \'{"name": "Joe"}\'',
     ),
     "config": ("config", "Show, change and look back on the configuration of services"),
     "env": ("env", "Show and choose the servers this command line talks to"),
+    "events": ("events", "Publish and consume events, which topics keep for a while"),
     "kill": ("runtime", "Stop and remove services"),
     "login": ("account", "Log in to a server"),
     "logout": ("account", "Log out of a server"),

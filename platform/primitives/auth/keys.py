@@ -25,7 +25,9 @@ from tenants.models import SigningKey
 
 KEY_BITS = 2048
 VERIFIES_FOR = timedelta(days=1)  # after it was retired: the longest life of a token
-PUBLISHED_FOR = timedelta(minutes=2)  # before a new key signs: longer than every verifier takes to hear of it
+PUBLISHED_FOR = timedelta(
+    minutes=2
+)  # before a new key signs: sidecars look every minute, Envoy keeps connections for 30 s
 _CREATION_LOCK = 7_214_002  # pg_advisory_xact_lock
 
 log = logging.getLogger(__name__)

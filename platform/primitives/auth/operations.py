@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django_tenants.utils import tenant_context
 
 from micro.errors import AlreadyExists, InvalidArgument, ResourceExhausted, Unauthenticated
-from tenants import throttling
+from tenants import quotas, throttling
 from tenants.models import Membership, Namespace, User
 from transport import callers
 
@@ -117,10 +116,9 @@ def _require_free(new: NewAccount, namespace: str) -> None:
     for taken, what in ((new.id, "ID"), (new.name or new.id, "Name")):
         if _find(namespace, taken) is not None:
             raise AlreadyExists(f"Account with this {what} already exists")
-    if Account.objects.filter(user_id=None).count() >= settings.MICRO_DEFAULT_ACCOUNTS:
-        raise ResourceExhausted(
-            f"Namespace {namespace!r} has {settings.MICRO_DEFAULT_ACCOUNTS} accounts, which is its limit: delete some."
-        )
+    most = quotas.limit(namespace, "accounts")
+    if Account.objects.filter(user_id=None).count() >= most:
+        raise ResourceExhausted(f"Namespace {namespace!r} has {most} accounts, which is its limit: delete some.")
 
 
 def _require_sound(new: NewAccount) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from django.conf import settings
 from django.core.files.storage import Storage, storages
 from django.db import connections, transaction
 from django.db.models import QuerySet, Sum
@@ -45,7 +44,8 @@ def storage() -> Storage:
 
 def bytes_left(key: str) -> int:
     """How large the blob under `key` may become."""
-    return settings.MICRO_DEFAULT_BLOB_BYTES - _used(besides=key)
+    slug = Namespace.objects.values_list("slug", flat=True).get(schema_name=_schema())
+    return int(quotas.limit(slug, "blob_bytes")) - _used(besides=key)
 
 
 def keep(description: Description, file: Spooled) -> Blob:
@@ -100,8 +100,8 @@ def remove_leftovers(*, at: datetime) -> None:
 
 def _name(description: Description, name: str) -> tuple[Blob, str]:
     """Let the key name the object; what it named before, or blank."""
-    namespace = Namespace.objects.select_for_update().get(schema_name=_schema())  # then count, then ask
-    quotas.require(namespace, blob_bytes=_used(besides=description.key) + description.size_bytes)
+    namespace = Namespace.objects.get(schema_name=_schema())
+    quotas.require(namespace, blob_bytes=lambda: _used(besides=description.key) + description.size_bytes)
     replaced = Blob.objects.filter(key=description.key).values_list("object", flat=True).first() or ""
     blob = Blob(
         key=description.key,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.conf import settings
+from tenants import quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,5 +16,6 @@ class Limits:
 
 
 def of(namespace: str) -> Limits:
-    """What `namespace` may use: what every namespace may, until plans differ."""
-    return Limits(messages_per_s=settings.MICRO_BROKER_PER_SECOND, subscribers=settings.MICRO_BROKER_SUBSCRIBERS)
+    """What the plan of `namespace` lets it use."""
+    limit = quotas.known.limit
+    return Limits(messages_per_s=limit(namespace, "messages_per_s"), subscribers=limit(namespace, "subscribers"))

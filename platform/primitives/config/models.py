@@ -23,7 +23,6 @@ class Tree(models.Model):
     revision = models.BigIntegerField(default=0, db_default=0)
     oldest = models.BigIntegerField(default=1, db_default=1, help_text="The first revision that can still be read.")
     closed_bytes = models.BigIntegerField(default=0, db_default=0, help_text="Of the leaves of the past.")
-    max_bytes = models.BigIntegerField(null=True, help_text="Of the leaves of the present. Null: the server's default.")
 
     objects = NamespacedManager()
 

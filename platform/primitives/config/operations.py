@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
-
 from micro.errors import NotFound, ResourceExhausted
+from tenants import quotas
 from transport.database import Connection, connection
 
 from . import document, secrets
@@ -78,9 +77,8 @@ async def _lock(lent: Connection, namespace: str, *, begin: bool) -> _Locked:
     row = await (await lent.execute(_LOCK, [namespace])).fetchone()
     if row is None:
         raise NotFound(f"Namespace {namespace!r} does not exist." if begin else "Not found")
-    namespace_id, revision, closed_bytes, max_bytes = row
-    limit = settings.MICRO_DEFAULT_CONFIG_BYTES if max_bytes is None else max_bytes
-    return _Locked(namespace, namespace_id, revision, closed_bytes, limit)
+    namespace_id, revision, closed_bytes = row
+    return _Locked(namespace, namespace_id, revision, closed_bytes, quotas.known.limit(namespace, "config_bytes"))
 
 
 async def _leaves(lent: Connection, head: _Locked) -> dict[Path, Leaf]:
@@ -140,7 +138,7 @@ _BEGIN = """
     ON CONFLICT DO NOTHING
 """
 _LOCK = """
-    SELECT t.namespace_id, t.revision, t.closed_bytes, t.max_bytes
+    SELECT t.namespace_id, t.revision, t.closed_bytes
     FROM public.config_tree AS t JOIN public.tenants_namespace AS n ON n.id = t.namespace_id
     WHERE n.slug = %s FOR NO KEY UPDATE OF t
 """

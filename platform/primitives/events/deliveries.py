@@ -123,7 +123,8 @@ class Session:
             if delivery.attempt == 1:
                 self._window = min(self._terms.prefetch, self._window * 2)
         elif self._is_spent(delivery.attempt):
-            await self._give_up(delivery, attempts=delivery.attempt, reason="The consumer refused it.")
+            burial = self._give_up(delivery, attempts=delivery.attempt, reason="The consumer refused it.")
+            await asyncio.shield(self._bus.spawn(burial))  # also when the consumer leaves meanwhile
         else:
             await self._refuse(delivery, delay_s=ack.delay / 1e9 or self._delay_after(delivery.attempt))
         self._wake.set()

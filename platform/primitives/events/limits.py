@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.conf import settings
+from tenants import quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,13 @@ class Limits:
 
 
 def of(namespace: str) -> Limits:
-    """What `namespace` may use: what every namespace may, until plans differ."""
+    """What the plan of `namespace` lets it use."""
+    limit = quotas.known.limit
     return Limits(
-        age=settings.MICRO_EVENTS_AGE,
-        size_bytes=settings.MICRO_EVENTS_BYTES,
-        groups=settings.MICRO_EVENTS_GROUPS,
-        consumers=settings.MICRO_EVENTS_CONSUMERS,
-        events_per_s=settings.MICRO_EVENTS_PER_SECOND,
-        dead_letters=settings.MICRO_EVENTS_DEAD_LETTERS,
+        age=limit(namespace, "event_age"),
+        size_bytes=limit(namespace, "event_bytes"),
+        groups=limit(namespace, "groups"),
+        consumers=limit(namespace, "consumers"),
+        events_per_s=limit(namespace, "events_per_s"),
+        dead_letters=limit(namespace, "dead_letters"),
     )

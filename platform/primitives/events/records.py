@@ -40,7 +40,7 @@ async def append(streams: Streams, event: Event, *, namespace: str, subject: str
     payload = event.SerializeToString()
     headers = {"Nats-Msg-Id": message_id} if message_id else None
     message = await streams.using(namespace, lambda: streams.bus.request(subject, payload, headers=headers))
-    answer = json.loads(message.data)
+    answer = json.loads(message.data.decode())
     raise_refusal(answer)
     return Stored(answer["seq"], answer.get("duplicate", False))
 

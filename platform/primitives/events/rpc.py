@@ -61,7 +61,7 @@ async def publish(request: pb.PublishRequest, caller: Caller) -> pb.PublishRespo
     event = pb.Event(
         id=_text("id", request.id, LONGEST_NAME) or secrets.token_hex(16),
         topic=request.topic,
-        metadata=request.metadata,
+        metadata=request.metadata or None,
         payload=request.payload,
         timestamp=_number("timestamp", request.timestamp, most=LATEST_TIME) or int(time.time()),
     )
@@ -258,7 +258,7 @@ def _require_selection(request: pb.ChangeDeadLettersRequest) -> None:
 
 
 def _require_size(request: pb.PublishRequest, event: pb.Event, *, most: int) -> None:
-    if sum(len(key) + len(value) for key, value in request.metadata.items()) > LONGEST_METADATA:
+    if request.metadata and sum(len(key) + len(value) for key, value in request.metadata.items()) > LONGEST_METADATA:
         raise ResourceExhausted(f"The field metadata may hold {LONGEST_METADATA} characters.")
     if (size := event.ByteSize()) > most - OVERHEAD_BYTES:
         raise ResourceExhausted(f"The field payload is too large: the event would take {size} of {most} bytes.")

@@ -14,6 +14,7 @@ from transport.bus import Bus, JetStreamError, NoResponder
 from transport.tenancy import in_public
 
 from . import limits, subjects
+from .limits import Limits
 
 NAME_IN_USE = 10058  # with other settings
 NO_STREAM = 10059
@@ -24,11 +25,11 @@ Result = TypeVar("Result")
 
 
 class Streams:
-    """Which namespaces' streams are known to be there."""
+    """Which namespaces' streams are known to be there, and to keep what the namespace's plan says."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
-        self._known: set[str] = set()
+        self._known: dict[str, Limits] = {}  # with the limits that they were made by
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def using(self, namespace: str, work: Callable[[], Awaitable[Result]]) -> Result:
@@ -44,7 +45,7 @@ class Streams:
         except JetStreamError as error:
             if error.code != NO_STREAM:
                 raise
-        self._known.discard(namespace)
+        self._known.pop(namespace, None)
         await self.ensure(namespace)
         try:
             return await work()
@@ -52,19 +53,20 @@ class Streams:
             raise Unavailable("The event server is not ready; try again.") from None
 
     async def ensure(self, namespace: str) -> None:
-        """Make the namespace's stream unless it is there. Raises NotFound when there is no such namespace."""
-        if namespace in self._known:
+        """Make the namespace's stream what its plan says now. Raises NotFound when there is no such namespace."""
+        allowed = limits.of(namespace)
+        if self._known.get(namespace) == allowed:
             return
         async with self._locks[namespace]:
-            if namespace not in self._known:
-                await self._make(namespace)
-                self._known.add(namespace)
+            if self._known.get(namespace) != allowed:
+                await self._make(namespace, allowed)
+                self._known[namespace] = allowed
         self._locks.pop(namespace, None)
 
-    async def _make(self, namespace: str) -> None:
+    async def _make(self, namespace: str, allowed: Limits) -> None:
         if not await in_public(Namespace.objects.filter(slug=namespace).exists):
             raise NotFound(f"Namespace {namespace!r} does not exist.")
-        name, wanted = subjects.stream(namespace), _settings(namespace)
+        name, wanted = subjects.stream(namespace), _settings(namespace, allowed)
         try:
             await self.bus.jetstream(f"STREAM.CREATE.{name}", wanted)
         except JetStreamError as error:
@@ -75,8 +77,7 @@ class Streams:
             await self.bus.jetstream(f"STREAM.UPDATE.{name}", wanted)
 
 
-def _settings(namespace: str) -> dict[str, Any]:
-    allowed = limits.of(namespace)
+def _settings(namespace: str, allowed: Limits) -> dict[str, Any]:
     return {
         "name": subjects.stream(namespace),
         "subjects": subjects.everything(namespace),

@@ -14,6 +14,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
 from micro.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
+from tenants import quotas
 from tenants.models import Namespace
 from tenants.scoping import NamespacedQuerySet
 
@@ -116,10 +117,9 @@ def _require_room(namespace: str, nodes: Collection[Node]) -> None:
     if not new:
         return
     Namespace.objects.select_for_update(no_key=True).filter(slug=namespace).first()
-    if announced.exclude(node_id__in=ids).count() + len(ids) > settings.MICRO_DEFAULT_NODES:
-        raise ResourceExhausted(
-            f"Namespace {namespace!r} may announce {settings.MICRO_DEFAULT_NODES} nodes; this would make more."
-        )
+    most = quotas.limit(namespace, "nodes")
+    if announced.exclude(node_id__in=ids).count() + len(ids) > most:
+        raise ResourceExhausted(f"Namespace {namespace!r} may announce {most} nodes; this would make more.")
 
 
 @transaction.atomic

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from django.conf import settings
 from django.db import connection, transaction
 
 from micro.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
+from tenants import quotas
 from tenants.models import Namespace
 
 from . import models
@@ -46,7 +46,7 @@ def create(rule: Rule, *, namespace: str) -> None:
     if (rule.id == DEFAULT.id and not own.exists()) or own.filter(rule_id=rule.id).exists():
         raise AlreadyExists("A rule with this ID already exists")
     count = own.count()
-    if count >= settings.MICRO_DEFAULT_RULES:
+    if count >= quotas.limit(namespace, "rules"):
         raise ResourceExhausted(
             f"Namespace {namespace!r} has {count} rules, which is its limit: delete one, or widen one that there is."
         )

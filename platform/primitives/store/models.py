@@ -48,8 +48,6 @@ class Usage(models.Model):
     records = models.BigIntegerField(default=0, db_default=0)
     size_bytes = models.BigIntegerField(default=0, db_default=0)
     version = models.BigIntegerField(default=0, db_default=0, help_text="The last version given to a record.")
-    max_records = models.BigIntegerField(null=True, help_text="Null: the server's default.")
-    max_bytes = models.BigIntegerField(null=True, help_text="Null: the server's default.")
 
     objects = NamespacedManager()
 

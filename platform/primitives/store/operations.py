@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from django.conf import settings
 from django.db import connection, transaction
 
 from micro.errors import Error, FailedPrecondition, NotFound, ResourceExhausted
+from tenants import quotas
 from transport.batches import Batcher
 from transport.database import Connection
 
@@ -152,20 +152,11 @@ async def _lock(lane: Connection, slugs: Iterable[str]) -> dict[str, _Usage]:
     if len(rows) < len(names):  # the first records of a namespace
         await lane.execute(_BEGIN_USAGE, [names])
         rows = await (await lane.execute(_LOCK, [names])).fetchall()
-    return {slug: _usage(*counts) for slug, *counts in rows}
-
-
-def _usage(
-    id: int, records: int, size_bytes: int, version: int, max_records: int | None, max_bytes: int | None
-) -> _Usage:
-    return _Usage(
-        id,
-        records,
-        size_bytes,
-        version,
-        settings.MICRO_DEFAULT_RECORDS if max_records is None else max_records,
-        settings.MICRO_DEFAULT_RECORD_BYTES if max_bytes is None else max_bytes,
-    )
+    limit = quotas.known.limit
+    return {
+        slug: _Usage(id, records, size_bytes, version, limit(slug, "records"), limit(slug, "record_bytes"))
+        for slug, id, records, size_bytes, version in rows
+    }
 
 
 async def _look(lane: Connection, places: Sequence[Place]) -> dict[Place, _Kept]:
@@ -218,7 +209,7 @@ def _columns(places: Sequence[Place]) -> list[list[str]]:
 
 
 _LOCK = """
-    SELECT n.slug, n.id, u.records, u.size_bytes, u.version, u.max_records, u.max_bytes
+    SELECT n.slug, n.id, u.records, u.size_bytes, u.version
     FROM public.tenants_namespace AS n JOIN public.store_usage AS u ON u.namespace_id = n.id
     WHERE n.slug = ANY (%b::text[]) ORDER BY n.id FOR NO KEY UPDATE OF u
 """

@@ -6,6 +6,7 @@ import os
 
 from django.conf import settings
 
+from project import strangers
 from project.profiles import LOCAL
 from runtime.backends import choice
 
@@ -26,6 +27,9 @@ def settle(plan: Plan) -> None:
             f"The profile {plan.profile} runs strangers' code, which needs containers, and the backend is {name}: "
             f"start a Docker engine (`systemctl start docker`), or set MICRO_PROFILE=local."
         )
+    signup_is_open = settings.MICRO_SIGNUP_IS_OPEN
+    if said := strangers.refusal(signup_is_open=signup_is_open, backend=name, addresses=plan.addresses):
+        raise CannotRun(said)
     os.environ["MICRO_BACKEND"] = settings.MICRO_BACKEND = name
     if name == choice.DOCKER:
         _settle_docker(plan)

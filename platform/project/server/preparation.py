@@ -9,7 +9,7 @@ import psycopg
 from django.conf import settings
 from django.core.management import call_command
 from django.db import Error as DatabaseError
-from django.db import ProgrammingError, connection
+from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django_tenants.utils import get_public_schema_name, schema_context
 from psycopg import sql
@@ -18,8 +18,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from project.profiles import DEFAULT_ADMIN_PASSWORD, LOCAL
 from project.waiting import NotReady, wait_for
 from tenants import operations
-from tenants.models import Namespace, User
+from tenants.models import User
 
+from . import schemas
 from .errors import CannotRun
 
 DATABASE_WITHIN = timedelta(seconds=10)
@@ -27,24 +28,26 @@ MAINTENANCE_DATABASE = "postgres"
 PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining connection slots")
 
 
-def prepare() -> str:
+def prepare(*, processes: int = schemas.PROCESSES) -> str:
     """Wait for the database, create it, migrate every schema, make what all servers have; what was done, in short.
 
-    Raises CannotRun with a sentence that names what is wrong.
+    Killed half-way, it goes on where it was. Raises CannotRun with a sentence that names what is wrong.
     """
     began = time.monotonic()
     create_database(settings.DATABASE_URL)
     try:
         pending = _pending_migrations()
+        namespaces = 0
         if pending:
-            call_command("migrate_schemas", verbosity=0, interactive=False)
+            call_command("migrate_schemas", shared=True, verbosity=0, interactive=False)
+            namespaces = schemas.migrate(processes=processes)
         with schema_context(get_public_schema_name()):  # migrating leaves the connection in the last one it touched
             _make_first_admin()
     except DatabaseError as error:
         raise CannotRun(
             f"The database is damaged, or not micro's ({_reason(error)}): restore a backup, or empty it."
         ) from error
-    return f"{pending} migrations, {time.monotonic() - began:.1f} s"
+    return f"{pending} migrations, {namespaces} namespaces, {time.monotonic() - began:.1f} s"
 
 
 def create_database(url: str, within: timedelta = DATABASE_WITHIN) -> None:
@@ -91,7 +94,10 @@ def _is_refusal(error: psycopg.OperationalError) -> bool:
 
 
 def _pending_migrations() -> int:
-    """How many migrations a schema lacks, at most. Raises CannotRun when the database has some that we do not know."""
+    """How many migrations the database lacks; 1 when only namespaces do, because an earlier run was cut short.
+
+    Raises CannotRun when the database has some that we do not know.
+    """
     loader = MigrationLoader(connection)
     known, applied = set(loader.disk_migrations or {}), set(loader.applied_migrations or {})
     if newer := sorted(key for key in applied - known if key[0] in loader.migrated_apps):
@@ -99,23 +105,7 @@ def _pending_migrations() -> int:
             f"The database was made by a newer version (it has the migration {'.'.join(newer[0])}): "
             f"run that version, or restore a backup of this one's."
         )
-    return len(known - applied) or _pending_in_namespaces(len(known))
-
-
-def _pending_in_namespaces(expected: int) -> int:
-    """How many migrations the most backward namespace lacks, when an earlier run was cut short."""
-    schemas = list(Namespace.objects.values_list("schema_name", flat=True))
-    counts = sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT count(*) AS n FROM {}.django_migrations").format(sql.Identifier(schema)) for schema in schemas
-    )
-    if not schemas:
-        return 0
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(sql.SQL("SELECT min(n) FROM ({}) AS counts").format(counts))
-            return max(0, expected - int(cursor.fetchone()[0]))
-    except ProgrammingError:  # a namespace whose schema has no migrations at all
-        return expected
+    return len(known - applied) or any(schemas.behind())
 
 
 def _make_first_admin() -> None:

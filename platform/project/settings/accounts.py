@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from project import env
+from project import env, strangers
 from project.profiles import LOCAL
 
 from .base import MICRO_HOME, MICRO_PROFILE
@@ -13,7 +13,6 @@ from .runtime import MICRO_BACKEND
 from .web import MICRO_WEB_ADDRESS, MICRO_WEB_HOST, MICRO_WEB_IS_SECURE, MICRO_WEB_URL
 
 _OPEN, _CLOSED = "open", "closed"
-_LOOPBACK_NAMES = ("localhost", "::1")
 
 MICRO_SIGNUP = env.choice("MICRO_SIGNUP", (_OPEN, _CLOSED) if MICRO_PROFILE == LOCAL else (_CLOSED, _OPEN))
 MICRO_SIGNUP_IS_OPEN = MICRO_SIGNUP == _OPEN
@@ -25,13 +24,8 @@ _addresses = {
     "MICRO_PROXY_ADDRESS": MICRO_PROXY_ADDRESS,
     "MICRO_NETWORK_ADDRESS": MICRO_NETWORK_ADDRESS,
 }
-for _name, (_host, _port) in _addresses.items():
-    _is_loopback = _host in _LOOPBACK_NAMES or _host.startswith("127.")
-    env.refuse(
-        MICRO_SIGNUP_IS_OPEN and MICRO_BACKEND == "process" and not _is_loopback,
-        f"{_name} is {_host}:{_port}, sign-up is open, and the process backend runs services as this very user: "
-        "strangers could run their code as you. Set MICRO_SIGNUP=closed, or give a loopback address.",
-    )
+_refusal = strangers.refusal(signup_is_open=MICRO_SIGNUP_IS_OPEN, backend=MICRO_BACKEND, addresses=_addresses)
+env.refuse(bool(_refusal), _refusal)  # where the backend is `auto`, `micro server` asks again when it is settled
 
 env.refuse(
     MICRO_PROFILE != LOCAL and MICRO_WEB_HOST != "localhost" and f".{MICRO_WEB_HOST}".endswith(f".{MICRO_BASE_DOMAIN}"),

@@ -8,7 +8,7 @@ import pytest
 
 from micro.proto import config_pb2
 from primitives.config import records, rpc
-from tests.primitives.store.conftest import Client, namespaces, served  # noqa: F401 - a fixture
+from tests.primitives.store.conftest import Client, namespaces, no_plans, served  # noqa: F401 - fixtures
 
 
 class Config:

@@ -10,7 +10,8 @@ import pytest
 from micro.proto import config_pb2
 from primitives.config import operations
 from tests.primitives.config.conftest import Config
-from tests.primitives.store.conftest import refused, sql
+from tests.primitives.store.conftest import limit, refused, sql
+from transport.tenancy import in_public
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
@@ -170,7 +171,7 @@ async def test_only_so_many_revisions_are_kept(shop, monkeypatch):
 
 async def test_the_past_takes_no_more_room_than_ten_times_the_present_may(shop):
     await shop.set("n", 1)
-    await sql("UPDATE config_tree SET max_bytes = 1000")
+    await in_public(limit, "shop", config_bytes=1000)
     for number in range(40):
         await shop.set("n", f"{number:800}")
     ((closed_bytes, oldest),) = await sql("SELECT closed_bytes, oldest FROM config_tree")
@@ -181,7 +182,7 @@ async def test_the_past_takes_no_more_room_than_ten_times_the_present_may(shop):
 
 async def test_a_tree_that_is_too_large_is_refused_with_a_hint(shop):
     await shop.set("n", 1)
-    await sql("UPDATE config_tree SET max_bytes = 100")
+    await in_public(limit, "shop", config_bytes=100)
     async with refused(EXHAUSTED, match="may have 100 bytes"):
         await shop.set("big", "x" * 100)
     await shop.set("n", "x" * 50)

@@ -90,11 +90,8 @@ async def test_events_beyond_the_size_make_the_oldest_go(events, settings):
 
 
 async def test_a_changed_plan_changes_what_is_kept(events, settings, nats):
-    from transport.database import close
-
     await events.publish()
     settings.MICRO_EVENTS_BYTES = 123_456
-    await close()  # as when the sidecar is started anew
     await events.publish()
     (account,) = nats.monitor("jsz?streams=1&config=1")["account_details"]
     (stream,) = account["stream_detail"]

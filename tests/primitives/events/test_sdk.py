@@ -62,6 +62,13 @@ def take(consumer, count):
     return [next(consumer) for _ in range(count)]
 
 
+def until(condition, within_s=20.0):
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
 def in_thread(function):
     thread = threading.Thread(target=function, daemon=True)
     thread.start()
@@ -106,8 +113,8 @@ def test_a_refused_event_comes_again_and_ends_as_a_dead_letter_that_can_be_redri
             if len(attempts) == 3:
                 break
     assert attempts == [1, 2, 3]
-    while not (letters := events.dead("orders", client=client)):
-        time.sleep(0.05)
+    until(lambda: events.dead("orders", client=client))
+    letters = events.dead("orders", client=client)
     assert (letters[0].event.into(str), letters[0].attempts, letters[0].group) == ("bad", 3, "billing")
     assert events.redrive("orders", group="billing", client=client) == 1
     with events.consume("orders", group="billing", client=client) as consumer:
@@ -142,8 +149,7 @@ def test_a_consumer_goes_on_after_its_server_went_away(client, server):
 
     thread = in_thread(consume)
     events.publish("orders", "before", client=client)
-    while not seen:
-        time.sleep(0.02)
+    until(lambda: seen)
     time.sleep(0.3)
     server.stop()
     time.sleep(0.5)
@@ -161,10 +167,9 @@ def test_a_consumer_without_a_group_misses_nothing_while_its_server_is_away(clie
     consumer = events.consume("orders", client=client)
     seen: list[str] = []
     thread = in_thread(lambda: seen.extend(event.into(str) for event in take(consumer, 3)))
-    time.sleep(0.5)
+    until(lambda: consumer._request.HasField("after"))  # it knows where "from now on" begins
     events.publish("orders", "1", client=client)
-    while len(events.read("orders", client=client)) < 1:
-        time.sleep(0.02)
+    until(lambda: events.read("orders", client=client))
     server.stop()
     other = Sidecar({"events": events_rpc.METHODS}, identify)
     with other.running():
@@ -249,9 +254,12 @@ def test_messages_reach_subscribers_and_queues(client, nats):
     everything, one = broker.subscribe("news", client=client), broker.subscribe("news", queue="q", client=client)
     seen: list[object] = []
     threads = [in_thread(lambda s=s: seen.append(next(s).into(dict))) for s in (everything, one)]
-    while any(thread.is_alive() for thread in threads):
+
+    def publish():
         broker.publish("news", {"a": 1}, header={"k": "v"}, client=client)
-        time.sleep(0.05)
+        return not any(thread.is_alive() for thread in threads)
+
+    until(publish)
     assert seen == [{"a": 1}] * 2
 
 

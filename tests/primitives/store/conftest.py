@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -7,12 +8,14 @@ import grpc
 import grpc.aio
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import connections
 
 from micro.errors import Unauthenticated
 from micro.proto import store_pb2
 from primitives.store import rpc
-from tenants.operations import create_namespace
+from tenants import quotas
+from tenants.models import Namespace
+from tenants.operations import create_namespace, give_plan, set_plan
 from transport import database
 from transport.callers import Account
 from transport.server import OPTIONS, Server
@@ -152,16 +155,13 @@ async def counted(slug: str) -> tuple[int, int]:
 
 
 def limit(slug: str, **limits: int) -> None:
-    """Give a namespace limits of its own."""
-    columns = ", ".join(f"{name} = {value}" for name, value in limits.items())
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO store_usage (namespace_id) SELECT id FROM tenants_namespace WHERE slug = %s"
-            " ON CONFLICT DO NOTHING",
-            [slug],
-        )
-        cursor.execute(
-            f"UPDATE store_usage SET {columns}"  # noqa: S608
-            " WHERE namespace_id = (SELECT id FROM tenants_namespace WHERE slug = %s)",
-            [slug],
-        )
+    """Give a namespace a plan of its own, and let this process know."""
+    plan = set_plan(name=f"of-{slug}", **limits)
+    give_plan(namespace=Namespace.objects.get(slug=slug), plan=plan)
+    asyncio.run(quotas.known.load())
+
+
+@pytest.fixture(autouse=True)
+def no_plans(monkeypatch) -> None:
+    """What other tests have loaded."""
+    monkeypatch.setattr(quotas, "known", quotas.Known())

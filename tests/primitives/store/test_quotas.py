@@ -21,7 +21,7 @@ async def outcomes(calls) -> list[str]:
 
 
 async def test_one_record_more_than_allowed_is_refused_with_a_hint(namespaces, shop):
-    await in_public(limit, "shop", max_records=3)
+    await in_public(limit, "shop", records=3)
     for number in range(3):
         await shop.write(f"k{number}")
     async with refused(EXHAUSTED, match="may store 3 records: delete some first"):
@@ -33,7 +33,7 @@ async def test_one_record_more_than_allowed_is_refused_with_a_hint(namespaces, s
 
 
 async def test_one_byte_more_than_allowed_is_refused(shop):
-    await in_public(limit, "shop", max_bytes=1000)
+    await in_public(limit, "shop", record_bytes=1000)
     await shop.write("k", b"x" * 999)
     async with refused(EXHAUSTED, match="1000 bytes"):
         await shop.write("k", b"x" * 1000)
@@ -45,7 +45,7 @@ async def test_one_byte_more_than_allowed_is_refused(shop):
 
 
 async def test_a_hundred_callers_at_once_get_exactly_what_is_left(shop, rival):
-    await in_public(limit, "shop", max_records=50)
+    await in_public(limit, "shop", records=50)
     calls = [shop.write(f"k{number}") for number in range(100)] + [rival.write(f"k{number}") for number in range(100)]
     results = await outcomes(calls)
     assert results[:100].count("ok") == 50
@@ -56,7 +56,7 @@ async def test_a_hundred_callers_at_once_get_exactly_what_is_left(shop, rival):
 
 
 async def test_of_a_batch_the_small_writes_pass_where_the_large_ones_do_not(shop):
-    await in_public(limit, "shop", max_bytes=100)
+    await in_public(limit, "shop", record_bytes=100)
     results = await outcomes(shop.write(f"{number:02}", b"x" * (200 if number % 2 else 8)) for number in range(20))
     assert results == ["ok", "RESOURCE_EXHAUSTED"] * 10
     assert await usage("shop") == (10, 100)
@@ -64,7 +64,7 @@ async def test_of_a_batch_the_small_writes_pass_where_the_large_ones_do_not(shop
 
 async def test_two_servers_share_one_limit(shop):
     """Each loop has connections of its own, as each sidecar process has."""
-    await in_public(limit, "shop", max_records=50)
+    await in_public(limit, "shop", records=50)
 
     def elsewhere() -> int:
         async def write_many() -> int:
@@ -84,7 +84,7 @@ async def test_two_servers_share_one_limit(shop):
 
 
 async def test_expired_records_take_no_room(shop):
-    await in_public(limit, "shop", max_records=2)
+    await in_public(limit, "shop", records=2)
     await shop.write("a", expiry=1)
     await shop.write("b", expiry=1)
     async with refused(EXHAUSTED):

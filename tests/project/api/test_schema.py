@@ -92,6 +92,6 @@ def every(kind: type[errors.Error]) -> list[type[errors.Error]]:
 def test_every_error_has_a_problem_document_of_its_own(kind):
     found = problem(kind("It went wrong."))
     assert found["status"] == kind.http
-    assert found["detail"] == "It went wrong."
+    assert found["detail"].endswith("It went wrong.")
     assert re.fullmatch(r"urn:micro:error:[a-z-]+", found["type"])
     assert len({problem(other("x"))["type"] for other in every(errors.Error)}) == len(every(errors.Error))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from project.server import schemas
 from project.server.errors import CannotRun
 from project.server.preparation import prepare
 
@@ -16,9 +17,15 @@ class Command(BaseCommand):
     help = __doc__
     requires_system_checks = []
 
-    def handle(self, *_arguments: Any, **_options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The options."""
+        parser.add_argument(
+            "--processes", type=int, default=schemas.PROCESSES, help="how many namespaces to migrate at a time"
+        )
+
+    def handle(self, *_arguments: Any, processes: int, **_options: Any) -> None:
         """Prepare, and say what was done."""
         try:
-            self.stdout.write(prepare())
+            self.stdout.write(prepare(processes=processes))
         except CannotRun as error:
             raise CommandError(str(error)) from error
