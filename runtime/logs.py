@@ -65,9 +65,10 @@ def subject(namespace: str, service_id: UUID | str, kind: str) -> str:
 
 async def connect() -> nats.NATS:
     """A connection to NATS that ends when it breaks. Raises Unavailable when there is none to be had now."""
+    client = nats.NATS()
     try:
         # Without its own limits the client tries for minutes before it says that nobody is there.
-        return await nats.connect(
+        await client.connect(
             settings.NATS_URL,
             connect_timeout=2,
             allow_reconnect=False,
@@ -77,6 +78,10 @@ async def connect() -> nats.NATS:
         )
     except (NatsError, OSError, TimeoutError) as error:
         raise Unavailable(f"The log store is away: {error}.") from None
+    except asyncio.CancelledError:
+        await client.close()  # its own tasks would keep the connection for ever
+        raise
+    return client
 
 
 async def _note(error: Exception) -> None:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError
 
+from transport.events import stop
 from transport.tenancy import in_public
 
 from . import logs
@@ -72,9 +73,7 @@ async def watch(watched: Watched, *, count: int, follow: bool) -> AsyncGenerator
             if isinstance(item, Step) and item.is_final:
                 return
     finally:
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
+        await stop(*readers)
 
 
 async def _next(found: asyncio.Queue[Line | Step], readers: Sequence[asyncio.Future[None]]) -> Line | Step:

@@ -14,6 +14,7 @@ from django.http import StreamingHttpResponse
 from .failures import as_error
 from .rest import EVENT_STREAM, problem
 
+STOP_AGAIN_AFTER_S = 0.1
 HEARTBEAT_S = 15.0  # by which proxies keep a silent stream open, and we notice that the reader is gone
 
 
@@ -62,5 +63,12 @@ async def _with_heartbeats(events: AsyncGenerator[Event, None]) -> AsyncGenerato
             yield event
             following = asyncio.ensure_future(anext(events, None))
     finally:
-        following.cancel()
-        await asyncio.wait([following])
+        await stop(following)
+
+
+async def stop(*tasks: asyncio.Future[Any]) -> None:
+    """Return when the tasks have ended. Told again and again: a library that waits with a limit can miss being told."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=STOP_AGAIN_AFTER_S)

@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from server import Server, eventually
 
@@ -64,6 +65,12 @@ def deploy(api: httpx.Client, service: str, source: str, **more: object) -> dict
 def finished(api: httpx.Client, deployment: dict) -> dict:
     eventually(lambda: api.get(deployment["url"]).json()["finished_at"], 60, f"the end of {deployment['url']}")
     return api.get(deployment["url"]).json()
+
+
+def connections(server: Server) -> int:
+    """How many connections the web process holds, with readers and with the log store."""
+    found = [connection for process in server.named("gunicorn") for connection in process.net_connections("tcp")]
+    return sum(connection.status == psutil.CONN_ESTABLISHED for connection in found)
 
 
 @pytest.fixture(scope="module")
@@ -148,19 +155,22 @@ def test_what_a_service_prints_arrives_while_it_runs(api, server, hello):
 
 
 def test_two_hundred_streams_are_held_while_calls_are_answered(api, server, hello):
-    """Each ends with its client; none takes a thread from those who call."""
+    """Each ends with its client, and with it what it held; none takes a thread from those who call."""
     held = [httpx.Client(headers=api.headers, timeout=60) for _ in range(STREAMS)]
     url = f"{api.base_url}services/rest-hello/logs?follow=true"
+    before = connections(server)
 
-    def open_stream(one: httpx.Client) -> httpx.Response:
+    def open_stream(one: httpx.Client) -> Iterator[bytes]:
         answer = one.send(one.build_request("GET", url), stream=True)
-        next(answer.iter_raw())
-        return answer
+        assert answer.status_code == 200
+        content = answer.iter_raw()
+        next(content)
+        return content
 
     try:
         with ThreadPoolExecutor(16) as pool:
-            answers = list(pool.map(open_stream, held))
-        assert all(answer.status_code == 200 for answer in answers)
+            streams = list(pool.map(open_stream, held))
+        eventually(lambda: connections(server) >= before + 2 * STREAMS, 20, "each stream and its own of the log store")
         took = []
         for _ in range(20):
             started = time.monotonic()
@@ -170,6 +180,19 @@ def test_two_hundred_streams_are_held_while_calls_are_answered(api, server, hell
     finally:
         for one in held:
             one.close()
+    del streams
+    eventually(lambda: connections(server) <= before + 5, 30, "every connection of a stream is gone")
+
+
+def test_a_reader_who_leaves_at_once_leaves_nothing_behind(api, server, hello):
+    before = connections(server)
+    for number in range(40):
+        with httpx.Client(headers=api.headers, timeout=30) as one, suppress(httpx.ReadTimeout):
+            url = f"{api.base_url}services/rest-hello/logs?follow=true"
+            with one.stream("GET", url) as answer:
+                next(answer.iter_raw())
+                time.sleep(0.002 * number)  # at whatever it is doing just then
+    eventually(lambda: connections(server) <= before + 5, 30, "every connection of a stream is gone")
 
 
 def test_a_second_user_sees_nothing_of_the_first(api, server, hello):

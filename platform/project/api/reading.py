@@ -69,8 +69,8 @@ def _call(path: str, method: str, call: Mapping[str, Any], schemas: Mapping[str,
         path=path,
         text=call.get("description", ""),
         command=_command(path, method, call["operationId"], schemas.get(body, {}), base),
-        query=[_parameter(given) for given in call.get("parameters", []) if given["in"] == "query"],
-        body=_fields(schemas.get(body, {})),
+        query=[_parameter(given, schemas) for given in call.get("parameters", []) if given["in"] == "query"],
+        body=_fields(schemas.get(body, {}), schemas),
         answers=[_answer(status, answer) for status, answer in call["responses"].items()],
     )
 
@@ -87,29 +87,30 @@ def _command(path: str, method: str, id: str, body: Mapping[str, Any], base: str
     return " ".join(word for word in words if word)
 
 
-def _parameter(given: Mapping[str, Any]) -> Field:
-    return Field(given["name"], _kind(given["schema"]), given.get("description", ""), given.get("required", False))
+def _parameter(given: Mapping[str, Any], schemas: Mapping[str, Any]) -> Field:
+    kind = _kind(given["schema"], schemas)
+    return Field(given["name"], kind, given.get("description", ""), given.get("required", False))
 
 
-def _fields(schema: Mapping[str, Any]) -> list[Field]:
+def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Field]:
     required = schema.get("required", [])
     return [
-        Field(name, _kind(inner), inner.get("description", "").partition("\n\n*")[0], name in required)
+        Field(name, _kind(inner, schemas), inner.get("description", "").partition("\n\n*")[0], name in required)
         for name, inner in schema.get("properties", {}).items()
     ]
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
+def _kind(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
     """A few words for a schema: its type, or what it may be."""
     if name := _name(schema):
-        return name
+        return _kind(schemas[name], schemas) if "enum" in schemas[name] else name
     for several in ("oneOf", "allOf", "anyOf"):
         if several in schema:
-            return " or ".join(_kind(inner) for inner in schema[several])
+            return " or ".join(dict.fromkeys(_kind(inner, schemas) for inner in schema[several]))
     if "enum" in schema:
         return " | ".join(str(value) for value in schema["enum"])
     if schema.get("type") == "array":
-        return f"list of {_kind(schema['items'])}"
+        return f"list of {_kind(schema['items'], schemas)}"
     kinds = schema.get("type", "")
     kind = " or ".join(kinds) if isinstance(kinds, list) else kinds
     return f"{kind} ({schema['format']})" if "format" in schema else kind
@@ -133,4 +134,4 @@ def _documents(calls: list[Call], schemas: Mapping[str, Any]) -> Iterator[tuple[
     """The documents that calls answer with, each once; of a page, what is on it."""
     names = [name.removesuffix("Page") for call in calls for _, _, name in call.answers if name and name != "Problem"]
     for name in dict.fromkeys(names):
-        yield name, _fields(schemas[name])
+        yield name, _fields(schemas[name], schemas)

@@ -40,6 +40,7 @@ MICRO_RUN = _run_dir()
 MICRO_IS_SUPERVISED = "MICRO_SUPERVISED_HOME" in os.environ  # `micro server` sets it for the processes that it starts
 
 SHARED_APPS = [
+    "django.contrib.admin",  # before django_tenants, whose templates for it have styles that our policy forbids
     "django_tenants",
     "tenants",
     "primitives.broker",
@@ -53,7 +54,6 @@ SHARED_APPS = [
     "django.contrib.auth",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.admin",
     "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
