@@ -9,11 +9,13 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import django
 import psycopg
 
+BEGAN = time.time()
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "platform")]
 
 
@@ -55,3 +57,11 @@ os.environ["DATABASE_URL"] = _postgres()
 os.environ["MICRO_BACKEND"] = "process"  # tests of another one say so
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()
+
+
+def pytest_sessionfinish() -> None:
+    """Stop the Docker engine that tests/engine/up started in this run; one that was there before goes on."""
+    pid = Path(__file__).parents[1] / ".cache" / "engine" / "dockerd.pid"
+    if pid.exists() and pid.stat().st_mtime > BEGAN:
+        with suppress(ProcessLookupError):
+            os.kill(int(pid.read_text()), signal.SIGTERM)

@@ -41,6 +41,8 @@ def main(folder: str) -> int:
         program = Path(sys.executable).with_name(command[0])
         done = subprocess.run([program, *command[1:]], env=environment, cwd=plan.root, check=False)
         if done.returncode != 0:
+            if os.environ.get("MICRO_BACKEND") == "docker":
+                _show("The services of this server are containers; as plain processes: MICRO_BACKEND=process make run")
             return done.returncode
     _show(f"The same by HTTP: {curl(plan, folder)}")
     return 0
