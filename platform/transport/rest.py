@@ -201,10 +201,11 @@ def _nothing(status: int) -> OpenApiResponse:
 
 
 def problem(error: Error, *, errors: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The problem document of an error."""
+    """The problem document of an error; one that a room derives for itself has the type of its parent in the tree."""
+    name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == Error.__module__)
     return {
-        "type": f"urn:micro:error:{_kebab(type(error).__name__)}",
-        "title": _words(type(error).__name__),
+        "type": f"urn:micro:error:{_kebab(name)}",
+        "title": _words(name),
         "status": error.http,
         "detail": error.detail,
         **({"errors": errors} if errors else {}),
