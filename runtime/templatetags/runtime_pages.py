@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import template
 
 from runtime.models import Deployment, Service
+from runtime.sources import ARCHIVE
 from runtime.statuses import Status
 from runtime.views import service_url
 from tenants.templatetags.times import spoken
@@ -61,6 +62,12 @@ def is_link(source: str) -> bool:
 def without_scheme(address: str) -> str:
     """An address as it is read out."""
     return address.partition("://")[2] or address
+
+
+@register.filter
+def source_name(deployment: Deployment) -> str:
+    """What a deployment was made of, as people say it: a repository, or an upload (whose digest is its commit)."""
+    return "an uploaded folder" if deployment.source.startswith(ARCHIVE) else without_scheme(deployment.source)
 
 
 @register.filter
