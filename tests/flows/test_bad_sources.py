@@ -23,7 +23,7 @@ BAD = {
         {"main.py": "raise SystemExit('the moon is in the wrong phase')\n"},
         "moon is in the wrong phase",
     ),
-    "never listens": ({"main.py": "import time\nwhile True: time.sleep(1)\n"}, "listen"),
+    "never listens": ({"main.py": "import time\nwhile True: time.sleep(1)\n"}, "does not answer on $PORT"),
 }
 
 
