@@ -298,6 +298,7 @@ def _within_log(attempt: Attempt) -> Callable[[], bool]:
 
     def may_go_on() -> bool:
         if attempt.log.exists() and attempt.log.stat().st_size - began > LARGEST_LOG_BYTES:
+            os.truncate(attempt.log, began + LARGEST_LOG_BYTES)  # it may have printed far more since the last look
             raise ResourceExhausted(f"The build printed more than {LARGEST_LOG_BYTES >> 20} MiB and was stopped.")
         return attempt.may_go_on()
 

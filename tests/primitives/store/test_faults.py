@@ -85,7 +85,11 @@ def own_postgres():
             [sys.executable, "manage.py", "migrate_schemas", "--shared", "-v0"], cwd=ROOT, env=environment, check=True
         )
         with psycopg.connect(server.url) as connection:
-            connection.execute("INSERT INTO tenants_environment VALUES ('local', 'localhost', now())")
+            connection.execute("INSERT INTO tenants_plan (name) VALUES ('default')")
+            connection.execute(
+                "INSERT INTO tenants_environment (name, base_domain, created_at, plan_id)"
+                " VALUES ('local', 'localhost', now(), 'default')"
+            )
             connection.execute(
                 "INSERT INTO tenants_namespace (schema_name, slug, created_at, environment_id)"
                 " VALUES ('ns_1', 'shop', now(), 'local')"
