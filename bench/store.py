@@ -227,10 +227,11 @@ def prepare() -> dict[str, str]:
     from django.utils.timezone import now
 
     from primitives.auth import keys, tokens
-    from tenants.models import Environment, Namespace
+    from tenants.models import Environment, Namespace, Plan
     from transport.callers import Account
 
-    environment = Environment.objects.create(name="local", base_domain="localhost")
+    plan = Plan.objects.create(name="default")
+    environment = Environment.objects.create(name="local", base_domain="localhost", plan=plan)
     slugs = [f"bench-{number}" for number in range(NAMESPACES)]
     Namespace.objects.bulk_create(
         Namespace(slug=slug, schema_name=f"ns_bench_{slug}", environment=environment) for slug in slugs
