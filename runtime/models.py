@@ -119,6 +119,9 @@ class Deployment(models.Model):
     )
     env = models.JSONField(default=dict, blank=True)
     secrets = models.JSONField(default=dict, blank=True, help_text="Ids of the secrets in its environment, by name")
+    git_token = models.ForeignKey(
+        "Secret", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", help_text="Opens its repository"
+    )
     instances = models.PositiveIntegerField(default=1)
     by = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True, help_text="Why it failed")
@@ -237,7 +240,7 @@ class Replica(models.Model):
 
 
 class Secret(models.Model):
-    """One value that an environment variable of a service had or has. Encrypted; never changed, never shown."""
+    """What an environment variable of a service holds or held, or a git token. Encrypted; never changed or shown."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="secrets")
     name = models.CharField(max_length=200)

@@ -16,7 +16,7 @@ from django.utils.timezone import now
 
 from micro.errors import DeadlineExceeded, Error
 
-from . import builds, folders, notices, releases, sources
+from . import builds, folders, notices, releases, sources, variables
 from .attempts import Attempt
 from .buildlogs import BuildLog
 from .builds.plans import Artifact
@@ -51,7 +51,8 @@ def make_artifact(deployment: Deployment, lease: Lease, log: BuildLog) -> Artifa
 
     lease.write(state=Deployment.State.FETCHING)
     log.say(f"Fetching {deployment.service.source or deployment.source}.")
-    fetched = sources.fetch(deployment.source, folder=deployment.folder, attempt=attempt)
+    token = variables.unseal_one(deployment.git_token_id)
+    fetched = sources.fetch(deployment.source, folder=deployment.folder, attempt=attempt, token=token)
     log.say(f"Fetched {fetched.digest}.")
 
     lease.write(state=Deployment.State.DETECTING)

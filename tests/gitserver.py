@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import os
 import subprocess
@@ -21,11 +22,16 @@ AUTHOR = {
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """CGI, as far as git needs it. `redirects` maps path prefixes to Locations; `seen` collects what was asked."""
+    """CGI, as far as git needs it. `redirects` maps path prefixes to Locations, `logins` to the `user:password` wanted.
+
+    `seen` collects what was asked, `shown` the logins that were shown.
+    """
 
     root: Path
     redirects: dict[str, str]
+    logins: dict[str, str]
     seen: list[str]
+    shown: list[str]
 
     def do_GET(self) -> None:
         self._answer(b"")
@@ -35,6 +41,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.seen.append(self.path)
+        login = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        self.shown += [login] if login else []
+        if any(self.path.startswith(prefix) and login != wanted for prefix, wanted in self.logins.items()):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         for prefix, location in self.redirects.items():
             if self.path.startswith(prefix):
                 self.send_response(302)
@@ -75,8 +89,10 @@ class GitServer:
     """Repositories under `root`, served on 127.0.0.1:`port`."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.redirects, self.seen = root, {}, []
-        handler = type("Bound", (Handler,), {"root": root, "redirects": self.redirects, "seen": self.seen})
+        self.root, self.redirects, self.logins = root, {}, {}
+        self.seen, self.shown = [], []
+        collected = {"redirects": self.redirects, "logins": self.logins, "seen": self.seen, "shown": self.shown}
+        handler = type("Bound", (Handler,), {"root": root, **collected})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
