@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -47,6 +48,11 @@ _LIMITS = StreamConfig(
     duplicate_window=120,
 )
 
+# Colours and other sequences of terminals, then any single character that is neither text nor a tab.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -56,6 +62,11 @@ class Line:
 
     text: str
     at: datetime
+
+
+def plain(text: str) -> str:
+    """A line as it reads without a terminal: no colours, and of a progress bar how it ended."""
+    return _CONTROL.sub("", text.rstrip("\r").rpartition("\r")[2])
 
 
 def subject(namespace: str, service_id: UUID | str, kind: str) -> str:

@@ -154,7 +154,17 @@ class Deployment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"deployment {self.id} of {self.service_id}"
+        return f"deployment {str(self.id)[:8]}"
+
+
+class Build(Deployment):
+    """A deployment as what comes of it before anything starts: a release, or the reason why there is none."""
+
+    class Meta:
+        proxy = True
+
+    def __str__(self) -> str:
+        return f"build {str(self.id)[:8]}"
 
 
 class Release(models.Model):

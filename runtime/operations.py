@@ -185,18 +185,25 @@ def require_version(version: str) -> None:
         raise InvalidArgument(f"The version {version[:100]!r} is not a word of letters, digits and ._/+#=-.")
 
 
+def require_variable(name: str, value: str) -> None:
+    """Raises InvalidArgument for an environment variable that a service cannot be given."""
+    if not _VARIABLE.fullmatch(name):
+        raise InvalidArgument(f"{name[:100]!r} cannot be the name of an environment variable.")
+    if "\0" in value:
+        raise InvalidArgument(f"The value of the environment variable {name[:100]} holds a NUL.")
+    if name == "PORT" or name.startswith(_OURS):
+        raise InvalidArgument(f"The environment variable {name[:100]} is set by the platform.")
+    if name == "MICRO_PROTOCOL" and value not in {"grpc", "http"}:
+        raise InvalidArgument("MICRO_PROTOCOL is grpc or http.")
+
+
 def _require_order(order: Order) -> None:
     if not 0 <= order.instances <= MOST_INSTANCES:
         raise InvalidArgument(f"A service can have 1 to {MOST_INSTANCES} instances, not {order.instances}.")
     for name, value in (*order.env.items(), *order.secrets.items()):
-        if not _VARIABLE.fullmatch(name) or "\0" in value:
-            raise InvalidArgument(f"{name[:100]!r} cannot be the name of an environment variable.")
-        if name == "PORT" or name.startswith(_OURS):
-            raise InvalidArgument(f"The environment variable {name} is set by the platform.")
+        require_variable(name, value)
     if twice := order.env.keys() & order.secrets.keys():
         raise InvalidArgument(f"The environment variable {min(twice)} is given twice, once as a secret.")
-    if order.env.get("MICRO_PROTOCOL", "grpc") not in {"grpc", "http"}:
-        raise InvalidArgument("MICRO_PROTOCOL is grpc or http.")
     if any("\0" in word for word in order.command):
         raise InvalidArgument("The command holds a NUL.")
     sources.require_folder(order.folder)

@@ -128,7 +128,7 @@ def test_a_hostile_source_is_refused_with_the_reason(joe, source):
         (b'{"service": NaN}', "application/json", 400, "invalid-argument"),
         (b"\xff", "application/json", 400, "invalid-argument"),
         (b"[]", "application/json", 400, "invalid-argument"),
-        (b'"' + b"x" * (1 << 20) + b'"', "application/json", 400, "invalid-argument"),
+        (b'"' + b"x" * (1 << 20) + b'"', "application/json", 413, "invalid-argument"),
         (b'{"service": "a\\u0000b", "source": "\\ud800"}', "application/json", 400, "invalid-argument"),
         (b"service=web", "application/x-www-form-urlencoded", 415, "unsupported-media-type"),
         (b"{}", "text/plain", 415, "unsupported-media-type"),
