@@ -14,7 +14,7 @@ from django.utils.timezone import now
 
 from .models import LEASE, Deployment, DeploymentQuerySet
 
-RENEW_EVERY_S = 5.0
+RENEW_EVERY_S = 2.0  # and so long a cancelled build goes on
 
 logger = logging.getLogger(__name__)
 

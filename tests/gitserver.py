@@ -6,7 +6,8 @@ import http.server
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ AUTHOR = {
 class Handler(http.server.BaseHTTPRequestHandler):
     """CGI, as far as git needs it. `redirects` maps path prefixes to Locations; `seen` collects what was asked."""
 
+    pause: Callable[[], float]
     root: Path
     redirects: dict[str, str]
     seen: list[str]
@@ -35,6 +37,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.seen.append(self.path)
+        time.sleep(self.pause())
         for prefix, location in self.redirects.items():
             if self.path.startswith(prefix):
                 self.send_response(302)
@@ -72,11 +75,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class GitServer:
-    """Repositories under `root`, served on 127.0.0.1:`port`."""
+    """Repositories under `root`, served on 127.0.0.1:`port`; every answer comes `pause_s` late."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.redirects, self.seen = root, {}, []
-        handler = type("Bound", (Handler,), {"root": root, "redirects": self.redirects, "seen": self.seen})
+        self.root, self.redirects, self.seen, self.pause_s = root, {}, [], 0.0
+        bound = {"root": root, "redirects": self.redirects, "seen": self.seen, "pause": lambda _self: self.pause_s}
+        handler = type("Bound", (Handler,), bound)
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
