@@ -164,7 +164,7 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
     list_select_related = ("service", "namespace", "release")
     search_fields = ("id", "service__name", "namespace__slug", "source", "by", "reason")
     ordering = ("-created_at",)
-    actions = ("retry",)
+    actions = ("retry", "cancel")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         """With the time that it took."""
@@ -179,6 +179,15 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
             return operations.redeploy(namespace=row.namespace, deployment_id=row.pk, by=by)
 
         self.each(request, queryset, redeploy, "it is queued again.")
+
+    @admin.action(description="Cancel the selected deployments", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> None:
+        """End those that are under way."""
+
+        def end(row: Deployment, by: Account) -> Deployment:
+            return operations.cancel(namespace=row.namespace, deployment_id=row.pk, by=by)
+
+        self.each(request, queryset, end, "it is cancelled.")
 
     @admin.display(description="service", ordering="service__name")
     def service_link(self, row: Deployment) -> SafeString | str:

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Q, Sum
 from django.utils.timezone import now
 
-from micro.errors import InvalidArgument, NotFound
+from micro.errors import FailedPrecondition, InvalidArgument, NotFound
 from primitives.registry import operations as registry
 from tenants import names, permissions, quotas
 from tenants.models import Namespace
@@ -123,6 +123,41 @@ def set_variables(*, namespace: Namespace, name: str, version: str, changes: Cha
     env = {name: value for name, value in last.env.items() if name not in gone} | dict(changes.plain)
     order = Order(source="", command=last.command, env=env, secrets=changes.secrets, instances=last.instances)
     return _again(service, last, order, by=by, dropped=changes.removed)
+
+
+def cancel(*, namespace: Namespace, deployment_id: UUID, by: Account) -> Deployment:
+    """End a deployment that is under way: its build stops, its replicas go, what ran before goes on running.
+
+    Raises NotFound when there is no such deployment, FailedPrecondition when it has ended or its replicas serve
+    already, PermissionDenied when the namespace is not the account's.
+    """
+    permissions.require(by, namespace)
+    deployment = find_deployment(namespace=namespace, deployment_id=deployment_id)
+    is_ended = rollouts.cancel(deployment.pk, reason=f"Cancelled by {by.name or by.id}.")
+    deployment = find_deployment(namespace=namespace, deployment_id=deployment_id)
+    if not is_ended:
+        raise FailedPrecondition(_why_not(deployment))
+    return deployment
+
+
+def cancel_last(*, namespace: Namespace, name: str, version: str, by: Account) -> Deployment:
+    """The same for the deployment of a service that is under way.
+
+    Raises NotFound when there is no such service, and as `cancel` does.
+    """
+    permissions.require(by, namespace)
+    last = find(namespace=namespace, name=name, version=version).deployments.last()
+    if last is None:
+        raise NotFound("The service was never deployed.")
+    return cancel(namespace=namespace, deployment_id=last.pk, by=by)
+
+
+def _why_not(deployment: Deployment) -> str:
+    if deployment.state == Deployment.State.SWITCHING:
+        return "Its replicas serve already: deploy what ran before again instead."
+    return (
+        f"There is nothing to cancel: this deployment of {deployment.service.name} is over, it is {deployment.state}."
+    )
 
 
 @transaction.atomic

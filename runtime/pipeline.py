@@ -77,6 +77,7 @@ def recording_failure(deployment: Deployment, lease: Lease, log: BuildLog) -> It
         yield
     except Lost as lost:
         logger.info("%s", lost)
+        leave_if_cancelled(deployment, log)
     except DatabaseError:
         raise
     except Error as error:
@@ -96,6 +97,16 @@ def fail(deployment: Deployment, lease: Lease, log: BuildLog, *, reason: str) ->
         notices.ring()
     if ended:
         log.say(f"Failed: {text}")
+        log.close()
+        folders.remove(_folder(deployment))
+        folders.remove(folders.jobs() / str(deployment.pk))
+
+
+def leave_if_cancelled(deployment: Deployment, log: BuildLog) -> None:
+    """Tell the log of a cancelled deployment who did it, and leave nothing else of its build."""
+    rows = Deployment.objects.across_namespaces().filter(pk=deployment.pk, state=Deployment.State.CANCELLED)
+    for reason in rows.values_list("reason", flat=True):
+        log.say(reason)
         log.close()
         folders.remove(_folder(deployment))
         folders.remove(folders.jobs() / str(deployment.pk))

@@ -50,6 +50,13 @@ async def delete(request: wire.DeleteRequest, caller: Caller) -> wire.DeleteResp
     return wire.DeleteResponse()
 
 
+async def cancel(request: wire.CancelRequest, caller: Caller) -> wire.CancelResponse:
+    """End a service's deployment that is under way."""
+    service = _service(request.resource)
+    await in_public(_cancel, authorize(caller, request.options.namespace), service, require_account(caller))
+    return wire.CancelResponse()
+
+
 async def read(request: wire.ReadRequest, caller: Caller) -> wire.ReadResponse:
     """The services of a namespace and how they are."""
     options = request.options
@@ -151,6 +158,10 @@ def _delete(namespace: str, service: wire.Service, by: Account) -> None:
     operations.delete(namespace=_namespace(namespace), name=service.name, version=service.version, by=by)
 
 
+def _cancel(namespace: str, service: wire.Service, by: Account) -> None:
+    operations.cancel_last(namespace=_namespace(namespace), name=service.name, version=service.version, by=by)
+
+
 def _read(namespace: str, name: str, version: str) -> list[statuses.Report]:
     return statuses.read(namespace=_namespace(namespace), name=name, version=version)
 
@@ -180,6 +191,7 @@ METHODS = {
     "Runtime.Read": unary(read, request=wire.ReadRequest, response=wire.ReadResponse, scope=ANY_ACCOUNT),
     "Runtime.Update": unary(update, request=wire.UpdateRequest, response=wire.UpdateResponse, scope=ANY_ACCOUNT),
     "Runtime.Delete": unary(delete, request=wire.DeleteRequest, response=wire.DeleteResponse, scope=ANY_ACCOUNT),
+    "Runtime.Cancel": unary(cancel, request=wire.CancelRequest, response=wire.CancelResponse, scope=ANY_ACCOUNT),
     "Runtime.Logs": server_stream(read_logs, request=wire.LogsRequest, response=wire.LogRecord, scope=ANY_ACCOUNT),
     "Source.Upload": client_stream(upload, request=wire.UploadRequest, response=wire.UploadResponse, scope=ANY_ACCOUNT),
     "Build.Read": server_stream(read_build, request=wire.Service, response=wire.BuildReadResponse, scope=ANY_ACCOUNT),

@@ -7,7 +7,8 @@ import http.server
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     `seen` collects what was asked, `shown` the logins that were shown.
     """
 
+    pause: Callable[[], float]
     root: Path
     redirects: dict[str, str]
     logins: dict[str, str]
@@ -41,6 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.seen.append(self.path)
+        time.sleep(self.pause())
         login = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
         self.shown += [login] if login else []
         if any(self.path.startswith(prefix) and login != wanted for prefix, wanted in self.logins.items()):
@@ -86,13 +89,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class GitServer:
-    """Repositories under `root`, served on 127.0.0.1:`port`."""
+    """Repositories under `root`, served on 127.0.0.1:`port`; every answer comes `pause_s` late."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.redirects, self.logins = root, {}, {}
+        self.root, self.redirects, self.logins, self.pause_s = root, {}, {}, 0.0
         self.seen, self.shown = [], []
         collected = {"redirects": self.redirects, "logins": self.logins, "seen": self.seen, "shown": self.shown}
-        handler = type("Bound", (Handler,), {"root": root, **collected})
+        handler = type("Bound", (Handler,), {"root": root, "pause": lambda _self: self.pause_s, **collected})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)

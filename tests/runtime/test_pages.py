@@ -22,6 +22,7 @@ from tenants.operations import bootstrap
 pytestmark = pytest.mark.django_db
 URL = "https://github.com/org/repo"
 KB = 1024
+WAYS = ("redeploy", "cancel")
 
 
 @pytest.fixture(autouse=True)
@@ -182,11 +183,16 @@ def test_nothing_of_another_namespace_is_found(browser, joe):
     for path in paths:
         assert browser.get(f"/n/eve/{path}").status_code == 404, path
         assert browser.get(f"/n/none/{path}").status_code == 404, path
-    for path in ("services/shop/delete", "services/shop/variables", f"deployments/{deployment.pk}/redeploy"):
+    for path in (
+        "services/shop/delete",
+        "services/shop/variables",
+        *(f"deployments/{deployment.pk}/{what}" for what in WAYS),
+    ):
         assert browser.post(f"/n/eve/{path}", {"name": "shop"}).status_code == 404, path
     # Their deployment's id below one's own namespace is none either.
     assert browser.get(f"/n/joe/deployments/{deployment.pk}").status_code == 404
-    assert browser.post(f"/n/joe/deployments/{deployment.pk}/redeploy").status_code == 404
+    for what in WAYS:
+        assert browser.post(f"/n/joe/deployments/{deployment.pk}/{what}").status_code == 404
     assert Service.objects.in_namespace("eve").get().deployments.count() == 1
     assert browser.get(f"/n/joe/deployments/{mine.pk}").status_code == 200
 
@@ -220,6 +226,18 @@ def test_deploying_again_takes_the_same_source_and_variables(browser, joe):
     assert answer.headers["location"] == f"/n/joe/deployments/{second.pk}"
     assert (second.source, second.env, second.secrets) == (first.source, first.env, first.secrets)
     assert second.pk != first.pk
+
+
+def test_a_deployment_is_cancelled_by_a_button_that_goes_when_it_is_over(browser, joe):
+    deployment = queue(*joe, "shop")
+    page = f"/n/joe/deployments/{deployment.pk}"
+    assert f'action="{page}/cancel"' in browser.get(page).content.decode()
+    assert browser.post(f"{page}/cancel").headers["location"] == page
+    shown = browser.get(page).content.decode()
+    assert "Cancelled by joe@example.org." in shown
+    assert f'action="{page}/cancel"' not in shown
+    assert browser.post(f"{page}/cancel").headers["location"] == page
+    assert "There is nothing to cancel" in browser.get(page).content.decode()
 
 
 def test_a_secret_is_encrypted_given_to_the_replica_and_never_shown(browser, joe):

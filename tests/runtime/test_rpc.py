@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from deploying import eventually, hello, pack
 
-from micro.errors import InvalidArgument, NotFound, PermissionDenied, Unimplemented
+from micro.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from micro.proto import runtime_pb2 as wire
 from runtime import rpc, statuses
 from runtime.models import Deployment, Release, Service
@@ -101,6 +101,17 @@ def test_create_on_a_service_that_is_there_deploys_it_anew(platform):
     assert Service.objects.in_namespace("micro").count() == 1
     states = Deployment.objects.in_namespace("micro").values_list("state", flat=True)
     assert list(states) == ["superseded", "queued"]
+
+
+def test_a_deployment_under_way_is_cancelled_by_the_name_of_its_service(platform):
+    call("Create", wire.CreateRequest(resource=resource(source=upload(pack(hello("one"))))))
+    with pytest.raises(NotFound, match="not found"):
+        call("Cancel", wire.CancelRequest(resource=resource("other")))
+    call("Cancel", wire.CancelRequest(resource=resource()))
+    (service,) = read("web")
+    assert (service.status, service.metadata["warning"]) == (statuses.Status.STOPPED, "Cancelled by admin.")
+    with pytest.raises(FailedPrecondition, match="it is cancelled"):
+        call("Cancel", wire.CancelRequest(resource=resource()))
 
 
 def test_a_source_that_may_not_be_fetched_is_refused_at_once_and_leaves_no_service(platform):

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runtime', '0002_secrets'),
+        ('runtime', '0004_cancelled'),
     ]
 
     operations = [
