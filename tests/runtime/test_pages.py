@@ -139,6 +139,7 @@ def test_a_host_with_a_private_address_is_refused_next_to_the_field(browser, res
         ("variables", "A B=1"),
         ("variables", "A=1\nA=2"),
         ("secrets", "MICRO_PROTOCOL=tcp"),
+        ("git_token", "two words"),
     ],
 )
 def test_each_mistake_is_said_at_its_own_field(browser, field, value):
@@ -155,6 +156,13 @@ def test_all_mistakes_are_said_at_once_and_nothing_that_was_typed_is_lost(browse
     for value in form.values():
         assert f'value="{value}"' in page or f">\n{value}</textarea>" in page, value
     assert page.count('class="problem"') == len(form)
+
+
+def test_a_token_for_a_private_repository_is_kept_sealed(browser):
+    browser.post("/n/joe/deploy", {"repository": "http://127.0.0.1:1/shop.git", "git_token": "hunter2"})
+    deployment = Deployment.objects.across_namespaces().get()
+    assert variables.unseal_one(deployment.git_token_id) == "hunter2"
+    assert b"hunter2" not in browser.get(f"/n/joe/deployments/{deployment.pk}").content
 
 
 def test_a_variable_that_is_given_openly_and_as_a_secret_is_refused(browser):
