@@ -159,7 +159,7 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
         "finished_at",
         "took",
     )
-    list_display = ("id", "service_link", "namespace_link", "state", "by", "release_link", "took", "created_at")
+    list_display = ("__str__", "service_link", "namespace_link", "state", "by", "release_link", "took", "created_at")
     list_filter = ("state", "namespace__environment", "created_at")
     list_select_related = ("service", "namespace", "release")
     search_fields = ("id", "service__name", "namespace__slug", "source", "by", "reason")
@@ -255,7 +255,7 @@ class BuildAdmin(AcrossNamespaces, ReadOnly):
         "created_at",
         "took",
     )
-    list_display = ("id", "service_link", "namespace_link", "outcome", "digest", "took", "log", "created_at")
+    list_display = ("__str__", "service_link", "namespace_link", "outcome", "digest", "took", "log", "created_at")
     list_filter = (Outcome, "namespace__environment", "created_at")
     list_select_related = ("service", "namespace", "release")
     search_fields = ("id", "service__name", "namespace__slug", "source", "release__digest", "reason")
@@ -307,7 +307,7 @@ class BuildAdmin(AcrossNamespaces, ReadOnly):
     def digest(self, row: Build) -> str:
         """What was built."""
         release = getattr(row, "release", None)
-        return release.digest[:20] if release else "-"
+        return release.digest[:16] if release else "-"
 
     @admin.display
     def image(self, row: Build) -> str:

@@ -82,7 +82,7 @@ def _declared(view: Decorated, guarded: Page, scope: Scope, methods: tuple[str, 
         return response
 
     answer.__dict__.update(guarded.__dict__)
-    answer.scope = scope  # type: ignore[attr-defined]
+    answer.scope, answer.methods = scope, allowed  # type: ignore[attr-defined]
     return cast("Decorated", answer)
 
 

@@ -129,7 +129,8 @@ def _require_open() -> None:
 
 
 def _counted(email: str, origin: str, at: datetime) -> str:
-    """The address in the one form we keep, its budget charged."""
+    """The address in the one form we keep, its budget charged. Raises InvalidArgument for one that we do not take."""
+    names.require_email(email)
     email = email.lower()
     limits.spend(f"mail-from:{origin}", limit=CODES_PER_ORIGIN, per=WINDOW, at=at)
     limits.spend(f"mail-to:{email}", limit=CODES_PER_ADDRESS, per=WINDOW, at=at)

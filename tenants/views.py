@@ -51,7 +51,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     form = forms.Address(request.POST or None, initial=_typed_before(request))
     if request.method == "POST":
         where = origin(request)
-        form.carry_out(lambda data: signup.request_sign_up(**data, origin=where, at=now()))
+        form.carry_out(lambda data: signup.request_sign_up(**data, origin=where, at=now()), blame="email")
         if form.status == 200:
             return redirect(_with_email("signup-code", form.cleaned_data["email"]))
     return render(request, "tenants/signup.html", {"form": form}, status=form.status)
@@ -92,7 +92,7 @@ def reset(request: HttpRequest) -> HttpResponse:
     form = forms.Address(request.POST or None, initial=_typed_before(request))
     if request.method == "POST":
         where = origin(request)
-        form.carry_out(lambda data: signup.request_reset(**data, origin=where, at=now()))
+        form.carry_out(lambda data: signup.request_reset(**data, origin=where, at=now()), blame="email")
         if form.status == 200:
             return redirect(_with_email("reset-code", form.cleaned_data["email"]))
     return render(request, "tenants/reset.html", {"form": form}, status=form.status)
