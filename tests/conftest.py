@@ -55,6 +55,7 @@ os.environ["MICRO_HOME"] = tempfile.mkdtemp(prefix="micro-home-", dir="/tmp")
 atexit.register(shutil.rmtree, os.environ["MICRO_HOME"], ignore_errors=True)
 os.environ["DATABASE_URL"] = _postgres()
 os.environ["MICRO_BACKEND"] = "process"  # tests of another one say so
+os.environ["MICRO_BUBBLEWRAP"] = "off"
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from xmlrpc.client import ServerProxy
 
 import psutil
+from engines import ENGINE
 from server import ROOT, Server, environment, eventually
 from supervisor.xmlrpc import SupervisorTransport
 
-ENGINE = ROOT / "tests" / "engine"
 PROGRAMS = {
     "worker": "worker",
     "runner": "runner",

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from project import strangers
 from project.profiles import LOCAL
-from runtime.backends import choice
+from runtime.backends import bubblewrap, choice
 
 from .errors import CannotRun
 from .plan import Plan
@@ -38,7 +38,8 @@ def settle(plan: Plan) -> None:
 def shown() -> str:
     """The decision, and what is to be known about it, in one line."""
     if settings.MICRO_BACKEND != choice.DOCKER:
-        return "services run as processes of this machine: for one trusted user"
+        walls = ", each within walls of bubblewrap" if bubblewrap.is_used() else ""
+        return f"services run as processes of this machine{walls}: for one trusted user"
     return f"services run as containers of the Docker engine {_version()}{_refusal()}"
 
 

@@ -1,0 +1,25 @@
+"""The Docker engine that tests lean on: brought up with the images that builds start from, or a skip that says how."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ENGINE = Path(__file__).parent / "engine"
+
+
+def require(config: pytest.Config) -> None:
+    """Return when an engine answers and has the base images; what has to be done for it is shown as it is done.
+
+    Skips the test where there can be none, with the command that starts one.
+    """
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        up = subprocess.run([ENGINE / "up"], stderr=subprocess.PIPE, text=True, check=False)
+        if up.returncode == 0:
+            subprocess.run([ENGINE / "images"], check=True)
+    if up.returncode == 3:
+        pytest.skip(up.stderr.strip())
+    assert up.returncode == 0, up.stderr
