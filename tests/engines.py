@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 ENGINE = Path(__file__).parent / "engine"
+
+
+def own() -> psutil.Process | None:
+    """The engine that tests/engine/up started; one that somebody else did is not ours to kill."""
+    record = Path(__file__).parents[1] / ".cache" / "engine" / "dockerd.pid"
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        process = psutil.Process(int(record.read_text()))
+        if process.name() == "dockerd":
+            return process
+    return None
 
 
 def require(config: pytest.Config) -> None:

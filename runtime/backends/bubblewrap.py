@@ -62,7 +62,7 @@ def _walls(*, hidden: Iterable[Path], shown: Iterable[str]) -> Iterator[str]:
 
 
 def _state() -> list[Path]:
-    """Where this server keeps what is nobody else's: its state, its sockets, its database."""
+    """Where this server keeps what is nobody else's: its state, sockets and database, and its user's tokens."""
     home = Path(settings.MICRO_HOME)
-    found = [home, Path(settings.MICRO_RUN), (home / "postgres").resolve().parent]
+    found = [Path.home() / ".micro", home, Path(settings.MICRO_RUN), (home / "postgres").resolve().parent]
     return [path for path in dict.fromkeys(found) if path.exists()]

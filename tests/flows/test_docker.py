@@ -15,7 +15,7 @@ import psutil
 import pytest
 from languages import FLASK, SOURCES
 from load import Load
-from server import ROOT, Server, running_server
+from server import Server, running_server
 
 from runtime.backends import containers
 
@@ -98,8 +98,8 @@ def test_a_killed_runner_and_a_killed_engine_lose_no_request_and_no_container(se
         for process in server.named("manage.py runner"):
             process.kill()
         time.sleep(4)
-        if pid := own_engine():
-            pid.kill()
+        if mine := engines.own():
+            mine.kill()
             time.sleep(2)
             subprocess.run([engines.ENGINE / "up"], check=True, capture_output=True)
         time.sleep(4)
@@ -108,15 +108,6 @@ def test_a_killed_runner_and_a_killed_engine_lose_no_request_and_no_container(se
     assert load.failures == []
     assert server.status("web") == "running"
     server.micro("kill", "web")
-
-
-def own_engine() -> psutil.Process | None:
-    """The engine that tests/engine/up started; one that somebody else did is not ours to kill."""
-    record = ROOT / ".cache" / "engine" / "dockerd.pid"
-    if not record.exists() or not psutil.pid_exists(int(record.read_text())):
-        return None
-    process = psutil.Process(int(record.read_text()))
-    return process if process.name() == "dockerd" else None
 
 
 def test_services_call_each_other_by_name_through_the_door(server, tmp_path):

@@ -40,7 +40,7 @@ def shown() -> str:
     if settings.MICRO_BACKEND != choice.DOCKER:
         walls = ", each within walls of bubblewrap" if bubblewrap.is_used() else ""
         return f"services run as processes of this machine{walls}: for one trusted user"
-    return f"services run as containers of the Docker engine {_version()}{_refusal()}"
+    return f"services run as containers of the Docker engine {_version()}{_kernel()}{_refusal()}"
 
 
 def _settle_docker(plan: Plan) -> None:
@@ -73,6 +73,13 @@ def _version() -> str:
     version = str(engine.client().version()["Version"])
     is_old = int(version.partition(".")[0]) < OLDEST_ENGINE
     return f"{version} (older than {OLDEST_ENGINE}: fit for a trusted user only)" if is_old else version
+
+
+def _kernel() -> str:
+    """What is to be known where strangers' containers share this machine's kernel."""
+    if settings.MICRO_PROFILE == LOCAL or settings.MICRO_DOCKER_RUNTIME:
+        return ""
+    return ". They share this machine's kernel: gVisor and MICRO_DOCKER_RUNTIME=runsc are one wall more"
 
 
 def _refusal() -> str:
