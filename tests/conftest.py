@@ -9,14 +9,16 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import django
 import psycopg
 
-BEGAN = time.time()
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "platform")]
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "platform"), str(Path(__file__).parent)]
+
+import engines  # noqa: E402 - the folders above make it importable
+
+HAD_ENGINE = engines.own() is not None
 
 
 def _postgres() -> str:
@@ -61,8 +63,6 @@ django.setup()
 
 
 def pytest_sessionfinish() -> None:
-    """Stop the Docker engine that tests/engine/up started in this run; one that was there before goes on."""
-    pid = Path(__file__).parents[1] / ".cache" / "engine" / "dockerd.pid"
-    if pid.exists() and pid.stat().st_mtime > BEGAN:
-        with suppress(ProcessLookupError):
-            os.kill(int(pid.read_text()), signal.SIGTERM)
+    """Stop the Docker engine that tests/engine/up started in this run; where one was there before, one goes on."""
+    if not HAD_ENGINE and (engine := engines.own()):
+        engine.terminate()
