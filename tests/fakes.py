@@ -285,7 +285,9 @@ class FakeSidecar(grpc.GenericRpcHandler):
         self._caller(metadata)
         service = request.resource.service
         key = (request.options.namespace, service.name, service.version)
-        if key in self.cancelled or key not in self.deployments:
+        if key not in self.deployments:
+            raise errors.NotFound("not found", id="runtime")
+        if key in self.cancelled:
             raise errors.FailedPrecondition("nothing is under way.", id="runtime")
         self.cancelled.append(key)
         return runtime_pb2.CancelResponse()
