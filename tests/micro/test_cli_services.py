@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 
-from micro.cli import dynamic
 from micro.proto import registry_pb2
 from tests.micro.conftest import MICRO, eventually
 
@@ -109,13 +108,6 @@ def test_a_dynamic_command_waits_as_long_as_it_is_told_to(user, slow):
     assert "\t--request_timeout duration" in user.micro("slow", "call", "--help").stderr
 
 
-def test_a_field_of_the_request_wins_over_the_flag_of_its_name():
-    own = dynamic.Endpoint("A.B", (dynamic.Field("request", "Request", (dynamic.Field("timeout", "string"),)),))
-    values = dynamic.parse(["--request_timeout=7s"], (*own.fields, *dynamic.options(own)))
-    assert dynamic.take_timeout(values, own) == 5
-    assert dynamic.build(own.fields, values) == {"request": {"timeout": "7s"}}
-
-
 def test_an_unreachable_server_is_named_with_the_way_to_start_one(user):
     for args in (["services"], ["call", "a", "B.C"], ["helloworld", "--name=Joe"], ["status"], ["run", "."]):
         (user.home / "main.py").write_text("")
@@ -149,7 +141,7 @@ def test_the_help_of_a_service_shows_its_methods_and_their_flags(user, helloworl
 @pytest.mark.parametrize(
     ("args", "code", "text"),
     [
-        (["--nam=Joe"], 1, "Unknown flag: nam"),
+        (["--nam=Joe"], 1, "Unknown flag: nam\nDid you mean --name?"),
         (["--name=a=b"], 1, "Invalid flag: --name=a=b. Expected format: --foo=bar"),
         (["nosuch", "--name=Joe"], 128, "Endpoint Helloworld.Nosuch not found for service helloworld"),
         (["a", "b", "c"], 1, "Incorrect number of arguments"),
