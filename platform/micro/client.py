@@ -107,10 +107,15 @@ class Client:
         timeout_s: float = TIMEOUT_S,
     ) -> M:
         """`call` for who has the messages' classes."""
-        metadata = self._metadata(service, codec.PROTOBUF, anonymous=anonymous, timeout_s=timeout_s)
-        path = wire.path(service, endpoint)
-        data = self._connection.unary(path, request.SerializeToString(), metadata=metadata, timeout_s=timeout_s)
+        data = self.raw(service, endpoint, request.SerializeToString(), anonymous=anonymous, timeout_s=timeout_s)
         return returns.FromString(data)
+
+    def raw(
+        self, service: str, endpoint: str, request: bytes, *, anonymous: bool = False, timeout_s: float = TIMEOUT_S
+    ) -> bytes:
+        """`call` with serialized messages."""
+        metadata = self._metadata(service, codec.PROTOBUF, anonymous=anonymous, timeout_s=timeout_s)
+        return self._connection.unary(wire.path(service, endpoint), request, metadata=metadata, timeout_s=timeout_s)
 
     def invoke_stream(self, service: str, endpoint: str, requests: Iterable[Message], returns: type[M]) -> Replies[M]:
         """`stream` for who has the messages' classes. Another thread may close it."""

@@ -13,13 +13,17 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 
+import grpc
 import pytest
 
-from tests.fakes import FakeSidecar
+from micro.proto import registry_pb2
+from tests.fakes import FakeEcho, FakeSidecar
 
 MICRO = [str(Path(sys.executable).with_name("micro"))]
+PROTO = Path(__file__).with_name("everything.proto")
 HELLOWORLD = Path(__file__).parents[2] / "examples" / "helloworld" / "main.py"
 
 
@@ -150,3 +154,32 @@ def helloworld(start: Callable[..., Running], sidecar: FakeSidecar, user: User) 
     running = start(HELLOWORLD, HOME=str(user.home), MICRO_PROXY=sidecar.address)
     eventually(lambda: ("micro", "helloworld") in sidecar.registered)
     return running
+
+
+@pytest.fixture(scope="session")
+def descriptors(tmp_path_factory) -> bytes:
+    """The FileDescriptorSet of everything.proto, comments included."""
+    out = tmp_path_factory.mktemp("protos") / "set"
+    tool = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        f"-I{PROTO.parent}",
+        "--include_imports",
+        "--include_source_info",
+    ]
+    subprocess.run([*tool, f"--descriptor_set_out={out}", PROTO.name], check=True)
+    return out.read_bytes()
+
+
+@pytest.fixture
+def everything(sidecar, descriptors):
+    """The echo server, registered."""
+    server = grpc.server(futures.ThreadPoolExecutor(8), (FakeEcho(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    service = registry_pb2.Service(name="everything", version="latest", protocol="grpc", descriptors=descriptors)
+    service.nodes.add(id="one", address=f"127.0.0.1:{port}")
+    sidecar.registered["micro", "everything"] = service
+    yield service
+    server.stop(None).wait()

@@ -34,7 +34,7 @@ def several(flags: Flags) -> Iterator[Message]:
     texts = flags.options.get("json", [])
     if over and not texts:
         return iter([over])
-    return (merged(document, over) for text in texts or ["-"] for document in _streamed(text))
+    return (merged(document, over) for text in texts or ["-"] for document in streamed(text))
 
 
 def from_flags(given: list[Given]) -> Message:
@@ -129,7 +129,7 @@ def _object(document: object, source: str) -> Message:
     return document
 
 
-def _streamed(text: str) -> Iterator[Message]:
+def streamed(text: str) -> Iterator[Message]:
     """Each object as soon as it is there."""
     if text != "-":
         yield from _documents(text)
