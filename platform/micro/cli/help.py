@@ -28,6 +28,7 @@ COMMANDS = {
         "services",
         'Call a service\'s method with JSON, e.g. micro call helloworld Helloworld.Call \'{"name": "Joe"}\'',
     ),
+    "completion": ("completion", "Print the script that completes micro's commands in a shell"),
     "config": ("config", "Show, change and look back on the configuration of services"),
     "debug": ("nodes", "Ask the nodes of services how they are"),
     "env": ("env", "Show and choose the servers this command line talks to"),

@@ -10,12 +10,23 @@ from micro.cli.failures import Failure
 from micro.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from micro.client import Client
     from micro.proto import registry_pb2
 
 
 class ServiceCommand(click.Command):
     """The command of a service that may or may not be there; completion asks the server what it takes."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        from micro.cli.completion.answers import service_words
+
+        return service_words(ctx, incomplete)
+
+
+def _words(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    return ctx.command.shell_complete(ctx, incomplete)
 
 
 def command(name: str) -> click.Command:
@@ -27,7 +38,7 @@ def command(name: str) -> click.Command:
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
         add_help_option=False,
     )
-    @click.argument("args", nargs=-1, type=click.UNPROCESSED)
+    @click.argument("args", nargs=-1, type=click.UNPROCESSED, shell_complete=_words)
     @pass_session
     def dynamic(session: Session, args: tuple[str, ...]) -> None:
         from micro.cli import plugins
