@@ -15,6 +15,7 @@ SUMMARY = "Source to running in one command, and the services that a distributed
 START_HERE = (
     ("micro server", "start the platform on this machine"),
     ("micro login", "local server: username admin, password micro"),
+    ("micro new helloworld", "a service to begin with, in python, go or node"),
     ("micro run ./helloworld", "a folder, or github.com/org/repo, to a running service"),
     ("micro helloworld --name=Joe", "call a service: micro SERVICE [METHOD] --field=value"),
     ("micro status", "what runs, and what went wrong"),
@@ -39,6 +40,7 @@ COMMANDS = {
     "logout": ("account", "Log out of a server"),
     "logs": ("runtime", "Show what a service prints, or its build"),
     "network": ("network", "Show where services are reached"),
+    "new": ("new", "Make the folder of a new service, which runs, is tested and deploys as it stands"),
     "run": ("runtime", "Build and run a folder or a git repository as a service"),
     "server": ("server", "Start the platform on this machine"),
     "services": ("services", "List the services that can be called"),
