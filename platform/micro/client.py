@@ -139,6 +139,10 @@ class Client:
         twin._services, twin._methods = {}, {}
         return twin
 
+    def access_token(self) -> str:
+        """The token that calls are made with; blank for nobody's."""
+        return self._identity.access_token(self)
+
     def close(self) -> None:
         self._connection.close()
 

@@ -7,12 +7,14 @@ import fcntl
 import os
 import pty
 import re
+import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
 
@@ -76,9 +78,49 @@ class User:
         process.wait(30)
         return seen.decode().splitlines()
 
+    def at_a_terminal(self, *argv: str) -> Terminal:
+        """A program as somebody uses it interactively."""
+        return Terminal(argv, self.env | {"PATH": f"{Path(MICRO[0]).parent}:{self.env['PATH']}"}, self.home)
+
     def login(self) -> User:
         assert self.micro("login", "--username=admin", "--password=micro").returncode == 0
         return self
+
+
+class Terminal:
+    """A program on a terminal, typed to and read from. Ends with the block."""
+
+    def __init__(self, argv: Sequence[str], env: dict[str, str], folder: Path) -> None:
+        self._pid, self._terminal = pty.fork()
+        if self._pid == 0:
+            os.chdir(folder)
+            os.execvpe(argv[0], argv, env | {"TERM": "dumb"})  # noqa: S606
+        self._seen = b""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            os.kill(self._pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+        os.close(self._terminal)
+
+    def type(self, text: str) -> None:
+        os.write(self._terminal, text.encode())
+
+    def sees(self, sign: str, within_s: float = 30) -> None:
+        """Wait until the sign has come since the last one that was waited for."""
+        deadline = time.monotonic() + within_s
+        while sign.encode() not in self._seen:
+            ready, _, _ = select.select([self._terminal], [], [], max(0, deadline - time.monotonic()))
+            assert ready, self._seen
+            self._seen += os.read(self._terminal, 4096)
+        self._seen = self._seen.partition(sign.encode())[2]
+
+    def exit_code(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
 @pytest.fixture

@@ -178,6 +178,20 @@ def test_a_plugin_on_the_path_is_a_command(user, tmp_path):
     assert done.stdout == "plugin --loud\n"
 
 
+def test_a_plugin_comes_after_micros_own_commands_and_before_services(user, tmp_path, helloworld):
+    for name in ("env", "helloworld", "broken"):
+        plugin = tmp_path / f"micro-{name}"
+        plugin.write_text("#!/bin/sh\necho plugin\nexit 7\n" if name != "broken" else "no program")
+        plugin.chmod(0o755)
+    path = f"{tmp_path}:{user.env['PATH']}"
+    assert user.micro("env", "get", PATH=path).stdout == "local\n"
+    done = user.micro("helloworld", "--name=Joe", PATH=path)
+    assert (done.returncode, done.stdout) == (7, "plugin\n")
+    done = user.micro("broken", PATH=path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "micro-broken" in done.stderr
+
+
 def test_ctrl_c_ends_a_call_quietly(user, sidecar, slow):
     process = user.start("call", "slow", "Slow.Call")
     eventually(lambda: any(path == "/slow.Slow/Call" for path, _ in sidecar.calls))

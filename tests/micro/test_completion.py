@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import shlex
-import signal
 import subprocess
-import time
 
 import pytest
 
@@ -101,9 +97,10 @@ def test_the_server_is_not_asked_twice_within_seconds(complete, sidecar, everyth
 
 
 def test_what_is_kept_is_the_users_alone(complete, user, everything):
+    (user.home / ".micro").rename(user.home / "old")
     complete("every")
     folder = user.home / ".micro" / "completion"
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
     assert [file.stat().st_mode & 0o777 for file in folder.iterdir()] == [0o600]
 
 
@@ -124,28 +121,10 @@ def test_fish_and_zsh_get_the_summaries(user):
 
 
 def test_a_tab_in_an_interactive_bash_completes(user, everything):
-    pid, terminal = pty.fork()
-    if pid == 0:
-        path = f"{os.path.dirname(MICRO[0])}:{user.env['PATH']}"  # noqa: PTH120
-        os.chdir(user.home)
-        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], user.env | {"PATH": path, "TERM": "dumb"})  # noqa: S606
-    try:
-        os.write(terminal, b'eval "$(micro completion bash)"; echo rea""dy\n')
-        _until(terminal, b"ready")
-        os.write(terminal, b"micro everything ec\t")
-        _until(terminal, b"echo ")
-        os.write(terminal, b"--colour COLOUR_R\t")
-        _until(terminal, b"--colour COLOUR_RED ")
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        os.close(terminal)
-
-
-def _until(terminal: int, sign: bytes) -> None:
-    seen = b""
-    deadline = time.monotonic() + 30
-    while sign not in seen:
-        ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
-        assert ready, seen
-        seen += os.read(terminal, 4096)
+    with user.at_a_terminal("bash", "--norc", "--noprofile", "-i") as bash:
+        bash.type('eval "$(micro completion bash)"; echo rea""dy\n')
+        bash.sees("ready")
+        bash.type("micro everything ec\t")
+        bash.sees("echo ")
+        bash.type("--colour COLOUR_R\t")
+        bash.sees("--colour COLOUR_RED ")

@@ -6,13 +6,19 @@ import os
 import shutil
 from pathlib import Path
 
+from .failures import Failure
+
 PREFIX = "micro-"
 
 
 def run(name: str, args: tuple[str, ...]) -> None:
-    """Become the plugin of that name. Returns when there is none; raises OSError when it cannot be started."""
-    if "/" not in name and (program := shutil.which(f"{PREFIX}{name}")):
+    """Become the plugin of that name. Returns when there is none; raises Failure when it cannot be started."""
+    if "/" in name or not (program := shutil.which(f"{PREFIX}{name}")):
+        return
+    try:
         os.execv(program, [program, *args])  # noqa: S606
+    except OSError as error:
+        raise Failure(f"The plugin {program} cannot be started: {error.strerror}.") from None
 
 
 def names() -> list[str]:

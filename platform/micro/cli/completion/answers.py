@@ -19,29 +19,34 @@ Answer = Callable[[click.Context, str], list[Item]]
 
 def answer(instruction: str) -> None:
     """Print the answer for `<shell>_complete`; nothing when the server is away, or when the line is none."""
-    from micro import errors
     from micro.cli.root import cli
 
     kind = get_completion_class(instruction.partition("_")[0])
     if kind is None:
         return
     shell = kind(cli, {}, "micro", "")
-    args, typed = shell.get_completion_args()
-    try:
-        items = complete(shell, args, typed)
-    except (errors.Error, Failure, click.ClickException, OSError):
-        return
+    items = offered(*shell.get_completion_args())
     if shell.name == "fish":
         # Its script splits our lines at commas, and forgets what follows.
         items = [Item(item.value, type=item.type, help=(item.help or "").replace(",", ";") or None) for item in items]
     sys.stdout.write("".join(f"{shell.format_completion(item)}\n" for item in items))
 
 
-def complete(shell: ShellComplete, args: list[str], typed: str) -> list[Item]:
-    """The words that may stand where `typed` is begun, after `args`."""
-    args, typed, prefix = _split(args, typed)
+def offered(args: list[str], typed: str) -> list[Item]:
+    """The words that may stand where `typed` is begun, after `args`; none when the server is away, or on nonsense."""
+    from micro import errors
+
+    try:
+        return _offered(*_split(args, typed))
+    except (errors.Error, Failure, click.ClickException, OSError):
+        return []
+
+
+def _offered(args: list[str], typed: str, prefix: str) -> list[Item]:
+    from micro.cli.root import cli
+
     _ask_the_server(args)
-    items = shell.get_completions(args, typed)
+    items = ShellComplete(cli, {}, "micro", "").get_completions(args, typed)
     return [Item(f"{prefix}{item.value}", type=item.type, help=item.help) for item in items] if prefix else items
 
 

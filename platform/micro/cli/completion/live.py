@@ -154,7 +154,8 @@ def _asked(chosen: Session, path: Path, ask: Callable[[Client], list[T]]) -> lis
 def _keep(path: Path, answer: list[Any]) -> None:
     from micro import home
 
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (home.folder(), path.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
     home.write_private(path, json.dumps(answer))
     for old in path.parent.iterdir():
         if time.time() - old.stat().st_mtime > FORGOTTEN_S:
