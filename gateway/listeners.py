@@ -46,7 +46,8 @@ UNTRUSTED_HEADERS = (
     "x-script-name",
 )
 PLATFORM_PACKAGES = (
-    "api", "auth", "broker", "client", "config", "debug", "events", "network", "registry", "router", "runtime", "store",
+    "api", "auth", "broker", "client", "config", "debug", "events", "network", "registry", "router", "runtime",
+    "signup", "store",
 )  # fmt: skip
 PathAction = hcm_pb2.HttpConnectionManager.PathWithEscapedSlashesAction
 ERRORS = [status for status in HTTPStatus if status >= 400]

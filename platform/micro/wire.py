@@ -18,7 +18,20 @@ from . import errors
 from .proto import errors_pb2, status_pb2
 
 PLATFORM_SERVICES = frozenset(
-    {"api", "auth", "broker", "config", "events", "network", "proxy", "registry", "router", "runtime", "store"}
+    {
+        "api",
+        "auth",
+        "broker",
+        "config",
+        "events",
+        "network",
+        "proxy",
+        "registry",
+        "router",
+        "runtime",
+        "signup",
+        "store",
+    }
 )
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_DETAIL_CHARACTERS = 3000  # an error travels in HTTP/2 headers, twice, and those end at 16 KB
