@@ -136,9 +136,7 @@ class Deploy(Form):
     def order(self) -> Order:
         """What the valid form asks for."""
         data = self.cleaned_data
-        return Order(
-            source=data["source"], env=data["variables"], secrets=data["secrets"], git_token=data["git_token"]
-        )
+        return Order(source=data["source"], env=data["variables"], secrets=data["secrets"], git_token=data["git_token"])
 
 
 def source(repository: str, *, folder: str = "", ref: str = "") -> git.Source:
