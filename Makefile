@@ -46,7 +46,7 @@ run: install
 	@exec $(BIN)/python manage.py server --example examples/helloworld
 
 test: install chromium
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
 # The stories of the web pages need a browser; without one they are skipped, by name.
 chromium:

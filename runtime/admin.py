@@ -164,7 +164,7 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
     list_select_related = ("service", "namespace", "release")
     search_fields = ("id", "service__name", "namespace__slug", "source", "by", "reason")
     ordering = ("-created_at",)
-    actions = ("retry",)
+    actions = ("retry", "cancel")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         """With the time that it took."""
@@ -179,6 +179,15 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
             return operations.redeploy(namespace=row.namespace, deployment_id=row.pk, by=by)
 
         self.each(request, queryset, redeploy, "it is queued again.")
+
+    @admin.action(description="Cancel the selected deployments", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> None:
+        """End those that are under way."""
+
+        def end(row: Deployment, by: Account) -> Deployment:
+            return operations.cancel(namespace=row.namespace, deployment_id=row.pk, by=by)
+
+        self.each(request, queryset, end, "it is cancelled.")
 
     @admin.display(description="service", ordering="service__name")
     def service_link(self, row: Deployment) -> SafeString | str:
@@ -218,7 +227,9 @@ class Outcome(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices besides all."""
-        return [(outcome, outcome.capitalize()) for outcome in ("built", "failed", "under way", "superseded")]
+        return [
+            (outcome, outcome.capitalize()) for outcome in ("built", "failed", "under way", "superseded", "cancelled")
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The chosen ones."""
@@ -256,8 +267,7 @@ class BuildAdmin(AcrossNamespaces, ReadOnly):
         """With what became of each, and when."""
         outcome = Case(
             When(release__isnull=False, then=Value("built")),
-            When(state=Build.State.FAILED, then=Value("failed")),
-            When(state__in=Build.FINAL, then=Value("superseded")),
+            When(state__in=Build.FINAL, then="state"),
             default=Value("under way"),
         )
         ended = Coalesce("release__created_at", "finished_at")
@@ -272,7 +282,7 @@ class BuildAdmin(AcrossNamespaces, ReadOnly):
     @admin.display(description="reason")
     def why(self, row: Any) -> str:
         """Why there is no release; what failed later is the deployment's."""
-        return row.reason if row.outcome == "failed" else "-"
+        return (row.reason if row.outcome != "built" else "") or "-"
 
     @admin.display(description="deployment")
     def deployment_link(self, row: Build) -> SafeString | str:

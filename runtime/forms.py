@@ -16,7 +16,7 @@ from tenants.forms import Form, refused_by
 from . import sources
 from .models import Deployment
 from .operations import Changes, Order, require_variable
-from .sources import addresses, git
+from .sources import addresses, git, tokens
 
 BLANK_ROWS = 3
 
@@ -35,7 +35,7 @@ class Deploy(Form):
         label="Git repository",
         max_length=git.LONGEST,
         widget=_plain("https://github.com/org/repository"),
-        help_text="Public, over https.",
+        help_text="Over https. A private one needs a token, below.",
     )
     ref = forms.CharField(
         label="Branch, tag or commit", required=False, max_length=200, widget=_plain("default branch")
@@ -47,6 +47,13 @@ class Deploy(Form):
         max_length=63,
         widget=_plain("like the repository"),
         help_text="Deploying to a name that is taken updates that service.",
+    )
+    git_token = forms.CharField(
+        label="Access token",
+        required=False,
+        max_length=tokens.LONGEST,
+        widget=forms.PasswordInput(render_value=True, attrs={"autocomplete": "off"}),
+        help_text="Opens a private repository. Kept encrypted, and shown to the repository's host alone.",
     )
     variables = forms.CharField(
         label="Environment variables",
@@ -84,6 +91,12 @@ class Deploy(Form):
         folder = self.cleaned_data["folder"].strip("/")
         refused_by(lambda: sources.require_folder(folder))
         return str(folder)
+
+    def clean_git_token(self) -> str:
+        """Refuses what can be no token."""
+        token: str = self.cleaned_data["git_token"]
+        refused_by(lambda: tokens.require(token))
+        return token
 
     def clean_variables(self) -> dict[str, str]:
         """The variables by name."""
@@ -123,7 +136,7 @@ class Deploy(Form):
     def order(self) -> Order:
         """What the valid form asks for."""
         data = self.cleaned_data
-        return Order(source=data["source"], env=data["variables"], secrets=data["secrets"])
+        return Order(source=data["source"], env=data["variables"], secrets=data["secrets"], git_token=data["git_token"])
 
 
 def source(repository: str, *, folder: str = "", ref: str = "") -> git.Source:

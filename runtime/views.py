@@ -16,7 +16,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from micro.errors import Error, NotFound
+from micro.errors import Error, FailedPrecondition, NotFound
 from tenants.pages import Here, namespace_page
 from tenants.permissions import Permission
 from transport.events import Event, event_stream
@@ -96,6 +96,17 @@ def deployment_stream(request: HttpRequest, here: Here, id: UUID) -> StreamingHt
 def redeploy(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     """Deploy anew what a deployment deployed."""
     return _to_deployment(here, operations.redeploy(namespace=here.namespace, deployment_id=id, by=here.account))
+
+
+@namespace_page(Permission.DEPLOY, "POST")
+def cancel(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
+    """End a deployment that is under way."""
+    try:
+        row = operations.cancel(namespace=here.namespace, deployment_id=id, by=here.account)
+    except FailedPrecondition as error:  # it ended while the page was looked at
+        messages.error(request, error.detail)
+        return redirect("deployment", namespace=here.namespace.slug, id=id)
+    return _to_deployment(here, row)
 
 
 @namespace_page(Permission.READ)

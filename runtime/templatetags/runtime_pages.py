@@ -39,7 +39,7 @@ def kind(status: Status) -> str:
 @register.filter
 def deployment_kind(state: str) -> str:
     """The colour of a deployment's state."""
-    return {"live": "good", "failed": "bad", "superseded": ""}.get(state, "busy")
+    return {"live": "good", "failed": "bad", "superseded": "", "cancelled": ""}.get(state, "busy")
 
 
 @register.filter

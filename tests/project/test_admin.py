@@ -146,6 +146,15 @@ def test_a_deployment_is_tried_again_as_an_action_and_what_cannot_be_is_told(ope
     assert first.service.deployments.count() == 2
 
 
+def test_a_deployment_is_cancelled_as_an_action_and_what_cannot_be_is_told(operator, shop):
+    deployment = fill(shop, 1)
+    for told in ("it is cancelled.", "There is nothing to cancel"):
+        chosen = {"action": "cancel", "_selected_action": [deployment.pk]}
+        assert told in operator.post(path(Deployment), chosen, follow=True).content.decode()
+    deployment.refresh_from_db()
+    assert (deployment.state, deployment.reason) == ("cancelled", "Cancelled by admin.")
+
+
 def test_staff_without_being_operators_have_no_actions(shop):
     deployment = fill(shop, 1)
     staff = User.objects.create_user("staff", "staff@shop.example", "x", is_staff=True)

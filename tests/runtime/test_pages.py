@@ -22,6 +22,7 @@ from tenants.operations import bootstrap
 pytestmark = pytest.mark.django_db
 URL = "https://github.com/org/repo"
 KB = 1024
+WAYS = ("redeploy", "cancel")
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +139,7 @@ def test_a_host_with_a_private_address_is_refused_next_to_the_field(browser, res
         ("variables", "A B=1"),
         ("variables", "A=1\nA=2"),
         ("secrets", "MICRO_PROTOCOL=tcp"),
+        ("git_token", "two words"),
     ],
 )
 def test_each_mistake_is_said_at_its_own_field(browser, field, value):
@@ -154,6 +156,13 @@ def test_all_mistakes_are_said_at_once_and_nothing_that_was_typed_is_lost(browse
     for value in form.values():
         assert f'value="{value}"' in page or f">\n{value}</textarea>" in page, value
     assert page.count('class="problem"') == len(form)
+
+
+def test_a_token_for_a_private_repository_is_kept_sealed(browser):
+    browser.post("/n/joe/deploy", {"repository": "http://127.0.0.1:1/shop.git", "git_token": "hunter2"})
+    deployment = Deployment.objects.across_namespaces().get()
+    assert variables.unseal_one(deployment.git_token_id) == "hunter2"
+    assert b"hunter2" not in browser.get(f"/n/joe/deployments/{deployment.pk}").content
 
 
 def test_a_variable_that_is_given_openly_and_as_a_secret_is_refused(browser):
@@ -182,11 +191,16 @@ def test_nothing_of_another_namespace_is_found(browser, joe):
     for path in paths:
         assert browser.get(f"/n/eve/{path}").status_code == 404, path
         assert browser.get(f"/n/none/{path}").status_code == 404, path
-    for path in ("services/shop/delete", "services/shop/variables", f"deployments/{deployment.pk}/redeploy"):
+    for path in (
+        "services/shop/delete",
+        "services/shop/variables",
+        *(f"deployments/{deployment.pk}/{what}" for what in WAYS),
+    ):
         assert browser.post(f"/n/eve/{path}", {"name": "shop"}).status_code == 404, path
     # Their deployment's id below one's own namespace is none either.
     assert browser.get(f"/n/joe/deployments/{deployment.pk}").status_code == 404
-    assert browser.post(f"/n/joe/deployments/{deployment.pk}/redeploy").status_code == 404
+    for what in WAYS:
+        assert browser.post(f"/n/joe/deployments/{deployment.pk}/{what}").status_code == 404
     assert Service.objects.in_namespace("eve").get().deployments.count() == 1
     assert browser.get(f"/n/joe/deployments/{mine.pk}").status_code == 200
 
@@ -220,6 +234,18 @@ def test_deploying_again_takes_the_same_source_and_variables(browser, joe):
     assert answer.headers["location"] == f"/n/joe/deployments/{second.pk}"
     assert (second.source, second.env, second.secrets) == (first.source, first.env, first.secrets)
     assert second.pk != first.pk
+
+
+def test_a_deployment_is_cancelled_by_a_button_that_goes_when_it_is_over(browser, joe):
+    deployment = queue(*joe, "shop")
+    page = f"/n/joe/deployments/{deployment.pk}"
+    assert f'action="{page}/cancel"' in browser.get(page).content.decode()
+    assert browser.post(f"{page}/cancel").headers["location"] == page
+    shown = browser.get(page).content.decode()
+    assert "Cancelled by joe@example.org." in shown
+    assert f'action="{page}/cancel"' not in shown
+    assert browser.post(f"{page}/cancel").headers["location"] == page
+    assert "There is nothing to cancel" in browser.get(page).content.decode()
 
 
 def test_a_secret_is_encrypted_given_to_the_replica_and_never_shown(browser, joe):

@@ -28,6 +28,7 @@ COMMANDS = {
         "services",
         'Call a service\'s method with JSON, e.g. micro call helloworld Helloworld.Call \'{"name": "Joe"}\'',
     ),
+    "cancel": ("cancel", "End a deployment that is under way; what ran before goes on running"),
     "config": ("config", "Show, change and look back on the configuration of services"),
     "env": ("env", "Show and choose the servers this command line talks to"),
     "events": ("events", "Publish and consume events, which topics keep for a while"),
