@@ -227,7 +227,9 @@ class Outcome(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices besides all."""
-        return [(outcome, outcome.capitalize()) for outcome in ("built", "failed", "under way", "superseded")]
+        return [
+            (outcome, outcome.capitalize()) for outcome in ("built", "failed", "under way", "superseded", "cancelled")
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The chosen ones."""
@@ -265,8 +267,7 @@ class BuildAdmin(AcrossNamespaces, ReadOnly):
         """With what became of each, and when."""
         outcome = Case(
             When(release__isnull=False, then=Value("built")),
-            When(state=Build.State.FAILED, then=Value("failed")),
-            When(state__in=Build.FINAL, then=Value("superseded")),
+            When(state__in=Build.FINAL, then="state"),
             default=Value("under way"),
         )
         ended = Coalesce("release__created_at", "finished_at")
@@ -281,7 +282,7 @@ class BuildAdmin(AcrossNamespaces, ReadOnly):
     @admin.display(description="reason")
     def why(self, row: Any) -> str:
         """Why there is no release; what failed later is the deployment's."""
-        return row.reason if row.outcome == "failed" else "-"
+        return (row.reason if row.outcome != "built" else "") or "-"
 
     @admin.display(description="deployment")
     def deployment_link(self, row: Build) -> SafeString | str:
