@@ -2,12 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-faults tools bench lint proto
+.PHONY: help install run test test-faults tools bench lint proto scaffolds
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CLIENT := $(shell find platform/micro platform/pyproject.toml -name '*.py' -o -name '*.pyi' -o -name '*.proto' -o -name '*.toml' -o -name py.typed)
+CLIENT := $(shell find platform/micro platform/pyproject.toml -name '*.py' -o -name '*.pyi' -o -name '*.proto' -o -name '*.toml' -o -name py.typed -o -name '*.tmpl')
 PROTOS := $(wildcard platform/micro/proto/*.proto)
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make bench        all measurements"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make proto        the Python of platform/micro/proto/*.proto"
+	@echo "make scaffolds    the Go code of the service that micro new --lang go makes"
 
 install: $(VENV)/.installed $(VENV)/.wheel
 
@@ -47,7 +48,7 @@ run: install
 	@exec $(BIN)/python manage.py server --example examples/helloworld
 
 test: install tools
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
 # Not one of `make test`'s files: it takes a quarter of an hour, and a part of it is among them.
 test-faults: install tools
@@ -69,3 +70,12 @@ lint: install
 # grpcio-tools 1.76 writes code that runs on protobuf 6.31 and later, which is what the client's wheel promises.
 proto: install
 	@$(BIN)/uv tool run --from grpcio-tools==1.76.0 --with setuptools python -m grpc_tools.protoc -I platform --python_out=platform --pyi_out=platform $(PROTOS)
+
+# The Go code of the scaffold. Needs go, which fetches the generators.
+scaffolds: install
+	@folder=$$(mktemp -d) && mkdir $$folder/proto && cp platform/micro/scaffolds/go/proto/scaffoldname.proto.tmpl $$folder/proto/scaffoldname.proto && \
+	GOBIN=$$folder go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12 && \
+	GOBIN=$$folder go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2 && \
+	PATH="$$folder:$$PATH" $(BIN)/python -m grpc_tools.protoc -I $$folder --go_out=$$folder --go_opt=module=example.com/scaffold-name \
+	  --go-grpc_out=$$folder --go-grpc_opt=module=example.com/scaffold-name proto/scaffoldname.proto && \
+	for file in scaffoldname.pb.go scaffoldname_grpc.pb.go; do cp $$folder/proto/$$file platform/micro/scaffolds/go/proto/$$file.tmpl; done; rm -rf $$folder

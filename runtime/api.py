@@ -25,6 +25,7 @@ from .documents import DeploymentDocument, ServiceDocument, deployment_document,
 from .logs import Line
 from .models import Deployment, Service
 from .operations import DEFAULT_VERSION, MOST_INSTANCES, Order
+from .sources import tokens
 from .watching import Step, Watched
 
 MOST_ROWS = 100
@@ -82,6 +83,9 @@ class Changes(Input):
     )
     secrets = serializers.DictField(
         child=Text(allow_blank=True), required=False, help_text="Further variables, never to be shown again."
+    )
+    git_token = Text(
+        required=False, max_length=tokens.LONGEST, help_text="Opens a private repository; never to be shown again."
     )
     instances = Number(required=False, min_value=1, max_value=MOST_INSTANCES)
 

@@ -120,6 +120,9 @@ class Deployment(models.Model):
     )
     env = models.JSONField(default=dict, blank=True)
     secrets = models.JSONField(default=dict, blank=True, help_text="Ids of the secrets in its environment, by name")
+    git_token = models.ForeignKey(
+        "Secret", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", help_text="Opens its repository"
+    )
     instances = models.PositiveIntegerField(default=1)
     by = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True, help_text="Why it failed, or who cancelled it")
@@ -153,7 +156,17 @@ class Deployment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"deployment {self.id} of {self.service_id}"
+        return f"deployment {str(self.id)[:8]}"
+
+
+class Build(Deployment):
+    """A deployment as what comes of it before anything starts: a release, or the reason why there is none."""
+
+    class Meta:
+        proxy = True
+
+    def __str__(self) -> str:
+        return f"build {str(self.id)[:8]}"
 
 
 class Release(models.Model):
@@ -170,7 +183,7 @@ class Release(models.Model):
     env = models.JSONField(default=dict)
     secrets = models.JSONField(default=dict)
     protocol = models.CharField(max_length=4, blank=True, help_text="grpc, http, or blank until its first start")
-    descriptors = models.BinaryField(default=b"")
+    descriptors = models.BinaryField(default=b"")  # until its first start those of its .proto files, for their comments
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -239,7 +252,7 @@ class Replica(models.Model):
 
 
 class Secret(models.Model):
-    """One value that an environment variable of a service had or has. Encrypted; never changed, never shown."""
+    """What an environment variable of a service holds or held, or a git token. Encrypted; never changed or shown."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="secrets")
     name = models.CharField(max_length=200)

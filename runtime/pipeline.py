@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from django.utils.timezone import now
 
 from micro.errors import DeadlineExceeded, Error
 
-from . import builds, folders, notices, releases, sources
+from . import builds, folders, notices, releases, sources, variables
 from .attempts import Attempt
 from .buildlogs import BuildLog
+from .builds import protos
 from .builds.plans import Artifact
 from .leases import Lease, Lost
 from .models import MOST_ATTEMPTS, Deployment
@@ -51,7 +54,8 @@ def make_artifact(deployment: Deployment, lease: Lease, log: BuildLog) -> Artifa
 
     lease.write(state=Deployment.State.FETCHING)
     log.say(f"Fetching {deployment.service.source or deployment.source}.")
-    fetched = sources.fetch(deployment.source, folder=deployment.folder, attempt=attempt)
+    token = variables.unseal_one(deployment.git_token_id)
+    fetched = sources.fetch(deployment.source, folder=deployment.folder, attempt=attempt, token=token)
     log.say(f"Fetched {fetched.digest}.")
 
     lease.write(state=Deployment.State.DETECTING)
@@ -59,7 +63,8 @@ def make_artifact(deployment: Deployment, lease: Lease, log: BuildLog) -> Artifa
     log.say(*plan.shown())
 
     lease.write(state=Deployment.State.BUILDING)
-    artifact = builds.build(fetched, plan, attempt)
+    written = protos.read(fetched.path)
+    artifact = replace(builds.build(fetched, plan, attempt), protos=b64encode(written).decode())
 
     lease.write(state=Deployment.State.BUILDING)
     artifact.save(_artifact_path(deployment))

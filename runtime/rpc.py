@@ -118,17 +118,20 @@ def _service(resource: wire.Resource) -> wire.Service:
 
 
 def _order(service: wire.Service, options: wire.CreateOptions) -> Order:
-    # A token that a client has set for a git host comes along with public repositories too; it is not used yet.
-    if options.secrets.keys() - {"GIT_CREDENTIALS"} or options.volumes:
-        raise Unimplemented("Secrets and volumes of a service are not supported.")
+    if options.volumes:
+        raise Unimplemented("Volumes of a service are not supported.")
     pairs = (text.partition("=") for text in options.env)
+    secrets = dict(options.secrets)
+    git_token = secrets.pop("GIT_CREDENTIALS", "")
     return Order(
         source=service.source,
         folder=options.entrypoint,
         shown_source=service.metadata.get("source", ""),
         command=[*options.command, *options.args],
         env={name: value for name, _, value in pairs},
+        secrets=secrets,
         instances=options.instances,
+        git_token=git_token,
     )
 
 

@@ -50,6 +50,16 @@ class Report:
     deployment: Deployment | None = None
     replicas: tuple[Replica, ...] = ()
 
+    @property
+    def serving(self) -> int:
+        """How many replicas answer."""
+        return sum(replica.state == Replica.State.SERVING for replica in self.replicas)
+
+    @property
+    def wanted(self) -> int:
+        """How many replicas there should be."""
+        return sum(replica.is_wanted for replica in self.replicas)
+
 
 def read(*, namespace: Namespace, name: str = "", version: str = "") -> list[Report]:
     """The namespace's living services, by name and version; `name` and `version` narrow it when they are given."""
@@ -134,4 +144,5 @@ def address(service: Service) -> str:
         return ""
     port = settings.MICRO_API_ADDRESS[1]
     host = f"{service.name}--{service.namespace.slug}.{settings.MICRO_BASE_DOMAIN}"
-    return f"http://{host}" + ("" if port == 80 else f":{port}")
+    scheme, usual = ("https", 443) if settings.MICRO_TLS_CERT else ("http", 80)
+    return f"{scheme}://{host}" + ("" if port == usual else f":{port}")

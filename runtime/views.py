@@ -23,6 +23,7 @@ from transport.events import Event, event_stream
 from transport.tenancy import in_public
 
 from . import forms, logs, operations, statuses, steps, watching
+from .backends import choice
 from .logs import Line
 from .models import Deployment, Service
 from .operations import DEFAULT_VERSION
@@ -55,7 +56,8 @@ def deploy(request: HttpRequest, here: Here) -> HttpResponse:
         )
         if queued:
             return _to_deployment(here, queued)
-    return render(request, "runtime/deploy.html", {"form": form, "tab": "deploy"}, status=form.status)
+    context = {"form": form, "tab": "deploy", "builds_images": choice.chosen() == choice.DOCKER}
+    return render(request, "runtime/deploy.html", context, status=form.status)
 
 
 @namespace_page(Permission.DEPLOY)
@@ -173,8 +175,6 @@ def _service_page(request: HttpRequest, here: Here, report: statuses.Report, for
         "report": report,
         "service": service,
         "deployments": service.deployments.select_related("release").order_by("-created_at")[:DEPLOYMENTS_SHOWN],
-        "serving": sum(replica.state == "serving" for replica in report.replicas),
-        "wanted": sum(replica.is_wanted for replica in report.replicas),
         "form": form,
         "tab": "services",
     }
@@ -236,6 +236,6 @@ def _text(service: Service, kind: str, deployment: Deployment | None) -> HttpRes
             since=deployment.created_at if deployment else None,
             of=deployment.pk if deployment else None,
         )
-        return [f"{line.at:%Y-%m-%d %H:%M:%S}  {line.text}\n" async for line in lines]
+        return [f"{line.at:%Y-%m-%d %H:%M:%S}  {logs.plain(line.text)}\n" async for line in lines]
 
     return HttpResponse(async_to_sync(read)(), content_type="text/plain; charset=utf-8")

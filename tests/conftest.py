@@ -13,12 +13,15 @@ from pathlib import Path
 
 import django
 import psycopg
+import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "platform"), str(Path(__file__).parent)]
 
 import engines  # noqa: E402 - the folders above make it importable
 
 HAD_ENGINE = engines.own() is not None
+FLOWS, ENGINE = "flows", "engine"
 
 
 def _postgres() -> str:
@@ -62,7 +65,34 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()
 
 
-def pytest_sessionfinish() -> None:
+class Companies(LoadScopeScheduling):
+    """Hands each process a company of tests at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return company(nodeid)
+
+
+def company(nodeid: str) -> str:
+    """What a test has to stay with, in one process, in order: those on its server or on its engine; else its file."""
+    path = nodeid.partition("::")[0]
+    if "docker" in path or "tests/faults" in path:
+        return ENGINE
+    return FLOWS if "tests/flows" in path else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Companies:
+    """Processes that run side by side (pytest -n 2) divide companies among them."""
+    return Companies(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The largest companies first, so that they run beside each other and the small ones fill up what is left."""
+    items.sort(key=lambda item: (FLOWS, ENGINE, company(item.nodeid)).index(company(item.nodeid)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the Docker engine that tests/engine/up started in this run; where one was there before, one goes on."""
-    if not HAD_ENGINE and (engine := engines.own()):
+    is_one_of_several = hasattr(session.config, "workerinput")  # the others may still need it
+    if not HAD_ENGINE and not is_one_of_several and (engine := engines.own()):
         engine.terminate()

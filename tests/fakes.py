@@ -310,6 +310,23 @@ class FakeSidecar(grpc.GenericRpcHandler):
                 return
 
 
+class FakeEcho(grpc.GenericRpcHandler):
+    """Answers in bytes, hence for any message: Echo, Last, Thrice, Each, and Break."""
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        method = call.method.rpartition("/")[2]
+        if method in ("Echo", "Thrice"):
+            times = 3 if method == "Thrice" else 1
+            return grpc.stream_stream_rpc_method_handler(lambda sent, _: (data for data in sent for _ in range(times)))
+        if method == "Break":
+            return grpc.stream_stream_rpc_method_handler(
+                lambda _, context: context.abort(grpc.StatusCode.INTERNAL, "it broke")
+            )
+        if method == "Last":
+            return grpc.stream_unary_rpc_method_handler(lambda sent, _: list(sent)[-1])
+        return grpc.stream_stream_rpc_method_handler(lambda sent, _: sent)
+
+
 class FakeEnvoy:
     """An Envoy as far as the runtime can see: follows the registry, acknowledges each revision, sends to what it has.
 

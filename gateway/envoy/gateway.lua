@@ -375,7 +375,7 @@ local function find_namespace(request)
   return namespace, service
 end
 
--- Says which codec a gRPC payload has: grpcio hides content-type from handlers.
+-- Says twice which codec a gRPC payload has: grpcio's servers hide content-type from handlers, its clients cannot set it.
 local function mark_codec(request)
   local headers = request.headers
   local own = headers:get("x-content-type")
@@ -387,6 +387,8 @@ local function mark_codec(request)
     headers:replace("x-content-type", "application/grpc+json")
   elseif own and not string.find(own, "json", 1, true) then
     headers:remove("x-content-type")
+  elseif own then
+    headers:replace("content-type", "application/grpc+json")
   end
 end
 

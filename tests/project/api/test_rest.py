@@ -66,6 +66,13 @@ def test_a_service_is_listed_read_deployed_again_and_killed(joe, deployment):
     assert joe.get("/deployments").json()["items"] == []
 
 
+def test_a_token_for_a_private_repository_is_taken_and_never_shown(joe):
+    made = joe.post("/deployments", {**ORDER, "git_token": "hunter2"})
+    assert made.status_code == 202
+    assert "hunter2" not in made.text + joe.get("/deployments").text
+    assert is_problem(joe.post("/deployments", {**ORDER, "git_token": "two words"}), 400, "invalid-argument")
+
+
 def test_a_deployment_under_way_is_cancelled_once_and_says_by_whom(joe, eve, deployment):
     assert is_problem(eve.post(f"/deployments/{deployment['id']}/cancel"), 404, "not-found")
     answer = joe.post(f"/deployments/{deployment['id']}/cancel")
@@ -138,7 +145,7 @@ def test_a_hostile_source_is_refused_with_the_reason(joe, source):
         (b'{"service": NaN}', "application/json", 400, "invalid-argument"),
         (b"\xff", "application/json", 400, "invalid-argument"),
         (b"[]", "application/json", 400, "invalid-argument"),
-        (b'"' + b"x" * (1 << 20) + b'"', "application/json", 400, "invalid-argument"),
+        (b'"' + b"x" * (1 << 20) + b'"', "application/json", 413, "invalid-argument"),
         (b'{"service": "a\\u0000b", "source": "\\ud800"}', "application/json", 400, "invalid-argument"),
         (b"service=web", "application/x-www-form-urlencoded", 415, "unsupported-media-type"),
         (b"{}", "text/plain", 415, "unsupported-media-type"),

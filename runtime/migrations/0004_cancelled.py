@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runtime', '0002_secrets'),
+        ('runtime', '0003_build'),
         ('tenants', '0001_initial'),
     ]
 
