@@ -18,6 +18,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
+from gateway import rpc as gateway
 from primitives.auth import rpc as auth
 from primitives.auth.tokens import verifier
 from primitives.blobs import rpc as blobs
@@ -78,6 +79,7 @@ class Sidecar:
     def _tables(self) -> dict[str, Methods]:
         self._statistics = Statistics()
         tables: dict[str, Methods] = {
+            "api": gateway.METHODS,
             "auth": {**auth.METHODS, **rules.METHODS},
             "broker": broker.METHODS,
             "config": config.METHODS,
