@@ -280,7 +280,8 @@ local function refuse(request, code, detail)
   local answer = { [":status"] = tostring(code) }
   if request.grpc then
     answer["grpc-status"] = GRPC_STATUS[code]
-  elseif request.origin then
+  end
+  if request.origin then
     with_cors(answer, request.origin)
   end
   request.handle:respond(answer, detail)
@@ -513,11 +514,11 @@ local function send_to_grpc(request, found, parts, by_host)
   end
   require_good_token(request)
   choose_scope(request, found.scope)
+  if request.origin then  -- also a gRPC call's: what a browser sent as gRPC-web has become one
+    request.handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
+  end
   if request.grpc then
     return
-  end
-  if request.origin then
-    request.handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
   end
   if not found.verbs and CALLS[request.method] then
     request.headers:replace(":method", "POST")

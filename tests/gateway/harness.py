@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway import xds
 from gateway.envoy import bootstrap
-from gateway.resources import Resources
+from gateway.resources import Resource, Resources
 from gateway.state import Doors, Service, State
 
 from .backends import free_ports
@@ -89,6 +89,9 @@ class Plane:
 
     def offer(self, resources: Resources) -> None:
         asyncio.run_coroutine_threadsafe(self._call(self.plane.offer, resources), self.loop).result(30)
+
+    def certify(self, secret: Resource) -> None:
+        asyncio.run_coroutine_threadsafe(self._call(self.plane.certify, secret), self.loop).result(30)
 
     async def _call(self, function: Callable[[Any], None], argument: Any) -> None:
         function(argument)
