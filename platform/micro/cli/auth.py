@@ -30,7 +30,12 @@ def list_() -> None:
 
 @auth.group(cls=Group)
 def create() -> None:
-    """Make a rule or an account."""
+    """Make a rule, an account or a token."""
+
+
+@auth.group(cls=Group)
+def update() -> None:
+    """Change the secret of an account."""
 
 
 @auth.group(cls=Group)
@@ -151,6 +156,56 @@ def create_account(
     click.echo(f"Account created: {json.dumps(shown, ensure_ascii=False)}")
 
 
+@create.command("token")
+@click.option("--id", "id_", default="", help="The account's id or name.")
+@click.option("--secret", default="", help="Its secret.")
+@click.option("--expiry", type=int, default=600, help="For how many seconds the token is good.", show_default=True)
+@click.option("--namespace", default="", help="The account's namespace, when it is not the current one.")
+@pass_session
+def create_token(session: Session, id_: str, secret: str, expiry: int, namespace: str) -> None:
+    """Exchange an account's secret for a token, and print it.
+
+    micro auth create token --id=bot --secret=...
+
+    Send the access token as `Authorization: Bearer`; the refresh token brings the next one.
+    """
+    from micro import auth as sdk
+
+    if not id_ or not secret:
+        raise Failure("Missing account secret" if id_ else "Missing account ID")
+    client = session.client.within(namespace) if namespace else session.client
+    with _saying("Error creating token: ", of_a_login=True):
+        made = sdk.token(id=id_, secret=secret, expiry_s=expiry, client=client)
+    shown = {
+        "access_token": made.access_token,
+        "refresh_token": made.refresh_token,
+        "created": made.created,
+        "expiry": made.expiry,
+    }
+    click.echo(f"Token created: {json.dumps(shown)}")
+
+
+@update.command("secret")
+@click.option("--old-secret", "--old_secret", default="", help="The present one; admins may do without.")
+@click.option("--new-secret", "--new_secret", default="", help="The one from now on.")
+@click.option("--namespace", default="", help="The account's namespace, when it is not the current one.")
+@click.argument("id", nargs=-1)
+@pass_session
+def update_secret(session: Session, old_secret: str, new_secret: str, namespace: str, id: tuple[str, ...]) -> None:
+    """Give an account another secret.
+
+    Its refresh tokens end.
+    """
+    from micro import auth as sdk
+
+    if len(id) != 1:
+        raise Failure("Too many arguments, expected one argument: ID" if id else "Missing argument: ID")
+    client = session.client.within(namespace) if namespace else session.client
+    with _saying("Error updating accounts: "):
+        sdk.change_secret(id[0], new=new_secret, old=old_secret, client=client)
+    click.echo("Account updated")
+
+
 @delete.command("rule")
 @click.argument("id", nargs=-1)
 @pass_session
@@ -181,13 +236,18 @@ def _one(id: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def _saying(prefix: str) -> Iterator[None]:
-    """What the server refuses is told after `prefix`; where it cannot be reached, the ordinary sentence is."""
+def _saying(prefix: str, *, of_a_login: bool = False) -> Iterator[None]:
+    """What the server refuses is told after `prefix`; where it cannot be reached, the ordinary sentence is.
+
+    So it is where one is not logged in, unless a wrong secret was what was tried.
+    """
     from micro import errors
 
     try:
         yield
-    except (errors.Unavailable, errors.Unauthenticated):
+    except errors.Unavailable:
         raise
     except errors.Error as error:
+        if isinstance(error, errors.Unauthenticated) and not of_a_login:
+            raise
         raise Failure(f"{prefix}{error.detail}") from None
