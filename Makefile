@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test bench lint docs proto scaffolds chromium
+.PHONY: help install run test test-faults tools bench lint docs proto scaffolds
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,14 +11,15 @@ CLIENT := $(shell find platform/micro platform/pyproject.toml -name '*.py' -o -n
 PROTOS := $(wildcard platform/micro/proto/*.proto)
 
 help:
-	@echo "make install   everything into $(VENV)"
-	@echo "make run       install, start the server, run examples/helloworld when the state is empty"
-	@echo "make test      all tests"
-	@echo "make bench     all measurements"
-	@echo "make lint      ruff, mypy, import-linter"
-	@echo "make docs      docs/cli from the commands"
-	@echo "make proto     the Python of platform/micro/proto/*.proto"
-	@echo "make scaffolds the Go code of the service that micro new --lang go makes"
+	@echo "make install      everything into $(VENV)"
+	@echo "make run          install, start the server, run examples/helloworld when the state is empty"
+	@echo "make test         all tests"
+	@echo "make test-faults  every process killed at every step of a deploy, as a table; a quarter of an hour"
+	@echo "make bench        all measurements"
+	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make docs         docs/cli from the commands"
+	@echo "make proto        the Python of platform/micro/proto/*.proto"
+	@echo "make scaffolds    the Go code of the service that micro new --lang go makes"
 
 install: $(VENV)/.installed $(VENV)/.wheel
 
@@ -47,17 +48,16 @@ $(VENV)/.wheel: $(CLIENT) $(VENV)/.installed
 run: install
 	@exec $(BIN)/python manage.py server --example examples/helloworld
 
-test: install chromium
-	@$(BIN)/pytest
+test: install tools
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
-# The stories of the web pages need a browser; without one they are skipped, by name.
-chromium:
-	@command -v chromium >/dev/null && exit 0; \
-	if [ "$$(id -u)" = 0 ] && grep -qx ID=debian /etc/os-release; then \
-	  echo "Installing chromium for the stories of the web pages (apt-get install -y chromium) ..."; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null && exit 0; \
-	fi; \
-	echo "Skipping tests/flows/test_web_*: chromium is missing; install it (apt-get install -y chromium)."
+# Not one of `make test`'s files: it takes a quarter of an hour, and a part of it is among them.
+test-faults: install tools
+	@$(BIN)/pytest tests/faults/matrix.py
+
+# What tests need beside our own dependencies; without it they are skipped, by name.
+tools:
+	@tests/tools
 
 bench: install
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -1,16 +1,20 @@
 """Joining the platform: prove an address by a code, get a user and a first namespace; and a way back in.
 
-No answer tells whether an address is known: known or not, one e-mail goes to it, and only that says more.
+No answer tells whether an address is known, nor how long it takes: known or not, a code is drawn and one e-mail goes
+to the address, and only that says more.
 """
 
 from __future__ import annotations
 
+import re
+import secrets
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
+from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
 
@@ -23,7 +27,9 @@ from .operations import create_namespace
 CODES_PER_ADDRESS = 5  # an hour
 CODES_PER_ORIGIN = 30
 TRIES_PER_ORIGIN = 60
+NAMES_PER_ORIGIN = 600
 WINDOW = timedelta(hours=1)
+LONGEST_ADDRESS = 150  # it becomes the user's name
 
 
 def request_sign_up(*, email: str, origin: str, at: datetime) -> None:
@@ -34,10 +40,19 @@ def request_sign_up(*, email: str, origin: str, at: datetime) -> None:
     """
     _require_open()
     email = _counted(email, origin, at)
+    code = codes.draw(email, EmailCode.Purpose.SIGN_UP, at=at)
     if _user(email):
         _send(email, "known", "You have an account already")
     else:
-        _send(email, "sign_up", "Your code", code=codes.draw(email, EmailCode.Purpose.SIGN_UP, at=at))
+        _send(email, "sign_up", "Your code", code=code)
+
+
+def verify(*, email: str, code: str, origin: str, at: datetime) -> None:
+    """Raises InvalidArgument unless the code for signing up is good, which it stays."""
+    _require_open()
+    email = _normal(email)
+    limits.spend(f"code:{origin}", limit=TRIES_PER_ORIGIN, per=WINDOW, at=at)
+    codes.check(email, EmailCode.Purpose.SIGN_UP, code, at=at)
 
 
 def sign_up(
@@ -45,11 +60,12 @@ def sign_up(
 ) -> tuple[User, Namespace]:
     """Make the user and their first namespace, of which they are the admin; both or nothing.
 
+    A blank namespace is named after the address.
     Raises InvalidArgument for a wrong code, a weak password, a name that cannot be, AlreadyExists for one that is
     taken.
     """
     _require_open()
-    email = email.lower()
+    email = _normal(email)
     limits.spend(f"code:{origin}", limit=TRIES_PER_ORIGIN, per=WINDOW, at=at)
     codes.check(email, EmailCode.Purpose.SIGN_UP, code, at=at)
     user = User(username=email, email=email)
@@ -62,7 +78,7 @@ def sign_up(
                 user.save(force_insert=True)
         except IntegrityError:
             raise InvalidArgument(codes.WRONG) from None  # it has got an account in the meantime
-        made = create_namespace(slug=namespace, environment=_environment(), owner=user)
+        made = create_namespace(slug=namespace or _named_after(email), environment=_environment(), owner=user)
     return user, made
 
 
@@ -77,19 +93,27 @@ def require_free(namespace: str) -> None:
         raise AlreadyExists(f"Namespace {namespace!r} already exists.")
 
 
+def judge_name(namespace: str, *, origin: str, at: datetime) -> None:
+    """The same, for who asks while typing. Raises ResourceExhausted for who asks for more names than one types."""
+    _require_open()
+    limits.spend(f"name-from:{origin}", limit=NAMES_PER_ORIGIN, per=WINDOW, at=at)
+    require_free(namespace)
+
+
 def request_reset(*, email: str, origin: str, at: datetime) -> None:
     """Send a code by which the password can be set anew. Raises ResourceExhausted and Unavailable as above."""
     email = _counted(email, origin, at)
+    code = codes.draw(email, EmailCode.Purpose.RESET, at=at)
     user = _user(email)
     if user and user.is_active:
-        _send(email, "reset", "Your code", code=codes.draw(email, EmailCode.Purpose.RESET, at=at))
+        _send(email, "reset", "Your code", code=code)
     else:
         _send(email, "unknown", "There is no account with this address")
 
 
 def reset_password(*, email: str, code: str, password: str, origin: str, at: datetime) -> User:
     """Set the password; every session of the user ends. Raises InvalidArgument for a wrong code or a weak password."""
-    email = email.lower()
+    email = _normal(email)
     limits.spend(f"code:{origin}", limit=TRIES_PER_ORIGIN, per=WINDOW, at=at)
     codes.check(email, EmailCode.Purpose.RESET, code, at=at)
     user = _user(email)
@@ -112,6 +136,12 @@ def require_password(password: str, user: User) -> None:
         raise InvalidArgument(" ".join(error.messages)) from None
 
 
+def _named_after(email: str) -> str:
+    """A name for somebody's first namespace that nobody has."""
+    local = re.sub(r"[^a-z0-9]+", "-", email.partition("@")[0]).strip("-")[:30].rstrip("-") or "my"
+    return f"{local}-{secrets.token_hex(3)}"
+
+
 def _require_open() -> None:
     if not settings.MICRO_SIGNUP_IS_OPEN:
         raise PermissionDenied("Sign-up is closed on this server; ask its operator for an account.")
@@ -119,9 +149,22 @@ def _require_open() -> None:
 
 def _counted(email: str, origin: str, at: datetime) -> str:
     """The address in the one form we keep, its budget charged."""
-    email = email.lower()
+    email = _normal(email)
     limits.spend(f"mail-from:{origin}", limit=CODES_PER_ORIGIN, per=WINDOW, at=at)
     limits.spend(f"mail-to:{email}", limit=CODES_PER_ADDRESS, per=WINDOW, at=at)
+    return email
+
+
+def _normal(email: str) -> str:
+    """The address in the one form we keep. Raises InvalidArgument for one that we do not take."""
+    email = email.strip().lower()
+    names.require_email(email)
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise InvalidArgument(f"{email[:100]!r} is no e-mail address.") from None
+    if len(email) > LONGEST_ADDRESS:
+        raise InvalidArgument(f"An e-mail address has at most {LONGEST_ADDRESS} characters.")
     return email
 
 

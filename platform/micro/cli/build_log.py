@@ -13,7 +13,7 @@ from micro.proto.runtime_pb2 import LogsRequest, Service
 
 from .progress import Progress
 
-LAST_LINE = re.compile(r"Release \d+ is built; |Failed: ")
+LAST_LINE = re.compile(r"Release \d+ is built; |Failed: |Cancelled by ")
 LAG_S = 1.5  # a build's last lines may come this much later than the news that the deployment is over
 
 

@@ -103,10 +103,12 @@ def _watch(session: Session, source: Source, progress: Progress) -> None:
     try:
         for service in _polled(session, source):
             log = log or BuildLog(service, progress, session.client)
-            word = runtime.status(service)
-            progress.step(service.metadata.get("step") or STEPS.get(word, ""))
-            if word in ("running", "error"):
+            word, step = runtime.status(service), service.metadata.get("step", "")
+            progress.step(step or STEPS.get(word, ""))
+            if word in ("running", "error") or step == "cancelled":
                 log.finish()
+            if step == "cancelled":
+                raise _cancelled(service)
             if word == "running":
                 return _tell(session, service, progress)
             if word == "error":
@@ -149,7 +151,14 @@ def _failed(session: Session, service: Service, progress: Progress) -> Failure:
     with contextlib.suppress(errors.Error):
         for record in runtime.logs(request, client=session.client):
             progress.log(record.message)
-    text = f"{service.name} failed: {service.metadata.get('error') or 'the server gives no reason'}"
-    if serving := service.metadata.get("serving"):
-        text += f"\nRelease {serving} goes on serving."
-    return Failure(text)
+    return _ended(service, f"{service.name} failed: {service.metadata.get('error') or 'the server gives no reason'}")
+
+
+def _cancelled(service: Service) -> Failure:
+    """Who cancelled it."""
+    return _ended(service, f"{service.name} was not deployed: {service.metadata.get('warning') or 'it was cancelled'}")
+
+
+def _ended(service: Service, text: str) -> Failure:
+    serving = service.metadata.get("serving")
+    return Failure(f"{text}\nRelease {serving} goes on serving." if serving else text)

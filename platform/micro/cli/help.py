@@ -29,6 +29,7 @@ COMMANDS = {
         "services",
         'Call a service\'s method with JSON, e.g. micro call helloworld Helloworld.Call \'{"name": "Joe"}\'',
     ),
+    "cancel": ("cancel", "End a deployment that is under way; what ran before goes on running"),
     "cli": ("prompt", "Type commands at a prompt, with history and completion"),
     "completion": ("completion", "Print the script that completes micro's commands in a shell"),
     "config": ("config", "Show, change and look back on the configuration of services"),
