@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from micro.proto import registry_pb2
 
 NOTES = {
-    "bytes": "bytes are base64, or @file",
+    "bytes": "bytes are base64, or @file (@- for stdin)",
     "duration": "a duration is written 1h30m or 500ms, or in seconds",
     "timestamp": "a timestamp is RFC 3339, a date, seconds since 1970, now, or now-1h",
 }
