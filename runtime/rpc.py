@@ -20,6 +20,7 @@ from .operations import DEFAULT_VERSION, Order
 from .sources.uploads import Incoming
 
 DEFAULT_LINES = 15
+KIND = "service"  # the type of all that runs here
 
 
 async def create(request: wire.CreateRequest, caller: Caller) -> wire.CreateResponse:
@@ -54,6 +55,8 @@ async def read(request: wire.ReadRequest, caller: Caller) -> wire.ReadResponse:
     """The services of a namespace and how they are."""
     options = request.options
     namespace = authorize(caller, options.namespace)
+    if options.type not in ("", KIND):
+        return wire.ReadResponse()
     reports = await in_public(_read, namespace, options.service, options.version)
     return wire.ReadResponse(services=[_shown(report) for report in reports])
 
@@ -111,9 +114,8 @@ def _service(resource: wire.Resource) -> wire.Service:
 
 
 def _order(service: wire.Service, options: wire.CreateOptions) -> Order:
-    # A token that a client has set for a git host comes along with public repositories too; it is not used yet.
-    if options.secrets.keys() - {"GIT_CREDENTIALS"} or options.volumes:
-        raise Unimplemented("Secrets and volumes of a service are not supported.")
+    if options.volumes:
+        raise Unimplemented("Volumes of a service are not supported.")
     pairs = (text.partition("=") for text in options.env)
     return Order(
         source=service.source,
@@ -121,6 +123,8 @@ def _order(service: wire.Service, options: wire.CreateOptions) -> Order:
         shown_source=service.metadata.get("source", ""),
         command=[*options.command, *options.args],
         env={name: value for name, _, value in pairs},
+        # A token that a client has set for a git host comes along with public repositories too; it is not used yet.
+        secrets={name: value for name, value in options.secrets.items() if name != "GIT_CREDENTIALS"},
         instances=options.instances,
     )
 
