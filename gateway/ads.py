@@ -13,7 +13,7 @@ from itertools import count
 
 from envoy.service.discovery.v3 import discovery_pb2
 
-from .resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, TYPES, Resource, Resources
+from .resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, SECRET, TYPES, Resource, Resources
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +75,11 @@ class Session:
         yield from self._updates(ENDPOINTS)
         if not (self._is_settled(CLUSTER) and self._is_settled(ENDPOINTS)):
             return
-        for type_url in (LISTENER, SCOPE, ROUTES):
+        for type_url in (SECRET, LISTENER, SCOPE, ROUTES):
             yield from self._updates(type_url)
-        for type_url in (SCOPE, LISTENER, ROUTES):
+        for type_url in (SCOPE, LISTENER, ROUTES, SECRET):
             yield from self._removals(type_url)
-        if all(self._is_settled(type_url) for type_url in (LISTENER, SCOPE, ROUTES)):
+        if all(self._is_settled(type_url) for type_url in (SECRET, LISTENER, SCOPE, ROUTES)):
             yield from self._removals(CLUSTER)
             yield from self._removals(ENDPOINTS)
 

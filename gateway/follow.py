@@ -22,7 +22,7 @@ from transport.database import dsn
 from transport.failures import AWAY
 from transport.tenancy import in_public
 
-from . import picture, saved, xds
+from . import certificates, picture, saved, xds
 from .resources import Resources
 
 PATIENCE_S = 3.0  # for Postgres at the start; then the configuration on disk is served
@@ -42,6 +42,8 @@ async def run(*, socket: Path, folder: Path) -> None:
     async with xds.serving(plane, socket):
         logger.info("xds answers on %s", socket)
         chores = [follow(plane), fall_back(plane, folder), acks.write_forever(), keeper.save_forever()]
+        if files := picture.certificate_files():
+            chores.append(certificates.follow(files, plane.certify))
         tasks = [asyncio.create_task(chore) for chore in chores]
         failed = asyncio.create_task(_first_failure(tasks))
         await asyncio.wait([asyncio.create_task(stop.wait()), failed], return_when=asyncio.FIRST_COMPLETED)

@@ -17,12 +17,15 @@ from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt_pb2
 from envoy.extensions.filters.http.lua.v3 import lua_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.type.matcher.v3 import metadata_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 
+from .certificates import NAME as CERTIFICATE
 from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, ads
 from .descriptors import LARGEST_MESSAGE_BYTES
 from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TOKEN_HEADER, TRANSCODER
@@ -46,7 +49,8 @@ UNTRUSTED_HEADERS = (
     "x-script-name",
 )
 PLATFORM_PACKAGES = (
-    "api", "auth", "broker", "client", "config", "debug", "events", "network", "registry", "router", "runtime", "store",
+    "api", "auth", "broker", "client", "config", "debug", "events", "network", "registry", "router", "runtime",
+    "signup", "store",
 )  # fmt: skip
 PathAction = hcm_pb2.HttpConnectionManager.PathWithEscapedSlashesAction
 ERRORS = [status for status in HTTPStatus if status >= 400]
@@ -59,8 +63,8 @@ def listeners(state: State) -> list[listener_pb2.Listener]:
     """
     browsers, programs = PathAction.Value("UNESCAPE_AND_REDIRECT"), PathAction.Value("REJECT_REQUEST")
     found = [
-        _listener("api", state.doors.api, _manager(state, "api", slashes=browsers, streams=100)),
-        _listener("proxy", state.doors.proxy, _manager(state, "proxy", slashes=programs, streams=100)),
+        _outer("api", state.doors.api, _manager(state, "api", slashes=browsers, streams=100), state),
+        _outer("proxy", state.doors.proxy, _manager(state, "proxy", slashes=programs, streams=100), state),
         _listener("network", state.doors.network, _manager(state, "network", slashes=programs, streams=1000)),
     ]
     if state.doors.containers:
@@ -81,6 +85,42 @@ def _listener(name: str, address: Address, manager: hcm_pb2.HttpConnectionManage
         address=address_pb2.Address(socket_address=address_pb2.SocketAddress(address=host, port_value=port)),
         filter_chains=[listener_components_pb2.FilterChain(filters=[network_filter])],
         per_connection_buffer_limit_bytes=_number(BUFFER_BYTES),
+    )
+
+
+def _outer(name: str, address: Address, manager: hcm_pb2.HttpConnectionManager, state: State) -> listener_pb2.Listener:
+    """A door to the world: with a certificate it speaks TLS, and without it with this machine alone."""
+    listener = _listener(name, address, manager)
+    if not state.doors.is_secure:
+        return listener
+    filters = listener.filter_chains[0].filters
+    match = listener_components_pb2.FilterChainMatch
+    secure = listener_components_pb2.FilterChain(
+        filters=filters,
+        filter_chain_match=match(transport_protocol="tls"),
+        transport_socket={"name": "envoy.transport_sockets.tls", "typed_config": _packed(_tls())},
+    )
+    local = listener_components_pb2.FilterChain(
+        filters=filters,
+        filter_chain_match=match(transport_protocol="raw_buffer", source_type=match.SAME_IP_OR_LOOPBACK),
+    )
+    del listener.filter_chains[:]
+    listener.filter_chains.extend([secure, local])
+    inspector = listener_components_pb2.ListenerFilter(
+        name="envoy.filters.listener.tls_inspector", typed_config=_packed(tls_inspector_pb2.TlsInspector())
+    )
+    listener.listener_filters.append(inspector)
+    return listener
+
+
+def _tls() -> tls_pb2.DownstreamTlsContext:
+    certificate = secret_pb2.SdsSecretConfig(name=CERTIFICATE, sds_config=ads())
+    return tls_pb2.DownstreamTlsContext(
+        common_tls_context=tls_pb2.CommonTlsContext(
+            alpn_protocols=["h2", "http/1.1"],
+            tls_certificate_sds_secret_configs=[certificate],
+            tls_params=common_pb2.TlsParameters(tls_minimum_protocol_version=common_pb2.TlsParameters.TLSv1_2),
+        )
     )
 
 

@@ -15,7 +15,8 @@ ENDPOINTS = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER = PREFIX + "envoy.config.listener.v3.Listener"
 SCOPE = PREFIX + "envoy.config.route.v3.ScopedRouteConfiguration"
 ROUTES = PREFIX + "envoy.config.route.v3.RouteConfiguration"
-TYPES = (CLUSTER, ENDPOINTS, LISTENER, SCOPE, ROUTES)
+SECRET = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
+TYPES = (CLUSTER, ENDPOINTS, LISTENER, SCOPE, ROUTES, SECRET)
 
 
 def version_of(content: bytes) -> str:
@@ -57,6 +58,11 @@ class Resources:
         for resource in resources:
             by_type[resource.type_url][resource.name] = resource
         return cls(revision, by_type)
+
+    def with_secret(self, secret: Resource | None) -> Resources:
+        """The same with this secret and no other."""
+        held = {secret.name: secret} if secret else {}
+        return Resources(self.revision, {**self.by_type, SECRET: held})
 
     def __getitem__(self, type_url: str) -> Mapping[str, Resource]:
         return self.by_type.get(type_url, {})

@@ -20,7 +20,7 @@ def save(folder: Path, resources: Resources, *, made_for: str) -> None:
     contents = folder / "contents"
     contents.mkdir(parents=True, exist_ok=True, mode=0o700)
     manifest: dict[str, dict[str, str]] = {}
-    for type_url, named in resources.by_type.items():
+    for type_url, named in resources.with_secret(None).by_type.items():  # the key has its place, which is not here
         manifest[type_url] = {name: each.version for name, each in named.items()}
         for each in named.values():
             if not (contents / each.version).exists():

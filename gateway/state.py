@@ -22,6 +22,7 @@ class Doors:
     proxy: Address
     network: Address
     containers: Address | None = None  # the service network once more, where containers reach this machine
+    is_secure: bool = False  # gateway and proxy speak TLS with everybody who is not on this machine
 
 
 @dataclass(frozen=True, slots=True)

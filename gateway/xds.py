@@ -49,6 +49,7 @@ class ControlPlane:
         self._inboxes: set[asyncio.Queue[Request | None]] = set()
         self._building = asyncio.Lock()
         self._kept: Resources | None = None
+        self._secret: Resource | None = None
         self.published = asyncio.Event()
 
     async def publish(self, state: State) -> None:
@@ -59,10 +60,16 @@ class ControlPlane:
 
     def offer(self, resources: Resources) -> None:
         """Make `resources` what every Envoy should have, as they are."""
-        self._resources = resources
+        self._resources = resources.with_secret(self._secret)
         self.published.set()
         for inbox in self._inboxes:
             inbox.put_nowait(None)
+
+    def certify(self, secret: Resource) -> None:
+        """Let the doors that speak TLS do so with this certificate."""
+        self._secret = secret
+        if self._resources is not None:
+            self.offer(self._resources)
 
     async def stream(self, requests: AsyncIterator[Request], _context: Any) -> AsyncIterator[Response]:
         """One Envoy's stream, for as long as it lasts."""

@@ -183,7 +183,7 @@ class Release(models.Model):
     env = models.JSONField(default=dict)
     secrets = models.JSONField(default=dict)
     protocol = models.CharField(max_length=4, blank=True, help_text="grpc, http, or blank until its first start")
-    descriptors = models.BinaryField(default=b"")
+    descriptors = models.BinaryField(default=b"")  # until its first start those of its .proto files, for their comments
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -115,10 +115,8 @@ def set_variables(*, namespace: Namespace, name: str, version: str, changes: Cha
     Raises NotFound when there is no such service, and as `deploy` does.
     """
     permissions.require(by, namespace)
-    service = find(namespace=namespace, name=name, version=version)
-    last = service.deployments.last()
-    if last is None:
-        raise NotFound("The service was never deployed.")
+    last = last_deployment(namespace=namespace, name=name, version=version)
+    service = last.service
     gone = {*changes.removed, *changes.secrets}
     env = {name: value for name, value in last.env.items() if name not in gone} | dict(changes.plain)
     order = Order(source="", command=last.command, env=env, secrets=changes.secrets, instances=last.instances)
@@ -196,6 +194,15 @@ def find_deployment(*, namespace: Namespace, deployment_id: UUID) -> Deployment:
     if deployment is None:
         raise NotFound("There is no such deployment.")
     return deployment
+
+
+def last_deployment(*, namespace: Namespace, name: str, version: str) -> Deployment:
+    """What was deployed last of a living service. Raises NotFound when there is no such service, or nothing was."""
+    service = find(namespace=namespace, name=name, version=version, missing=f"There is no service {name}@{version}.")
+    last = service.deployments.last()
+    if last is None:
+        raise NotFound("The service was never deployed.")
+    return last
 
 
 def list_deployments(

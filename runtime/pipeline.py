@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from micro.errors import DeadlineExceeded, Error
 from . import builds, folders, notices, releases, sources, variables
 from .attempts import Attempt
 from .buildlogs import BuildLog
+from .builds import protos
 from .builds.plans import Artifact
 from .leases import Lease, Lost
 from .models import MOST_ATTEMPTS, Deployment
@@ -60,7 +63,8 @@ def make_artifact(deployment: Deployment, lease: Lease, log: BuildLog) -> Artifa
     log.say(*plan.shown())
 
     lease.write(state=Deployment.State.BUILDING)
-    artifact = builds.build(fetched, plan, attempt)
+    written = protos.read(fetched.path)
+    artifact = replace(builds.build(fetched, plan, attempt), protos=b64encode(written).decode())
 
     lease.write(state=Deployment.State.BUILDING)
     artifact.save(_artifact_path(deployment))

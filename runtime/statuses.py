@@ -144,4 +144,5 @@ def address(service: Service) -> str:
         return ""
     port = settings.MICRO_API_ADDRESS[1]
     host = f"{service.name}--{service.namespace.slug}.{settings.MICRO_BASE_DOMAIN}"
-    return f"http://{host}" + ("" if port == 80 else f":{port}")
+    scheme, usual = ("https", 443) if settings.MICRO_TLS_CERT else ("http", 80)
+    return f"{scheme}://{host}" + ("" if port == usual else f":{port}")

@@ -31,13 +31,17 @@ def draw(email: str, purpose: EmailCode.Purpose, *, at: datetime) -> str:
 
 
 def check(email: str, purpose: EmailCode.Purpose, code: str, *, at: datetime) -> None:
-    """Raises InvalidArgument unless the code is good; after five tries none is. Call it outside a transaction."""
+    """Raises InvalidArgument unless the code is good; after five wrong tries none is. Call it outside a transaction.
+
+    A try counts before it is made, so that a hundred at once are not a hundred tries; a right one is given back.
+    """
     rows = EmailCode.objects.filter(email=email, purpose=purpose, expires_at__gt=at, attempts__lt=MOST_ATTEMPTS)
     if not rows.update(attempts=F("attempts") + 1):
         raise InvalidArgument(WRONG)
     stored = EmailCode.objects.filter(email=email, purpose=purpose).values_list("digest", flat=True).first() or ""
     if not hmac.compare_digest(stored, _digest(email, purpose, code)):
         raise InvalidArgument(WRONG)
+    EmailCode.objects.filter(email=email, purpose=purpose, digest=stored).update(attempts=F("attempts") - 1)
 
 
 def use_up(email: str, purpose: EmailCode.Purpose) -> None:

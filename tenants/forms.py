@@ -134,6 +134,29 @@ class Reset(Form):
     clean_password = SignUp.clean_password
 
 
+class DeviceCode(Form):
+    """The code that a terminal shows."""
+
+    code = forms.CharField(
+        label="Code in the terminal",
+        max_length=20,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autocapitalize": "characters", "placeholder": "BCDF-GHJK", "class": "code"}
+        ),
+    )
+
+
+class Device(Form):
+    """A program that wants to log in, and where it shall work."""
+
+    code = forms.CharField(max_length=20, widget=forms.HiddenInput)
+    namespace = forms.ChoiceField(label="It works in the namespace")
+
+    def __init__(self, data: Any = None, *, namespaces: list[str], **options: Any) -> None:
+        super().__init__(data, **options)
+        self.fields["namespace"].choices = [(slug, slug) for slug in namespaces]  # type: ignore[attr-defined]
+
+
 class Token(Form):
     """An API token that shall be made."""
 

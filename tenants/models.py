@@ -212,6 +212,34 @@ class EmailCode(models.Model):
         return f"{self.purpose} of {self.email}"
 
 
+class DeviceLogin(models.Model):
+    """A program without a browser that wants to log in. What is kept of its own code is a digest."""
+
+    digest = models.CharField(primary_key=True, max_length=64, help_text="SHA-256 of the device code.")
+    user_code = models.CharField(max_length=8, unique=True, help_text="What its user types or compares.")
+    program = models.CharField(max_length=100, help_text="What it calls itself.")
+    origin = models.CharField(max_length=60, help_text="The network address that asked.")
+    wanted = models.CharField(max_length=40, blank=True, help_text="The namespace it asked for.")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+", help_text="Who confirmed it.")
+    namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, null=True, related_name="+")
+    is_refused = models.BooleanField(default=False)
+    polled_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="a_device_is_confirmed_by_a_user_for_a_namespace_or_refused",
+                condition=Q(user=None, namespace=None)
+                | Q(user__isnull=False, namespace__isnull=False, is_refused=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.program} at {self.origin}"
+
+
 class Budget(models.Model):
     """How often something was done in the current window of its rate limit."""
 

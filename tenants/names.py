@@ -10,7 +10,7 @@ from micro.errors import InvalidArgument
 
 RESERVED_NAMESPACES = frozenset({"micro", "www", "api", "proxy", "app", "admin"})
 PLATFORM_SERVICES = frozenset(
-    "api auth broker client config debug events network proxy registry router runtime server store".split()  # noqa: SIM905
+    "api auth broker client config debug events network proxy registry router runtime server signup store".split()  # noqa: SIM905
 )
 LABEL_LENGTH = 63  # of one part of a host name
 NAMESPACE_LENGTH = 40

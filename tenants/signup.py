@@ -6,12 +6,15 @@ to the address, and only that says more.
 
 from __future__ import annotations
 
+import re
+import secrets
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
+from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
 
@@ -26,6 +29,7 @@ CODES_PER_ORIGIN = 30
 TRIES_PER_ORIGIN = 60
 NAMES_PER_ORIGIN = 600
 WINDOW = timedelta(hours=1)
+LONGEST_ADDRESS = 150  # it becomes the user's name
 
 
 def request_sign_up(*, email: str, origin: str, at: datetime) -> None:
@@ -43,16 +47,25 @@ def request_sign_up(*, email: str, origin: str, at: datetime) -> None:
         _send(email, "sign_up", "Your code", code=code)
 
 
+def verify(*, email: str, code: str, origin: str, at: datetime) -> None:
+    """Raises InvalidArgument unless the code for signing up is good, which it stays."""
+    _require_open()
+    email = _normal(email)
+    limits.spend(f"code:{origin}", limit=TRIES_PER_ORIGIN, per=WINDOW, at=at)
+    codes.check(email, EmailCode.Purpose.SIGN_UP, code, at=at)
+
+
 def sign_up(
     *, email: str, code: str, password: str, namespace: str, origin: str, at: datetime
 ) -> tuple[User, Namespace]:
     """Make the user and their first namespace, of which they are the admin; both or nothing.
 
+    A blank namespace is named after the address.
     Raises InvalidArgument for a wrong code, a weak password, a name that cannot be, AlreadyExists for one that is
     taken.
     """
     _require_open()
-    email = email.lower()
+    email = _normal(email)
     limits.spend(f"code:{origin}", limit=TRIES_PER_ORIGIN, per=WINDOW, at=at)
     codes.check(email, EmailCode.Purpose.SIGN_UP, code, at=at)
     user = User(username=email, email=email)
@@ -65,7 +78,7 @@ def sign_up(
                 user.save(force_insert=True)
         except IntegrityError:
             raise InvalidArgument(codes.WRONG) from None  # it has got an account in the meantime
-        made = create_namespace(slug=namespace, environment=_environment(), owner=user)
+        made = create_namespace(slug=namespace or _named_after(email), environment=_environment(), owner=user)
     return user, made
 
 
@@ -100,7 +113,7 @@ def request_reset(*, email: str, origin: str, at: datetime) -> None:
 
 def reset_password(*, email: str, code: str, password: str, origin: str, at: datetime) -> User:
     """Set the password; every session of the user ends. Raises InvalidArgument for a wrong code or a weak password."""
-    email = email.lower()
+    email = _normal(email)
     limits.spend(f"code:{origin}", limit=TRIES_PER_ORIGIN, per=WINDOW, at=at)
     codes.check(email, EmailCode.Purpose.RESET, code, at=at)
     user = _user(email)
@@ -123,17 +136,35 @@ def require_password(password: str, user: User) -> None:
         raise InvalidArgument(" ".join(error.messages)) from None
 
 
+def _named_after(email: str) -> str:
+    """A name for somebody's first namespace that nobody has."""
+    local = re.sub(r"[^a-z0-9]+", "-", email.partition("@")[0]).strip("-")[:30].rstrip("-") or "my"
+    return f"{local}-{secrets.token_hex(3)}"
+
+
 def _require_open() -> None:
     if not settings.MICRO_SIGNUP_IS_OPEN:
         raise PermissionDenied("Sign-up is closed on this server; ask its operator for an account.")
 
 
 def _counted(email: str, origin: str, at: datetime) -> str:
-    """The address in the one form we keep, its budget charged. Raises InvalidArgument for one that we do not take."""
-    names.require_email(email)
-    email = email.lower()
+    """The address in the one form we keep, its budget charged."""
+    email = _normal(email)
     limits.spend(f"mail-from:{origin}", limit=CODES_PER_ORIGIN, per=WINDOW, at=at)
     limits.spend(f"mail-to:{email}", limit=CODES_PER_ADDRESS, per=WINDOW, at=at)
+    return email
+
+
+def _normal(email: str) -> str:
+    """The address in the one form we keep. Raises InvalidArgument for one that we do not take."""
+    email = email.strip().lower()
+    names.require_email(email)
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise InvalidArgument(f"{email[:100]!r} is no e-mail address.") from None
+    if len(email) > LONGEST_ADDRESS:
+        raise InvalidArgument(f"An e-mail address has at most {LONGEST_ADDRESS} characters.")
     return email
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import views
+from . import device_views, views
 
 urlpatterns = [
     path("login", views.log_in, name="login"),
@@ -14,6 +14,8 @@ urlpatterns = [
     path("signup/namespace", views.check_namespace, name="check-namespace"),
     path("reset", views.reset, name="reset"),
     path("reset/code", views.reset_code, name="reset-code"),
+    path("device", device_views.device, name="device"),
+    path("device/done", device_views.device_done, name="device-done"),
     path("n/<slug:namespace>/tokens", views.tokens, name="tokens"),
     path("n/<slug:namespace>/tokens/<uuid:id>/revoke", views.revoke_token, name="revoke-token"),
 ]

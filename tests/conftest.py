@@ -9,7 +9,6 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import django
@@ -17,9 +16,12 @@ import psycopg
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-BEGAN = time.time()
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "platform"), str(Path(__file__).parent)]
+
+import engines  # noqa: E402 - the folders above make it importable
+
+HAD_ENGINE = engines.own() is not None
 FLOWS, ENGINE = "flows", "engine"
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "platform")]
 
 
 def _postgres() -> str:
@@ -58,6 +60,7 @@ os.environ["MICRO_HOME"] = tempfile.mkdtemp(prefix="micro-home-", dir="/tmp")
 atexit.register(shutil.rmtree, os.environ["MICRO_HOME"], ignore_errors=True)
 os.environ["DATABASE_URL"] = _postgres()
 os.environ["MICRO_BACKEND"] = "process"  # tests of another one say so
+os.environ["MICRO_BUBBLEWRAP"] = "off"
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()
 
@@ -89,10 +92,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the Docker engine that tests/engine/up started in this run; one that was there before goes on."""
-    if hasattr(session.config, "workerinput"):
-        return  # others may still need it
-    pid = Path(__file__).parents[1] / ".cache" / "engine" / "dockerd.pid"
-    if pid.exists() and pid.stat().st_mtime > BEGAN:
-        with suppress(ProcessLookupError):
-            os.kill(int(pid.read_text()), signal.SIGTERM)
+    """Stop the Docker engine that tests/engine/up started in this run; where one was there before, one goes on."""
+    is_one_of_several = hasattr(session.config, "workerinput")  # the others may still need it
+    if not HAD_ENGINE and not is_one_of_several and (engine := engines.own()):
+        engine.terminate()

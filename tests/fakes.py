@@ -285,7 +285,9 @@ class FakeSidecar(grpc.GenericRpcHandler):
         self._caller(metadata)
         service = request.resource.service
         key = (request.options.namespace, service.name, service.version)
-        if key in self.cancelled or key not in self.deployments:
+        if key not in self.deployments:
+            raise errors.NotFound("not found", id="runtime")
+        if key in self.cancelled:
             raise errors.FailedPrecondition("nothing is under way.", id="runtime")
         self.cancelled.append(key)
         return runtime_pb2.CancelResponse()
@@ -306,6 +308,23 @@ class FakeSidecar(grpc.GenericRpcHandler):
                 told += 1
             if not request.stream:
                 return
+
+
+class FakeEcho(grpc.GenericRpcHandler):
+    """Answers in bytes, hence for any message: Echo, Last, Thrice, Each, and Break."""
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        method = call.method.rpartition("/")[2]
+        if method in ("Echo", "Thrice"):
+            times = 3 if method == "Thrice" else 1
+            return grpc.stream_stream_rpc_method_handler(lambda sent, _: (data for data in sent for _ in range(times)))
+        if method == "Break":
+            return grpc.stream_stream_rpc_method_handler(
+                lambda _, context: context.abort(grpc.StatusCode.INTERNAL, "it broke")
+            )
+        if method == "Last":
+            return grpc.stream_unary_rpc_method_handler(lambda sent, _: list(sent)[-1])
+        return grpc.stream_stream_rpc_method_handler(lambda sent, _: sent)
 
 
 class FakeEnvoy:

@@ -18,7 +18,20 @@ from . import errors
 from .proto import errors_pb2, status_pb2
 
 PLATFORM_SERVICES = frozenset(
-    {"api", "auth", "broker", "config", "events", "network", "proxy", "registry", "router", "runtime", "store"}
+    {
+        "api",
+        "auth",
+        "broker",
+        "config",
+        "events",
+        "network",
+        "proxy",
+        "registry",
+        "router",
+        "runtime",
+        "signup",
+        "store",
+    }
 )
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 MAX_DETAIL_CHARACTERS = 3000  # an error travels in HTTP/2 headers, twice, and those end at 16 KB
@@ -75,7 +88,7 @@ class Connection:
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ]
-        if _is_loopback(self.address):
+        if is_loopback(self.address):
             options.append(("grpc.enable_http_proxy", 0))
         if self._secure:
             return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(_system_roots()), options)
@@ -142,16 +155,17 @@ class Stream(Iterator[bytes]):
 
 
 def dialled(address: str) -> tuple[str, bool]:
-    """`host:port`, and whether it takes TLS: with https://, on port 443, or when no port is given."""
-    secure = address.startswith("https://")
+    """`host:port`, and whether it takes TLS: with https://, on port 443, or when no port is given; not with http://."""
+    secure, plain = address.startswith("https://"), address.startswith("http://")
     address = address.removeprefix("https://").removeprefix("http://").rstrip("/")
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit():
-        return f"{address}:443", True
-    return f"{host or '127.0.0.1'}:{port}", secure or port == "443"
+        return (f"{address}:80", False) if plain else (f"{address}:443", True)
+    return f"{host or '127.0.0.1'}:{port}", secure or (port == "443" and not plain)
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether `host:port` is on this machine."""
     host = address.rpartition(":")[0].strip("[]")
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -17,6 +17,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from primitives.auth import devices, joining
 from primitives.auth import rpc as auth
 from primitives.auth.tokens import verifier
 from primitives.blobs import rpc as blobs
@@ -31,8 +32,10 @@ from primitives.registry.rpc import Bell, Registry
 from primitives.rules import rpc as rules
 from primitives.rules.gatekeeper import Gatekeeper
 from primitives.store import rpc as store
+from runtime import deployments_rpc as deployments
 from runtime import rpc as runtime
 from tenants import quotas
+from tenants import rpc as tenants
 from transport import database, debug
 from transport.database import Reader, dsn
 from transport.failures import AWAY
@@ -78,12 +81,13 @@ class Sidecar:
     def _tables(self) -> dict[str, Methods]:
         self._statistics = Statistics()
         tables: dict[str, Methods] = {
-            "auth": {**auth.METHODS, **rules.METHODS},
+            "auth": {**auth.METHODS, **devices.METHODS, **rules.METHODS, **tenants.METHODS},
             "broker": broker.METHODS,
             "config": config.METHODS,
             "debug": debug.methods(self._statistics, _journal()),
             "events": events.METHODS,
-            "runtime": runtime.METHODS,
+            "runtime": {**runtime.METHODS, **deployments.METHODS},
+            "signup": joining.METHODS,
             "store": {**store.METHODS, **blobs.METHODS},
         }
         listings = Listings(self._reader)

@@ -36,6 +36,11 @@ class Caller:
     namespace: str = PLATFORM_NAMESPACE
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def address(self) -> str:
+        """Where the call came from: what Envoy added last, since it hands on nothing of a client's own."""
+        return self.metadata.get("x-forwarded-for", "").rpartition(",")[2].strip()
+
 
 Scope = Callable[[Caller], None]
 

@@ -6,14 +6,15 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from uuid import UUID
 
 import docker
 import httpx
 from load import Load
 from server import Server, eventually
 from steps import STEPS, TRIES, Missed
-from target import FINAL, INSTANCES, NAME, Target, guests
-from victims import DOCKERD, PROGRAMS, find, kill, programs
+from target import FINAL, INSTANCES, Target, guests
+from victims import DOCKERD, PROGRAMS, kill, programs
 
 from runtime.backends import containers
 
@@ -73,7 +74,7 @@ class Strike:
         assert outcome.answered > RATE, "the load was hardly there"
         assert outcome.victim in CARRIES_TRAFFIC or load.failures == [], load.failures[:5]
 
-    def _strike(self):
+    def _strike(self) -> UUID:
         """Kill the victim at the step; a step that was over too soon is tried again with another deployment."""
         server, victim = self.target.server, self.outcome.victim
         deploy = partial(self.target.deploy, by_sidecar=victim == "sidecar")
@@ -82,8 +83,8 @@ class Strike:
             try:
                 with ExitStack() as step:
                     deployment = step.enter_context(STEPS[self.outcome.step](self.target, deploy, self.words[-1]))
-                    kill(server, victim)
                     self.struck_at = time.monotonic()
+                    kill(server, victim)
                 return deployment
             except Missed:
                 eventually(lambda: leftovers(self.target) == [], SETTLED_WITHIN_S, Later(self.target))
@@ -144,6 +145,3 @@ def play(target: Target, victim: str, step: str, backend: str) -> Outcome:
     except (AssertionError, httpx.HTTPError) as error:
         outcome.problem = str(error) or repr(error)
     return outcome
-
-
-__all__ = ["NAME", "Outcome", "find", "play"]

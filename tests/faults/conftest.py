@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,12 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "flows"), str(Path(__file__).parents[1])]
 
-import httpx  # noqa: E402 - the folders above make ours importable
+import engines  # noqa: E402 - the folders above make ours importable
+import httpx  # noqa: E402
 from gitserver import GitServer, git_server  # noqa: E402
 from server import Server, running_server  # noqa: E402
 from table import rendered  # noqa: E402
 from target import Target  # noqa: E402
-from victims import ENGINE  # noqa: E402
 
 OUTCOMES = pytest.StashKey[list]()
 SETTINGS = {"MICRO_DRAIN_TIME": "2s", "MICRO_START_TIMEOUT": "20s"}
@@ -51,13 +50,11 @@ def processes(tmp_path_factory: pytest.TempPathFactory, repositories: GitServer)
 
 
 @pytest.fixture(scope="session")
-def boxes(tmp_path_factory: pytest.TempPathFactory, repositories: GitServer) -> Iterator[Target]:
+def boxes(
+    tmp_path_factory: pytest.TempPathFactory, repositories: GitServer, pytestconfig: pytest.Config
+) -> Iterator[Target]:
     """A service of containers."""
-    up = subprocess.run([ENGINE / "up"], capture_output=True, text=True, check=False)
-    if up.returncode == 3:
-        pytest.skip(up.stderr.strip())
-    assert up.returncode == 0, up.stderr
-    subprocess.run([ENGINE / "images"], check=True)
+    engines.require(pytestconfig)
     allowed = {"MICRO_GIT_ALLOW_HOSTS": f"127.0.0.1:{repositories.port}"}
     chosen = {"MICRO_BACKEND": "docker", "MICRO_UNSAFE_BUILD_HOST_NETWORK": "1"}
     with running_server(tmp_path_factory.mktemp("boxes"), **SETTINGS, **allowed, **chosen) as server:

@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from xmlrpc.client import ServerProxy
 
+import engines
 import psutil
-from server import ROOT, Server, environment, eventually
+from server import Server, environment, eventually
 from supervisor.xmlrpc import SupervisorTransport
 
-ENGINE = ROOT / "tests" / "engine"
 PROGRAMS = {
     "worker": "worker",
     "runner": "runner",
@@ -27,7 +27,6 @@ PROGRAMS = {
     "valkey": "valkey",
 }
 DOCKERD = "dockerd"
-VICTIMS = (*PROGRAMS, DOCKERD)
 
 
 def programs(server: Server) -> dict[str, int]:
@@ -40,7 +39,11 @@ def programs(server: Server) -> dict[str, int]:
 
 def find(server: Server, victim: str) -> int:
     """The pid of a process by its name here."""
-    return own_engine().pid if victim == DOCKERD else programs(server)[PROGRAMS[victim]]
+    if victim != DOCKERD:
+        return programs(server)[PROGRAMS[victim]]
+    engine = engines.own()
+    assert engine, "The Docker engine is not ours."
+    return engine.pid
 
 
 def kill(server: Server, victim: str) -> None:
@@ -49,7 +52,7 @@ def kill(server: Server, victim: str) -> None:
     os.kill(pid, signal.SIGKILL)
     if victim == DOCKERD:
         eventually(lambda: not psutil.pid_exists(pid), 10, "the engine is dead")
-        subprocess.run([ENGINE / "up"], check=True, capture_output=True)
+        subprocess.run([engines.ENGINE / "up"], check=True, capture_output=True)
 
 
 @contextmanager
@@ -61,13 +64,3 @@ def held(pid: int) -> Iterator[None]:
     finally:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-
-
-def own_engine() -> psutil.Process:
-    """The engine that tests/engine/up started. One that somebody else did is not ours to kill: raises LookupError."""
-    record = ROOT / ".cache" / "engine" / "dockerd.pid"
-    with suppress(FileNotFoundError, psutil.NoSuchProcess):
-        process = psutil.Process(int(record.read_text()))
-        if process.name() == "dockerd":
-            return process
-    raise LookupError("The Docker engine is not one that tests/engine/up started.")

@@ -25,10 +25,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway import xds
 from gateway.envoy import bootstrap
-from gateway.resources import Resources
+from gateway.resources import Resource, Resources
 from gateway.state import Doors, Service, State
 
-from .backends import free_port
+from .backends import free_ports
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 KID = "one"
@@ -90,6 +90,9 @@ class Plane:
     def offer(self, resources: Resources) -> None:
         asyncio.run_coroutine_threadsafe(self._call(self.plane.offer, resources), self.loop).result(30)
 
+    def certify(self, secret: Resource) -> None:
+        asyncio.run_coroutine_threadsafe(self._call(self.plane.certify, secret), self.loop).result(30)
+
     async def _call(self, function: Callable[[Any], None], argument: Any) -> None:
         function(argument)
 
@@ -107,7 +110,7 @@ class Gateway:
     def __init__(self, *, concurrency: int = 2) -> None:
         self.concurrency = concurrency
         self.run = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp"))
-        self.doors = Doors(*(("127.0.0.1", free_port()) for _ in range(3)))
+        self.doors = Doors(*(("127.0.0.1", port) for port in free_ports(3)))
         self.state = State(
             revision=1,
             doors=self.doors,

@@ -126,7 +126,8 @@ def test_cancel_names_what_it_cancelled_or_why_it_did_not(user, sidecar, folder)
     assert sidecar.cancelled == [("micro", "greeter", "latest")]
     again = user.micro("cancel", "greeter")
     assert (again.returncode, again.stderr) == (1, "Nothing is under way.\n")
-    assert user.micro("cancel", "other@v2").returncode == 1
+    missing = user.micro("cancel", "other@v2")
+    assert (missing.returncode, missing.stderr) == (127, "There is no service other@v2.\n")
 
 
 def test_a_source_that_the_platform_refuses_is_a_failed_run(user, sidecar, folder):

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.utils.timezone import now
@@ -30,6 +31,7 @@ from micro.proto import network_pb2 as network
 from micro.proto import registry_pb2 as registry
 from micro.proto import router_pb2 as router
 from micro.proto import runtime_pb2 as runtime
+from micro.proto import signup_pb2 as signup
 from micro.proto import store_pb2 as store
 from transport.tenancy import in_public, in_tenant
 
@@ -90,6 +92,7 @@ def archive() -> bytes:
 RESOURCE = runtime.Resource(service={"name": "hidden", "source": "source://hidden:latest"})
 RULE = auth.Rule(id="new", resource={"type": "*", "name": "*", "endpoint": "*"}, access=auth.GRANTED)
 NODE = {"id": "new-1", "address": "127.0.0.1:4999"}
+DEPLOYMENT = UUID(int=7)
 ROUTE = router.Route(service="hidden", address="127.0.0.1:1")
 
 # What reads before what writes, and what deletes last: as their owner sends them one after the other.
@@ -98,6 +101,21 @@ ROWS: dict[str, Row] = {
     "auth.Rules.List": Row(auth.ListRequest(), shows=True),
     "auth.Auth.Token": Row(auth.TokenRequest(id="hidden", secret="hidden-secret")),
     "auth.Auth.Inspect": Row(auth.InspectRequest(token="no token"), ends="INVALID_ARGUMENT"),
+    "auth.Device.Start": Row(auth.DeviceStartRequest(program="hidden")),
+    "auth.Device.Poll": Row(auth.DevicePollRequest(device_code="hidden"), ends="NOT_FOUND"),
+    "auth.Namespaces.List": Row(auth.ListNamespacesRequest()),
+    "auth.Namespaces.Create": Row(auth.CreateNamespaceRequest(name="new"), ends="PERMISSION_DENIED"),
+    "auth.ApiTokens.List": Row(auth.ListApiTokensRequest(), shows=True),
+    "auth.ApiTokens.Create": Row(auth.CreateApiTokenRequest(name="new")),
+    "auth.ApiTokens.Revoke": Row(auth.RevokeApiTokenRequest(id="hidden"), ends="NOT_FOUND"),
+    "signup.Signup.SendVerificationEmail": Row(
+        signup.SendVerificationEmailRequest(email="hidden"), ends="INVALID_ARGUMENT"
+    ),
+    "signup.Signup.Verify": Row(signup.VerifyRequest(email="hidden", token="hidden"), ends="INVALID_ARGUMENT"),
+    "signup.Signup.CompleteSignup": Row(signup.CompleteSignupRequest(email="hidden"), ends="INVALID_ARGUMENT"),
+    "signup.Signup.Recover": Row(signup.RecoverRequest(email="hidden"), ends="INVALID_ARGUMENT"),
+    "signup.Signup.HasPaymentMethod": Row(signup.HasPaymentMethodRequest(), ends="UNIMPLEMENTED"),
+    "signup.Signup.SetPaymentMethod": Row(signup.SetPaymentMethodRequest(), ends="UNIMPLEMENTED"),
     "config.Config.Get": Row(config.GetRequest(path="hidden"), shows=True),
     "config.Config.Read": Row(config.ReadRequest(path="hidden"), shows=True),
     "config.Revisions.List": Row(config.RevisionsRequest(path="hidden"), shows=True),
@@ -133,6 +151,9 @@ ROWS: dict[str, Row] = {
     "debug.Debug.Trace": Row(debug.TraceRequest(id="hidden"), ends="UNIMPLEMENTED"),
     "runtime.Runtime.Read": Row(runtime.ReadRequest(options={"service": "hidden"}), shows=True),
     "runtime.Runtime.Logs": Row(runtime.LogsRequest(service="hidden", stream=True), shows=True, ends=STILL_OPEN),
+    "runtime.Deployments.List": Row(runtime.ListDeploymentsRequest(service="hidden"), shows=True),
+    "runtime.Deployments.Read": Row(runtime.ReadDeploymentRequest(id=str(DEPLOYMENT)), shows=True),
+    "runtime.Variables.List": Row(runtime.ListVariablesRequest(service="hidden"), shows=True),
     "runtime.Build.Read": Row(runtime.Service(name="hidden"), ends="UNIMPLEMENTED"),
     "broker.Broker.Subscribe": Row(broker.SubscribeRequest(topic="hidden"), shows=True, ends=STILL_OPEN),
     "events.Stream.Consume": Row(events.ConsumeRequest(topic="hidden", after=0, auto_ack=True), shows=True,
@@ -153,6 +174,8 @@ ROWS: dict[str, Row] = {
     "runtime.Source.Upload": Row(runtime.UploadRequest(service={"name": "hidden"}, data=archive())),
     "runtime.Runtime.Create": Row(runtime.CreateRequest(resource=RESOURCE)),
     "runtime.Runtime.Update": Row(runtime.UpdateRequest(resource=RESOURCE)),
+    "runtime.Deployments.Redeploy": Row(runtime.RedeployRequest(service="hidden")),
+    "runtime.Variables.Set": Row(runtime.SetVariablesRequest(service="hidden", removed=["HIDDEN"])),
     "events.DeadLetters.Redrive": Row(events.ChangeDeadLettersRequest(topic="hidden", group="hidden")),
     "events.DeadLetters.Delete": Row(events.ChangeDeadLettersRequest(topic="hidden")),
     "events.Groups.Delete": Row(events.DeleteGroupRequest(topic="hidden", name="hidden")),
@@ -166,7 +189,11 @@ ROWS: dict[str, Row] = {
     "runtime.Runtime.Delete": Row(runtime.DeleteRequest(resource=RESOURCE)),
 }  # fmt: skip
 # Logging in happens in the namespace that is named, and whoever holds a secret or a token is the account.
-BY_SECRET = {"auth.Auth.Token", "auth.Auth.Inspect"}
+BY_SECRET = {
+    *("auth.Auth.Token", "auth.Auth.Inspect", "auth.Device.Start", "auth.Device.Poll"),
+    *("signup.Signup.SendVerificationEmail", "signup.Signup.Verify", "signup.Signup.CompleteSignup"),
+    *("signup.Signup.Recover", "signup.Signup.HasPaymentMethod", "signup.Signup.SetPaymentMethod"),
+}
 
 
 def fields(message: Message, *, tenant: bool) -> Iterator[tuple[Message, str]]:
@@ -287,6 +314,7 @@ async def fill(joe: Tenant) -> None:
         await joe.must("events.Stream.Publish", events.PublishRequest(topic=key, payload=marked))
         upload = runtime.UploadRequest(service={"name": key}, data=archive())
         await joe.must("runtime.Source.Upload", upload)
+    await joe.must("auth.ApiTokens.Create", auth.CreateApiTokenRequest(name=MARK))
     await in_tenant("shop", _bury)
     await in_public(_deploy)
     await write_log()
@@ -302,12 +330,23 @@ def _bury() -> None:
 
 
 def _deploy() -> None:
-    from runtime.models import Service
+    from runtime.models import Deployment, Service
     from tenants.models import Namespace
 
     shop = Namespace.objects.get(slug="shop")
     for name in ("hidden", MARK):
         Service.objects.in_namespace(shop).create(namespace=shop, name=name, source=MARK, owner="joe")
+    Deployment.objects.in_namespace(shop).create(
+        id=DEPLOYMENT,
+        namespace=shop,
+        service=Service.objects.in_namespace(shop).get(name="hidden"),
+        source="github.com/a/b",
+        state="failed",
+        reason=MARK,
+        env={"HIDDEN": MARK},
+        lease_until=now(),
+        finished_at=now(),
+    )
 
 
 def _hidden_service() -> Any:

@@ -27,4 +27,6 @@ def cancel(session: Session, name: str) -> None:
         runtime.cancel(name, version, client=session.client)
     except errors.FailedPrecondition as error:
         raise Failure(capitalised(error.detail)) from None
+    except errors.NotFound:
+        raise Failure(f"There is no service {name}@{version}.", 127) from None
     click.echo(f"The deployment of {name} is cancelled.", err=True)

@@ -29,6 +29,11 @@ def main(args: list[str] | None = None) -> None:
 
 def run(args: list[str]) -> int:
     """The exit code of one command line."""
+    if instruction := os.environ.get("_MICRO_COMPLETE"):
+        from .completion.answers import answer
+
+        answer(instruction)
+        return 0
     if len(args) == 1 and args[0] in HELP + VERSION:
         sys.stdout.write((root_help.text() if args[0] in HELP else root_help.version()) + "\n")
         return 0

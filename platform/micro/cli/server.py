@@ -31,7 +31,7 @@ def server(ctx: click.Context, backend: str, extra: tuple[str, ...]) -> None:
     if extra:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(1)
-    manage = next((path for path in _candidates() if _is_ours(path)), None)
+    manage = checkout()
     if manage is None:
         raise Failure(
             "The platform's code is not here: run this inside its checkout, or name that folder in MICRO_SERVER."
@@ -40,6 +40,11 @@ def server(ctx: click.Context, backend: str, extra: tuple[str, ...]) -> None:
     program = str(python) if python.exists() else sys.executable
     chosen = ["--backend", backend] if backend else []
     os.execv(program, [program, str(manage), "server", *chosen])  # noqa: S606
+
+
+def checkout() -> Path | None:
+    """The manage.py of the platform's code, where it is on this machine."""
+    return next((path for path in _candidates() if _is_ours(path)), None)
 
 
 def _candidates() -> list[Path]:

@@ -12,9 +12,22 @@ class Access(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     UNKNOWN: _ClassVar[Access]
     GRANTED: _ClassVar[Access]
     DENIED: _ClassVar[Access]
+
+class DeviceState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PENDING: _ClassVar[DeviceState]
+    SLOW_DOWN: _ClassVar[DeviceState]
+    CONFIRMED: _ClassVar[DeviceState]
+    REFUSED: _ClassVar[DeviceState]
+    EXPIRED: _ClassVar[DeviceState]
 UNKNOWN: Access
 GRANTED: Access
 DENIED: Access
+PENDING: DeviceState
+SLOW_DOWN: DeviceState
+CONFIRMED: DeviceState
+REFUSED: DeviceState
+EXPIRED: DeviceState
 
 class Account(_message.Message):
     __slots__ = ("id", "type", "metadata", "scopes", "issuer", "secret", "name")
@@ -41,6 +54,26 @@ class Account(_message.Message):
     name: str
     def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., scopes: _Optional[_Iterable[str]] = ..., issuer: _Optional[str] = ..., secret: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
+class ApiToken(_message.Message):
+    __slots__ = ("id", "name", "hint", "role", "owner", "created", "expires", "last_used")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    LAST_USED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    hint: str
+    role: str
+    owner: str
+    created: int
+    expires: int
+    last_used: int
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., hint: _Optional[str] = ..., role: _Optional[str] = ..., owner: _Optional[str] = ..., created: _Optional[int] = ..., expires: _Optional[int] = ..., last_used: _Optional[int] = ...) -> None: ...
+
 class ChangeSecretRequest(_message.Message):
     __slots__ = ("id", "old_secret", "new_secret", "options")
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +89,38 @@ class ChangeSecretRequest(_message.Message):
 class ChangeSecretResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class CreateApiTokenRequest(_message.Message):
+    __slots__ = ("name", "role", "expires_in_days", "options")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_IN_DAYS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    expires_in_days: int
+    options: Options
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., expires_in_days: _Optional[int] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+
+class CreateApiTokenResponse(_message.Message):
+    __slots__ = ("api_token", "token")
+    API_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    api_token: ApiToken
+    token: str
+    def __init__(self, api_token: _Optional[_Union[ApiToken, _Mapping]] = ..., token: _Optional[str] = ...) -> None: ...
+
+class CreateNamespaceRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class CreateNamespaceResponse(_message.Message):
+    __slots__ = ("namespace",)
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    namespace: NamespaceInfo
+    def __init__(self, namespace: _Optional[_Union[NamespaceInfo, _Mapping]] = ...) -> None: ...
 
 class CreateRequest(_message.Message):
     __slots__ = ("rule", "options")
@@ -92,6 +157,48 @@ class DeleteRequest(_message.Message):
 class DeleteResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class DevicePollRequest(_message.Message):
+    __slots__ = ("device_code", "token_expiry")
+    DEVICE_CODE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    device_code: str
+    token_expiry: int
+    def __init__(self, device_code: _Optional[str] = ..., token_expiry: _Optional[int] = ...) -> None: ...
+
+class DevicePollResponse(_message.Message):
+    __slots__ = ("state", "token", "namespace")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    state: DeviceState
+    token: Token
+    namespace: str
+    def __init__(self, state: _Optional[_Union[DeviceState, str]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., namespace: _Optional[str] = ...) -> None: ...
+
+class DeviceStartRequest(_message.Message):
+    __slots__ = ("program", "options")
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    program: str
+    options: Options
+    def __init__(self, program: _Optional[str] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+
+class DeviceStartResponse(_message.Message):
+    __slots__ = ("device_code", "user_code", "verification_uri", "verification_uri_complete", "expires_in", "interval")
+    DEVICE_CODE_FIELD_NUMBER: _ClassVar[int]
+    USER_CODE_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_URI_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_URI_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_IN_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    device_code: str
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str
+    expires_in: int
+    interval: int
+    def __init__(self, device_code: _Optional[str] = ..., user_code: _Optional[str] = ..., verification_uri: _Optional[str] = ..., verification_uri_complete: _Optional[str] = ..., expires_in: _Optional[int] = ..., interval: _Optional[int] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
     __slots__ = ("id", "metadata", "scopes", "secret", "type", "provider", "options", "name")
@@ -166,6 +273,28 @@ class ListAccountsResponse(_message.Message):
     accounts: _containers.RepeatedCompositeFieldContainer[Account]
     def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ...) -> None: ...
 
+class ListApiTokensRequest(_message.Message):
+    __slots__ = ("options",)
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    options: Options
+    def __init__(self, options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+
+class ListApiTokensResponse(_message.Message):
+    __slots__ = ("api_tokens",)
+    API_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    api_tokens: _containers.RepeatedCompositeFieldContainer[ApiToken]
+    def __init__(self, api_tokens: _Optional[_Iterable[_Union[ApiToken, _Mapping]]] = ...) -> None: ...
+
+class ListNamespacesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListNamespacesResponse(_message.Message):
+    __slots__ = ("namespaces",)
+    NAMESPACES_FIELD_NUMBER: _ClassVar[int]
+    namespaces: _containers.RepeatedCompositeFieldContainer[NamespaceInfo]
+    def __init__(self, namespaces: _Optional[_Iterable[_Union[NamespaceInfo, _Mapping]]] = ...) -> None: ...
+
 class ListRequest(_message.Message):
     __slots__ = ("options",)
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +306,20 @@ class ListResponse(_message.Message):
     RULES_FIELD_NUMBER: _ClassVar[int]
     rules: _containers.RepeatedCompositeFieldContainer[Rule]
     def __init__(self, rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ...) -> None: ...
+
+class NamespaceInfo(_message.Message):
+    __slots__ = ("name", "environment", "plan", "role", "created")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    environment: str
+    plan: str
+    role: str
+    created: int
+    def __init__(self, name: _Optional[str] = ..., environment: _Optional[str] = ..., plan: _Optional[str] = ..., role: _Optional[str] = ..., created: _Optional[int] = ...) -> None: ...
 
 class Options(_message.Message):
     __slots__ = ("namespace",)
@@ -193,6 +336,18 @@ class Resource(_message.Message):
     type: str
     endpoint: str
     def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+
+class RevokeApiTokenRequest(_message.Message):
+    __slots__ = ("id", "options")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    options: Options
+    def __init__(self, id: _Optional[str] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+
+class RevokeApiTokenResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class RevokeRequest(_message.Message):
     __slots__ = ("scope", "resource", "options")

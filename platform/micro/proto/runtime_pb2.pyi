@@ -102,6 +102,58 @@ class DeleteResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class Deployment(_message.Message):
+    __slots__ = ("id", "service", "version", "state", "reason", "source", "digest", "release", "instances", "env_names", "by", "address", "created", "finished")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    ENV_NAMES_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    service: str
+    version: str
+    state: str
+    reason: str
+    source: str
+    digest: str
+    release: int
+    instances: int
+    env_names: _containers.RepeatedScalarFieldContainer[str]
+    by: str
+    address: str
+    created: int
+    finished: int
+    def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[str] = ..., digest: _Optional[str] = ..., release: _Optional[int] = ..., instances: _Optional[int] = ..., env_names: _Optional[_Iterable[str]] = ..., by: _Optional[str] = ..., address: _Optional[str] = ..., created: _Optional[int] = ..., finished: _Optional[int] = ...) -> None: ...
+
+class ListDeploymentsRequest(_message.Message):
+    __slots__ = ("service", "state", "after", "limit", "options")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    state: str
+    after: str
+    limit: int
+    options: ListOptions
+    def __init__(self, service: _Optional[str] = ..., state: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., options: _Optional[_Union[ListOptions, _Mapping]] = ...) -> None: ...
+
+class ListDeploymentsResponse(_message.Message):
+    __slots__ = ("deployments",)
+    DEPLOYMENTS_FIELD_NUMBER: _ClassVar[int]
+    deployments: _containers.RepeatedCompositeFieldContainer[Deployment]
+    def __init__(self, deployments: _Optional[_Iterable[_Union[Deployment, _Mapping]]] = ...) -> None: ...
+
 class ListOptions(_message.Message):
     __slots__ = ("namespace",)
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +171,22 @@ class ListResponse(_message.Message):
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     services: _containers.RepeatedCompositeFieldContainer[Service]
     def __init__(self, services: _Optional[_Iterable[_Union[Service, _Mapping]]] = ...) -> None: ...
+
+class ListVariablesRequest(_message.Message):
+    __slots__ = ("service", "version", "options")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    version: str
+    options: ListOptions
+    def __init__(self, service: _Optional[str] = ..., version: _Optional[str] = ..., options: _Optional[_Union[ListOptions, _Mapping]] = ...) -> None: ...
+
+class ListVariablesResponse(_message.Message):
+    __slots__ = ("variables",)
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    variables: _containers.RepeatedCompositeFieldContainer[Variable]
+    def __init__(self, variables: _Optional[_Iterable[_Union[Variable, _Mapping]]] = ...) -> None: ...
 
 class LogRecord(_message.Message):
     __slots__ = ("timestamp", "metadata", "message")
@@ -184,6 +252,20 @@ class NetworkPolicy(_message.Message):
     namespace: str
     def __init__(self, allowedlabels: _Optional[_Mapping[str, str]] = ..., name: _Optional[str] = ..., namespace: _Optional[str] = ...) -> None: ...
 
+class ReadDeploymentRequest(_message.Message):
+    __slots__ = ("id", "options")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    options: ListOptions
+    def __init__(self, id: _Optional[str] = ..., options: _Optional[_Union[ListOptions, _Mapping]] = ...) -> None: ...
+
+class ReadDeploymentResponse(_message.Message):
+    __slots__ = ("deployment",)
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    deployment: Deployment
+    def __init__(self, deployment: _Optional[_Union[Deployment, _Mapping]] = ...) -> None: ...
+
 class ReadOptions(_message.Message):
     __slots__ = ("service", "version", "type", "namespace")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
@@ -207,6 +289,24 @@ class ReadResponse(_message.Message):
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     services: _containers.RepeatedCompositeFieldContainer[Service]
     def __init__(self, services: _Optional[_Iterable[_Union[Service, _Mapping]]] = ...) -> None: ...
+
+class RedeployRequest(_message.Message):
+    __slots__ = ("id", "service", "version", "options")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    service: str
+    version: str
+    options: ListOptions
+    def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., options: _Optional[_Union[ListOptions, _Mapping]] = ...) -> None: ...
+
+class RedeployResponse(_message.Message):
+    __slots__ = ("deployment",)
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    deployment: Deployment
+    def __init__(self, deployment: _Optional[_Union[Deployment, _Mapping]] = ...) -> None: ...
 
 class Resource(_message.Message):
     __slots__ = ("namespace", "networkpolicy", "service", "resourcequota")
@@ -263,6 +363,42 @@ class Service(_message.Message):
     status: int
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., source: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., status: _Optional[int] = ...) -> None: ...
 
+class SetVariablesRequest(_message.Message):
+    __slots__ = ("service", "version", "plain", "secrets", "removed", "options")
+    class PlainEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SecretsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PLAIN_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    version: str
+    plain: _containers.ScalarMap[str, str]
+    secrets: _containers.ScalarMap[str, str]
+    removed: _containers.RepeatedScalarFieldContainer[str]
+    options: ListOptions
+    def __init__(self, service: _Optional[str] = ..., version: _Optional[str] = ..., plain: _Optional[_Mapping[str, str]] = ..., secrets: _Optional[_Mapping[str, str]] = ..., removed: _Optional[_Iterable[str]] = ..., options: _Optional[_Union[ListOptions, _Mapping]] = ...) -> None: ...
+
+class SetVariablesResponse(_message.Message):
+    __slots__ = ("deployment",)
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    deployment: Deployment
+    def __init__(self, deployment: _Optional[_Union[Deployment, _Mapping]] = ...) -> None: ...
+
 class UpdateOptions(_message.Message):
     __slots__ = ("namespace", "entrypoint", "instances")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
@@ -298,3 +434,13 @@ class UploadResponse(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class Variable(_message.Message):
+    __slots__ = ("name", "value", "is_secret")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    IS_SECRET_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    is_secret: bool
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., is_secret: bool = ...) -> None: ...

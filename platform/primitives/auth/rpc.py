@@ -22,17 +22,17 @@ from .operations import Claim, NewAccount
 async def token(request: auth_pb2.TokenRequest, caller: Caller) -> auth_pb2.TokenResponse:
     """Exchange an id and its secret, or a refresh token, for an access token and the next refresh token."""
     namespace = request.options.namespace or PLATFORM_NAMESPACE
-    expiry = _expiry(request.token_expiry)
+    life = expiry(request.token_expiry)
     if request.refresh_token:
         given = await in_tenant(
-            namespace, operations.refresh, namespace=namespace, token=request.refresh_token, expiry=expiry, at=now()
+            namespace, operations.refresh, namespace=namespace, token=request.refresh_token, expiry=life, at=now()
         )
     elif request.id and request.secret:
-        claim = Claim(id=request.id, secret=request.secret, address=_address(caller))
-        given = await in_tenant(namespace, operations.log_in, claim, namespace=namespace, expiry=expiry, at=now())
+        claim = Claim(id=request.id, secret=request.secret, address=caller.address)
+        given = await in_tenant(namespace, operations.log_in, claim, namespace=namespace, expiry=life, at=now())
     else:
         raise InvalidArgument("Credentials or a refresh token required")
-    return auth_pb2.TokenResponse(token=_token(given))
+    return auth_pb2.TokenResponse(token=shown(given))
 
 
 async def inspect(request: auth_pb2.InspectRequest, _caller: Caller) -> auth_pb2.InspectResponse:
@@ -81,7 +81,7 @@ async def delete_account(request: auth_pb2.DeleteAccountRequest, caller: Caller)
 async def change_secret(request: auth_pb2.ChangeSecretRequest, caller: Caller) -> auth_pb2.ChangeSecretResponse:
     """Give an account another secret, which for a member is the password."""
     namespace = authorize(caller, request.options.namespace)
-    claim = Claim(id=request.id, secret=request.old_secret, address=_address(caller))
+    claim = Claim(id=request.id, secret=request.old_secret, address=caller.address)
     await in_tenant(
         namespace,
         operations.change_secret,
@@ -94,11 +94,6 @@ async def change_secret(request: auth_pb2.ChangeSecretRequest, caller: Caller) -
     return auth_pb2.ChangeSecretResponse()
 
 
-def _address(caller: Caller) -> str:
-    """Where the call came from: what Envoy added last, since it hands on nothing of a client's own."""
-    return caller.metadata.get("x-forwarded-for", "").rpartition(",")[2].strip()
-
-
 def _require_may_give(account: callers.Account, scopes: Iterable[str]) -> None:
     """Admins give any scope, everybody else only scopes of their own."""
     missing = set(scopes) - set(account.scopes)
@@ -106,13 +101,15 @@ def _require_may_give(account: callers.Account, scopes: Iterable[str]) -> None:
         raise PermissionDenied(f"the scope admin is required to give the scope {min(missing)}")
 
 
-def _expiry(seconds: int) -> timedelta:
+def expiry(seconds: int) -> timedelta:
+    """How long a token shall be good; 0 leaves it to the platform. Raises InvalidArgument for less."""
     if seconds < 0:
         raise InvalidArgument("token_expiry must not be negative")
     return timedelta(seconds=min(seconds, int(operations.MAX_EXPIRY.total_seconds())))
 
 
-def _token(given: operations.Tokens) -> auth_pb2.Token:
+def shown(given: operations.Tokens) -> auth_pb2.Token:
+    """Tokens as they travel."""
     return auth_pb2.Token(
         access_token=given.access,
         refresh_token=given.refresh,

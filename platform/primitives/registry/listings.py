@@ -61,7 +61,8 @@ class Listings:
             service.endpoints.extend(description.endpoints)
             service.descriptors = description.descriptors if with_descriptors else b""
         else:
-            service.endpoints.extend(registry_pb2.Service.FromString(bytes(rows[-1].advertised)).endpoints)
+            said = next((row.advertised for row in reversed(rows) if row.advertised), b"")
+            service.endpoints.extend(registry_pb2.Service.FromString(bytes(said)).endpoints)
         return service
 
     async def _description(self, digest: str) -> Description:

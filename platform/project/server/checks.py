@@ -7,10 +7,13 @@ import os
 import shutil
 import socket
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
+from gateway import certificates
+from gateway.picture import certificate_files
 from project.embedded import nats, package_folder, postgres, valkey
 
 from .errors import CannotRun
@@ -26,6 +29,7 @@ def check(plan: Plan) -> None:
     check_folders(plan)
     check_space(plan.home)
     check_parts(plan)
+    check_certificate()
     check_addresses(plan)
 
 
@@ -78,6 +82,17 @@ def check_parts(plan: Plan) -> None:
             raise CannotRun(f"{name} is missing ({path}): run `make install`.")
     if not shutil.which("git"):
         raise CannotRun("git is missing: install it (`apt-get install git`), and start again.")
+
+
+def check_certificate() -> None:
+    """Refuse a certificate that nobody could be served with."""
+    files = certificate_files()
+    if files is None:
+        return
+    try:
+        certificates.read(files, at=datetime.now(UTC))
+    except certificates.BadCertificate as error:
+        raise CannotRun(f"{error} Set MICRO_TLS_CERT and MICRO_TLS_KEY to a certificate with its key.") from None
 
 
 def check_addresses(plan: Plan) -> None:

@@ -35,7 +35,8 @@ def main(folder: str) -> int:
     home = plan.home / "first-run"
     home.mkdir(exist_ok=True, mode=0o700)
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    environment = {**passed, "HOME": str(home), "MICRO_PROXY": text(plan.addresses["MICRO_PROXY_ADDRESS"])}
+    proxy = f"http://{text(plan.addresses['MICRO_PROXY_ADDRESS'])}"  # without TLS, which this machine may do
+    environment = {**passed, "HOME": str(home), "MICRO_PROXY": proxy}
     for command in commands(folder):
         _show(f"$ {' '.join(command)}")
         program = Path(sys.executable).with_name(command[0])

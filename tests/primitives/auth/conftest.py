@@ -25,7 +25,7 @@ R = TypeVar("R")
 @pytest.fixture(scope="module")
 def _tenants(django_db_setup, django_db_blocker) -> Iterator[None]:
     """Committed, since the sidecar looks from other connections, and made once: a schema takes a second."""
-    from tenants.models import Attempts, Membership, Namespace, SigningKey, User
+    from tenants.models import Attempts, Budget, DeviceLogin, EmailCode, Membership, Namespace, SigningKey, User
     from tenants.operations import bootstrap, create_namespace
 
     with django_db_blocker.unblock():
@@ -35,7 +35,7 @@ def _tenants(django_db_setup, django_db_blocker) -> Iterator[None]:
         yield
         for namespace in Namespace.objects.all():
             namespace.delete(force_drop=True)
-        for model in (Attempts, User, SigningKey):
+        for model in (Attempts, Budget, DeviceLogin, EmailCode, User, SigningKey):
             model.objects.all().delete()
         Membership.objects.across_namespaces().delete()
         gc.collect()
