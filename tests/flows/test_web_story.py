@@ -36,7 +36,15 @@ FOR_EVERYBODY = [
     "/reset/code?email=a@b.org",
     "/v1/docs",
 ]
-OF_A_NAMESPACE = ["/n/joe/", "/n/joe/services/shop", "/n/joe/deploy", "/n/joe/tokens", "/n/none/"]
+OF_A_NAMESPACE = [
+    "/n/joe/",
+    "/n/joe/services/shop",
+    "/n/joe/deploy",
+    "/n/joe/tokens",
+    "/n/none/",
+    "/device",
+    "/device/done",
+]
 BROKEN = {"main.py": "raise SystemExit('the moon is in the wrong phase')\n", "Procfile": "web: python main.py\n"}
 
 
