@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -15,9 +16,13 @@ TESTS = {
     "node": ["sh", "-c", "npm install --no-audit --no-fund && npm test"],
 }
 
+NEEDS = {"python": sys.executable, "go": "go", "node": "npm"}
+
 
 @pytest.mark.parametrize("language", sorted(TESTS))
 def test_a_new_service_is_tested_runs_and_answers(server, tmp_path, language):
+    if shutil.which(NEEDS[language]) is None:
+        pytest.skip(f"{NEEDS[language]} is missing: install it, or as root on Debian say make tools.")
     name = f"new-{language}"
     server.micro("new", name, "--lang", language, cwd=tmp_path)
     # The tests need what every developer of the language has: its caches below their home.
