@@ -244,6 +244,7 @@ def test_a_bad_line_ends_the_stream_and_is_named(user, everything, line, text):
 
 def test_help_has_types_and_the_words_of_the_proto(user, everything):
     whole = user.micro("everything", "--help").stderr
+    assert "DESCRIPTION:\n\tSends everything back.\n\nCOMMANDS:\n" in whole
     assert "\n\teach     Answers each message as it comes.\n\techo     Answers with the request.\n" in whole
     done = user.micro("everything", "echo", "--help")
     assert done.returncode == 0

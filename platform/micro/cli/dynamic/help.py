@@ -27,6 +27,8 @@ def text(name: str, services: list[registry_pb2.Service], endpoints: list[Endpoi
     version = services[0].version or "latest"
     commands = sorted((as_command(name, endpoint.name), summary(endpoint.comment)) for endpoint in endpoints)
     head = ["NAME:", f"\tmicro {name}", "", "VERSION:", f"\t{version}", "", "USAGE:", f"\tmicro {name} [command]"]
+    if about := [line for said in dict.fromkeys(one.about for one in endpoints) if said for line in said.splitlines()]:
+        head += ["", "DESCRIPTION:", *_indented(about)]
     return "\n".join([*head, "", "COMMANDS:", *_indented(columns(commands))])
 
 
