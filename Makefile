@@ -2,21 +2,23 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test bench lint proto chromium
+.PHONY: help install run test test-faults tools bench lint proto scaffolds
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CLIENT := $(shell find platform/micro platform/pyproject.toml -name '*.py' -o -name '*.pyi' -o -name '*.proto' -o -name '*.toml' -o -name py.typed)
+CLIENT := $(shell find platform/micro platform/pyproject.toml -name '*.py' -o -name '*.pyi' -o -name '*.proto' -o -name '*.toml' -o -name py.typed -o -name '*.tmpl')
 PROTOS := $(wildcard platform/micro/proto/*.proto)
 
 help:
-	@echo "make install   everything into $(VENV)"
-	@echo "make run       install, start the server, run examples/helloworld when the state is empty"
-	@echo "make test      all tests"
-	@echo "make bench     all measurements"
-	@echo "make lint      ruff, mypy, import-linter"
-	@echo "make proto     the Python of platform/micro/proto/*.proto"
+	@echo "make install      everything into $(VENV)"
+	@echo "make run          install, start the server, run examples/helloworld when the state is empty"
+	@echo "make test         all tests"
+	@echo "make test-faults  every process killed at every step of a deploy, as a table; a quarter of an hour"
+	@echo "make bench        all measurements"
+	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make proto        the Python of platform/micro/proto/*.proto"
+	@echo "make scaffolds    the Go code of the service that micro new --lang go makes"
 
 install: $(VENV)/.installed $(VENV)/.wheel
 
@@ -45,17 +47,16 @@ $(VENV)/.wheel: $(CLIENT) $(VENV)/.installed
 run: install
 	@exec $(BIN)/python manage.py server --example examples/helloworld
 
-test: install chromium
-	@$(BIN)/pytest
+test: install tools
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
-# The stories of the web pages need a browser; without one they are skipped, by name.
-chromium:
-	@command -v chromium >/dev/null && exit 0; \
-	if [ "$$(id -u)" = 0 ] && grep -qx ID=debian /etc/os-release; then \
-	  echo "Installing chromium for the stories of the web pages (apt-get install -y chromium) ..."; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null && exit 0; \
-	fi; \
-	echo "Skipping tests/flows/test_web_*: chromium is missing; install it (apt-get install -y chromium)."
+# Not one of `make test`'s files: it takes a quarter of an hour, and a part of it is among them.
+test-faults: install tools
+	@$(BIN)/pytest tests/faults/matrix.py
+
+# What tests need beside our own dependencies; without it they are skipped, by name.
+tools:
+	@tests/tools
 
 bench: install
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
@@ -69,3 +70,12 @@ lint: install
 # grpcio-tools 1.76 writes code that runs on protobuf 6.31 and later, which is what the client's wheel promises.
 proto: install
 	@$(BIN)/uv tool run --from grpcio-tools==1.76.0 --with setuptools python -m grpc_tools.protoc -I platform --python_out=platform --pyi_out=platform $(PROTOS)
+
+# The Go code of the scaffold. Needs go, which fetches the generators.
+scaffolds: install
+	@folder=$$(mktemp -d) && mkdir $$folder/proto && cp platform/micro/scaffolds/go/proto/scaffoldname.proto.tmpl $$folder/proto/scaffoldname.proto && \
+	GOBIN=$$folder go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12 && \
+	GOBIN=$$folder go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2 && \
+	PATH="$$folder:$$PATH" $(BIN)/python -m grpc_tools.protoc -I $$folder --go_out=$$folder --go_opt=module=example.com/scaffold-name \
+	  --go-grpc_out=$$folder --go-grpc_opt=module=example.com/scaffold-name proto/scaffoldname.proto && \
+	for file in scaffoldname.pb.go scaffoldname_grpc.pb.go; do cp $$folder/proto/$$file platform/micro/scaffolds/go/proto/$$file.tmpl; done; rm -rf $$folder

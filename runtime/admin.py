@@ -7,8 +7,10 @@ from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -19,7 +21,7 @@ from tenants.permissions import account_of
 from transport.callers import Account
 
 from . import operations, statuses
-from .models import Deployment, Release, Replica, Service
+from .models import Build, Deployment, Release, Replica, Service
 from .operations import Order
 
 
@@ -128,7 +130,7 @@ class ServiceAdmin(AcrossNamespaces, Operated):
     @admin.display(description="what it has")
     def belongings(self, row: Service) -> SafeString:
         """Links to its deployments, releases and replicas."""
-        found = (Deployment, Release, Replica)
+        found = (Deployment, Build, Release, Replica)
         links = [listing(model, model._meta.verbose_name_plural, service__id__exact=row.pk) for model in found]
         return format_html_join(", ", "{}", ((found,) for found in links))
 
@@ -149,6 +151,7 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
         "variables",
         "instances",
         "by",
+        "build_link",
         "release_link",
         "attempts",
         "lease_until",
@@ -156,12 +159,12 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
         "finished_at",
         "took",
     )
-    list_display = ("id", "service_link", "namespace_link", "state", "by", "release_link", "took", "created_at")
+    list_display = ("__str__", "service_link", "namespace_link", "state", "by", "release_link", "took", "created_at")
     list_filter = ("state", "namespace__environment", "created_at")
     list_select_related = ("service", "namespace", "release")
     search_fields = ("id", "service__name", "namespace__slug", "source", "by", "reason")
     ordering = ("-created_at",)
-    actions = ("retry",)
+    actions = ("retry", "cancel")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         """With the time that it took."""
@@ -176,6 +179,15 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
             return operations.redeploy(namespace=row.namespace, deployment_id=row.pk, by=by)
 
         self.each(request, queryset, redeploy, "it is queued again.")
+
+    @admin.action(description="Cancel the selected deployments", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> None:
+        """End those that are under way."""
+
+        def end(row: Deployment, by: Account) -> Deployment:
+            return operations.cancel(namespace=row.namespace, deployment_id=row.pk, by=by)
+
+        self.each(request, queryset, end, "it is cancelled.")
 
     @admin.display(description="service", ordering="service__name")
     def service_link(self, row: Deployment) -> SafeString | str:
@@ -192,6 +204,11 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
         """A link to what it made."""
         return link(getattr(row, "release", None))
 
+    @admin.display(description="build")
+    def build_link(self, row: Deployment) -> SafeString | str:
+        """A link to how it was built."""
+        return link(Build(pk=row.pk))
+
     @admin.display
     def variables(self, row: Deployment) -> str:
         """The names of its variables."""
@@ -200,6 +217,114 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
     @admin.display(ordering="duration")
     def took(self, row: Any) -> str:
         """How long it took."""
+        return f"{row.duration.total_seconds():.1f} s" if row.duration else "-"
+
+
+class Outcome(SimpleListFilter):
+    """What became of builds."""
+
+    title, parameter_name = "outcome", "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices besides all."""
+        return [(outcome, outcome.capitalize()) for outcome in ("built", "failed", "under way", "superseded")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The chosen ones."""
+        return queryset.filter(outcome=self.value()) if self.value() else queryset
+
+
+@admin.register(Build)
+class BuildAdmin(AcrossNamespaces, ReadOnly):
+    """Builds: what was made of which source, for how long, and where its log is."""
+
+    fields = (
+        "id",
+        "deployment_link",
+        "service_link",
+        "namespace_link",
+        "outcome",
+        "why",
+        "source",
+        "folder",
+        "digest",
+        "image",
+        "release_link",
+        "log",
+        "attempts",
+        "created_at",
+        "took",
+    )
+    list_display = ("__str__", "service_link", "namespace_link", "outcome", "digest", "took", "log", "created_at")
+    list_filter = (Outcome, "namespace__environment", "created_at")
+    list_select_related = ("service", "namespace", "release")
+    search_fields = ("id", "service__name", "namespace__slug", "source", "release__digest", "reason")
+    ordering = ("-created_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Build]:
+        """With what became of each, and when."""
+        outcome = Case(
+            When(release__isnull=False, then=Value("built")),
+            When(state=Build.State.FAILED, then=Value("failed")),
+            When(state__in=Build.FINAL, then=Value("superseded")),
+            default=Value("under way"),
+        )
+        ended = Coalesce("release__created_at", "finished_at")
+        rows: QuerySet[Build] = super().get_queryset(request)
+        return rows.annotate(outcome=outcome, duration=ended - F("created_at"))
+
+    @admin.display(ordering="outcome")
+    def outcome(self, row: Any) -> str:
+        """What became of it."""
+        return str(row.outcome)
+
+    @admin.display(description="reason")
+    def why(self, row: Any) -> str:
+        """Why there is no release; what failed later is the deployment's."""
+        return row.reason if row.outcome == "failed" else "-"
+
+    @admin.display(description="deployment")
+    def deployment_link(self, row: Build) -> SafeString | str:
+        """A link to the deployment whose build it is."""
+        return link(Deployment(pk=row.pk))
+
+    @admin.display(description="service", ordering="service__name")
+    def service_link(self, row: Build) -> SafeString | str:
+        """A link to the service."""
+        return link(row.service)
+
+    @admin.display(description="namespace", ordering="namespace__slug")
+    def namespace_link(self, row: Build) -> SafeString | str:
+        """A link to the namespace."""
+        return link(row.namespace)
+
+    @admin.display(description="release")
+    def release_link(self, row: Build) -> SafeString | str:
+        """A link to what was made."""
+        return link(getattr(row, "release", None))
+
+    @admin.display(description="commit or digest", ordering="release__digest")
+    def digest(self, row: Build) -> str:
+        """What was built."""
+        release = getattr(row, "release", None)
+        return release.digest[:16] if release else "-"
+
+    @admin.display
+    def image(self, row: Build) -> str:
+        """The image that it made, where containers run it."""
+        release = getattr(row, "release", None)
+        return (release.image if release else "") or "-"
+
+    @admin.display
+    def log(self, row: Build) -> SafeString | str:
+        """A link to its log, which goes with the service."""
+        if row.service.deleted_at:
+            return "-"
+        return format_html('<a href="{}">log</a>', reverse("deployment-log", args=[row.namespace.slug, row.pk]))
+
+    @admin.display(ordering="duration")
+    def took(self, row: Any) -> str:
+        """How long it took, with the wait for a worker."""
         return f"{row.duration.total_seconds():.1f} s" if row.duration else "-"
 
 

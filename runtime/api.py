@@ -14,7 +14,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from micro.errors import ResourceExhausted
+from micro.errors import FailedPrecondition, ResourceExhausted
 from tenants.permissions import enter
 from transport.callers import ANY_ACCOUNT, Scope
 from transport.events import Event, event_stream
@@ -25,6 +25,7 @@ from .documents import DeploymentDocument, ServiceDocument, deployment_document,
 from .logs import Line
 from .models import Deployment, Service
 from .operations import DEFAULT_VERSION, MOST_INSTANCES, Order
+from .sources import tokens
 from .watching import Step, Watched
 
 MOST_ROWS = 100
@@ -82,6 +83,9 @@ class Changes(Input):
     )
     secrets = serializers.DictField(
         child=Text(allow_blank=True), required=False, help_text="Further variables, never to be shown again."
+    )
+    git_token = Text(
+        required=False, max_length=tokens.LONGEST, help_text="Opens a private repository; never to be shown again."
     )
     instances = Number(required=False, min_value=1, max_value=MOST_INSTANCES)
 
@@ -231,6 +235,20 @@ class DeploymentRetry(Endpoint):
         return _accepted(deployment, request)
 
 
+class DeploymentCancel(Endpoint):
+    """/v1/deployments/{id}/cancel."""
+
+    scope: ClassVar[Scope | None] = ANY_ACCOUNT
+
+    @describe("cancel_deployment", query=Where, answer=DeploymentDocument, errors=[FailedPrecondition])
+    def post(self, request: Request, id: UUID) -> Response:
+        """End a deployment that is under way. Its build stops within seconds; what ran before goes on running."""
+        query = parse(Where, request.query_params)
+        by = account(request)
+        deployment = operations.cancel(namespace=enter(by, query["namespace"]), deployment_id=id, by=by)
+        return Response(deployment_document(deployment, request))
+
+
 class DeploymentLogs(Endpoint):
     """/v1/deployments/{id}/logs."""
 
@@ -290,5 +308,6 @@ urlpatterns = [
     path("deployments", Deployments.as_view(), name="api-deployments"),
     path("deployments/<uuid:id>", OneDeployment.as_view(), name="api-deployment"),
     path("deployments/<uuid:id>/retry", DeploymentRetry.as_view(), name="api-deployment-retry"),
+    path("deployments/<uuid:id>/cancel", DeploymentCancel.as_view(), name="api-deployment-cancel"),
     path("deployments/<uuid:id>/logs", DeploymentLogs.as_view(), name="api-deployment-logs"),
 ]

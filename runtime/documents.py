@@ -25,7 +25,7 @@ class DeploymentDocument(serializers.Serializer):
     service = serializers.CharField()
     version = serializers.CharField()
     state = serializers.ChoiceField(choices=Deployment.State.choices)
-    reason = serializers.CharField(allow_blank=True, help_text="Why it failed, else blank.")
+    reason = serializers.CharField(allow_blank=True, help_text="Why it failed or who cancelled it, else blank.")
     source = serializers.CharField()
     digest = serializers.CharField(allow_blank=True, help_text="What was built: git:<commit> or sha256:<archive>.")
     release = serializers.IntegerField(allow_null=True, help_text="The number of the release that it made.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -13,11 +15,10 @@ from tenants.forms import Form, refused_by
 
 from . import sources
 from .models import Deployment
-from .operations import Changes, Order
-from .sources import addresses, git
+from .operations import Changes, Order, require_variable
+from .sources import addresses, git, tokens
 
 BLANK_ROWS = 3
-MOST_ROWS = 200
 
 
 def _plain(placeholder: str) -> forms.TextInput:
@@ -34,7 +35,7 @@ class Deploy(Form):
         label="Git repository",
         max_length=git.LONGEST,
         widget=_plain("https://github.com/org/repository"),
-        help_text="Public, over https.",
+        help_text="Over https. A private one needs a token, below.",
     )
     ref = forms.CharField(
         label="Branch, tag or commit", required=False, max_length=200, widget=_plain("default branch")
@@ -46,6 +47,13 @@ class Deploy(Form):
         max_length=63,
         widget=_plain("like the repository"),
         help_text="Deploying to a name that is taken updates that service.",
+    )
+    git_token = forms.CharField(
+        label="Access token",
+        required=False,
+        max_length=tokens.LONGEST,
+        widget=forms.PasswordInput(render_value=True, attrs={"autocomplete": "off"}),
+        help_text="Opens a private repository. Kept encrypted, and shown to the repository's host alone.",
     )
     variables = forms.CharField(
         label="Environment variables",
@@ -84,6 +92,12 @@ class Deploy(Form):
         refused_by(lambda: sources.require_folder(folder))
         return str(folder)
 
+    def clean_git_token(self) -> str:
+        """Refuses what can be no token."""
+        token: str = self.cleaned_data["git_token"]
+        refused_by(lambda: tokens.require(token))
+        return token
+
     def clean_variables(self) -> dict[str, str]:
         """The variables by name."""
         return _pairs(self.cleaned_data["variables"])
@@ -92,9 +106,18 @@ class Deploy(Form):
         """The secret variables by name."""
         return _pairs(self.cleaned_data["secrets"])
 
+    def clean_name(self) -> str:
+        """Refuses what cannot be a service's name."""
+        name: str = self.cleaned_data["name"]
+        if name:
+            refused_by(lambda: names.validate_service(name, namespace=self.namespace))
+        return name
+
     def clean(self) -> dict[str, Any]:
         """Works out the source in its one spelling, and the name when none is given."""
         data: dict[str, Any] = self.cleaned_data
+        if twice := data.get("variables", {}).keys() & data.get("secrets", {}).keys():
+            self.add_error("secrets", f"{min(twice)} is among the variables that are no secrets, too.")
         if self.errors:
             return data
         try:
@@ -102,17 +125,18 @@ class Deploy(Form):
         except Error as error:
             self.add_error("repository", error.detail)
             return data
-        data["name"] = data["name"] or git.parse(data["source"]).name
-        try:
-            names.validate_service(data["name"], namespace=self.namespace)
-        except Error as error:
-            self.add_error("name", error.detail)
+        if not data["name"]:
+            data["name"] = git.parse(data["source"]).name
+            try:
+                names.validate_service(data["name"], namespace=self.namespace)
+            except Error as error:
+                self.add_error("name", f"{error.detail} Give it another one here.")
         return data
 
     def order(self) -> Order:
         """What the valid form asks for."""
         data = self.cleaned_data
-        return Order(source=data["source"], env=data["variables"], secrets=data["secrets"])
+        return Order(source=data["source"], env=data["variables"], secrets=data["secrets"], git_token=data["git_token"])
 
 
 def source(repository: str, *, folder: str = "", ref: str = "") -> git.Source:
@@ -138,7 +162,11 @@ def _pairs(text: str) -> dict[str, str]:
             continue
         if not separator:
             raise forms.ValidationError(f"The line {line[:40]!r} has no '='; write NAME=value.")
-        found[name.strip()] = value.strip()
+        name = name.strip()
+        if name in found:
+            raise forms.ValidationError(f"{name[:40]} is there twice.")
+        found[name] = value.strip()
+        refused_by(partial(require_variable, name, found[name]))
     return found
 
 
@@ -159,22 +187,11 @@ class Variables(Form):
         blank: list[dict[str, Any]] = [{"name": "", "value": ""} for _ in range(BLANK_ROWS)]
         return [*kept, *hidden, *blank]
 
-    def _typed(self) -> list[dict[str, Any]]:
-        rows = []
-        for index in range(MOST_ROWS):
-            if f"name-{index}" not in self.data:
-                break
-            name = self.data[f"name-{index}"].strip()
-            rows.append(
-                {
-                    "name": name,
-                    "value": self.data.get(f"value-{index}", ""),
-                    "is_old": name in self.plain or name in self.hidden,
-                    "is_secret": f"secret-{index}" in self.data or name in self.hidden,
-                    "is_removed": f"remove-{index}" in self.data,
-                }
-            )
-        return rows
+    def clean(self) -> dict[str, Any]:
+        """Refuses values without a name and names given twice, at their rows."""
+        if any("problem" in row for row in self._typed()):
+            raise forms.ValidationError("Nothing was changed: see the rows below.")
+        return self.cleaned_data
 
     def changes(self) -> Changes:
         """What the rows ask for. A secret's row that is left blank keeps its value."""
@@ -182,7 +199,34 @@ class Variables(Form):
         kept = [row for row in rows if not row["is_removed"]]
         secrets = {row["name"]: row["value"] for row in kept if row["is_secret"] and row["value"]}
         return Changes(
-            plain={row["name"]: row["value"] for row in kept if not row["is_secret"]},
+            plain={row["name"]: row["value"] for row in kept if not row["is_secret"] and self._is_new(row)},
             secrets=secrets,
             removed=[row["name"] for row in rows if row["is_removed"]],
         )
+
+    def _is_new(self, row: dict[str, Any]) -> bool:
+        """Whether a value is another than the stored one, whose line ends browsers do not keep."""
+        name = row["name"]
+        return name not in self.plain or row["value"] != _unix(self.plain[name])
+
+    def _typed(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for index in itertools.takewhile(lambda index: f"name-{index}" in self.data, itertools.count()):
+            name, value = self.data[f"name-{index}"].strip(), _unix(self.data.get(f"value-{index}", ""))
+            row = {
+                "name": name,
+                "value": value,
+                "is_old": name in self.plain or name in self.hidden,
+                "is_secret": f"secret-{index}" in self.data or name in self.hidden,
+                "is_removed": f"remove-{index}" in self.data,
+            }
+            if not name and value:
+                row["problem"] = "This value has no name."
+            if name and any(other["name"] == name for other in rows):
+                row |= {"problem": f"{name} is there already.", "is_old": False}
+            rows.append(row)
+        return rows
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n")

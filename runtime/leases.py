@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Self
 
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils.timezone import now
 
 from .models import LEASE, Deployment, DeploymentQuerySet
 
-RENEW_EVERY_S = 5.0
+RENEW_EVERY_S = 2.0  # and so long a cancelled build goes on
+RETRY_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +55,20 @@ class Lease:
         return not self._lost.is_set()
 
     def write(self, **fields: object) -> None:
-        """Change the row. Raises Lost when it is no longer this worker's."""
-        if self._lost.is_set() or not self.rows().update(**fields):
-            self._lost.set()
-            raise Lost(f"deployment {self.deployment_id} is not ours any more")
+        """Change the row; while the database is away, wait for it. Raises Lost when it is no longer this worker's.
+
+        Not for the middle of a transaction, which is lost with its connection.
+        """
+        while not self._lost.is_set():
+            try:
+                if self.rows().update(**fields):
+                    return
+                self._lost.set()
+            except OperationalError as error:
+                logger.warning("deployment %s waits for the database: %s", self.deployment_id, str(error).strip())
+                connection.close()
+                self._lost.wait(RETRY_S)
+        raise Lost(f"deployment {self.deployment_id} is not ours any more")
 
     def _renew_until_ended(self) -> None:
         renewed_at = time.monotonic()

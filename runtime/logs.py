@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ _LIMITS = StreamConfig(
     duplicate_window=120,
 )
 
+# Colours and other sequences of terminals, then any single character that is neither text nor a tab.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -56,6 +62,11 @@ class Line:
 
     text: str
     at: datetime
+
+
+def plain(text: str) -> str:
+    """A line as it reads without a terminal: no colours, and of a progress bar how it ended."""
+    return _CONTROL.sub("", text.rstrip("\r").rpartition("\r")[2])
 
 
 def subject(namespace: str, service_id: UUID | str, kind: str) -> str:
@@ -176,14 +187,15 @@ class _File:
 
     path: Path
     offset: int = 0
+    emptied: int = 0  # bytes that were in it before it was emptied
     secret: bytes = b""
-    last_change: float = field(default_factory=time.monotonic)
 
     @classmethod
     def open(cls, path: Path) -> _File:
+        offset, emptied = 0, 0
         with contextlib.suppress(FileNotFoundError, ValueError):
-            return cls(path, int(path.with_suffix(".offset").read_text()), _secret(path))
-        return cls(path, 0, _secret(path))
+            offset, emptied = map(int, path.with_suffix(".offset").read_text().split())
+        return cls(path, offset, emptied, _secret(path))
 
     @property
     def subject(self) -> str:
@@ -199,8 +211,8 @@ class _File:
         """What is ready to be published: whole lines, and the rest when it is overlong or nothing more comes."""
         with self.path.open("rb") as file:
             size = file.seek(0, 2)
-            if size < self.offset:
-                self.offset = 0  # somebody emptied it
+            if size < self.offset:  # somebody emptied it
+                self.emptied, self.offset = self.emptied + self.offset, 0
             file.seek(self.offset)
             content = file.read(LARGEST_BATCH_BYTES)
         end = content.rfind(b"\n") + 1
@@ -209,30 +221,35 @@ class _File:
         return content[:end]
 
     def batches(self, content: bytes) -> Iterator[tuple[int, bytes]]:
-        """What to publish, some lines to a message, with the offset after each; the release's secret is blotted out."""
+        """What to publish, some lines to a message, with how many bytes there were by its end, ever.
+
+        The release's secret is blotted out.
+        """
         clean = content.replace(self.secret, b"*" * len(self.secret)) if self.secret else content
         start = 0
         while start < len(clean):
             limit = start + LARGEST_MESSAGE_BYTES
             end = len(clean) if limit >= len(clean) else clean.rfind(b"\n", start, limit) + 1
             end = end if end > start else limit
-            yield self.offset + end, clean[start:end].rstrip(b"\r\n")
+            yield self.emptied + self.offset + end, clean[start:end].rstrip(b"\r\n")
             start = end
 
     def advance(self, length: int) -> None:
         """Note that so many bytes more are published."""
         self.offset += length
         unfinished = self.path.with_suffix(".new")
-        unfinished.write_text(str(self.offset))
+        unfinished.write_text(f"{self.offset} {self.emptied}")
         unfinished.rename(self.path.with_suffix(".offset"))
 
-    def shrink(self) -> None:
+    def shrink(self) -> bool:
         """Empty a large file of which everything is published; its writers append, so they go on at its start."""
-        if self.offset > LARGEST_FILE_BYTES and self.path.stat().st_size == self.offset:
-            with self.path.open("r+b") as file:
-                file.truncate(0)
-            self.offset = 0
-            self.advance(0)
+        if self.offset <= LARGEST_FILE_BYTES or self.path.stat().st_size != self.offset:
+            return False
+        with self.path.open("r+b") as file:
+            file.truncate(0)
+        self.emptied, self.offset = self.emptied + self.offset, 0
+        self.advance(0)
+        return True
 
     def remove(self) -> None:
         """Remove it and what was kept beside it."""
@@ -316,8 +333,7 @@ class Follower:
         while content := file.pending():
             await _publish_lines(jetstream, file, content)
             file.advance(len(content))
-        self._sizes[file.path] = size
-        file.shrink()
+        self._sizes[file.path] = 0 if file.shrink() else size
         if is_done and file.offset >= file.path.stat().st_size:
             file.remove()
             self._drop(file.path)

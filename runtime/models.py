@@ -103,10 +103,11 @@ class Deployment(models.Model):
         LIVE = "live"
         FAILED = "failed"
         SUPERSEDED = "superseded"
+        CANCELLED = "cancelled"  # `reason` says by whom
 
     WORKING: ClassVar = ["fetching", "detecting", "building"]  # in a worker's hands, under a lease
     RUNNING: ClassVar = ["starting", "switching"]  # in the runner's hands
-    FINAL: ClassVar = ["live", "failed", "superseded"]
+    FINAL: ClassVar = ["live", "failed", "superseded", "cancelled"]
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, related_name="deployments")
@@ -119,9 +120,12 @@ class Deployment(models.Model):
     )
     env = models.JSONField(default=dict, blank=True)
     secrets = models.JSONField(default=dict, blank=True, help_text="Ids of the secrets in its environment, by name")
+    git_token = models.ForeignKey(
+        "Secret", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", help_text="Opens its repository"
+    )
     instances = models.PositiveIntegerField(default=1)
     by = models.CharField(max_length=200, blank=True)
-    reason = models.TextField(blank=True, help_text="Why it failed")
+    reason = models.TextField(blank=True, help_text="Why it failed, or who cancelled it")
     fence = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField()
@@ -135,23 +139,34 @@ class Deployment(models.Model):
         indexes = [models.Index(fields=["state", "lease_until"]), models.Index(fields=["service", "created_at"])]
         constraints = [
             models.CheckConstraint(
-                name="a_deployment_has_a_reason_exactly_when_it_failed",
-                condition=Q(state="failed", reason__gt="") | (~Q(state="failed") & Q(reason="")),
+                name="a_deployment_has_a_reason_when_it_failed_or_was_cancelled",
+                condition=Q(state__in=["failed", "cancelled"], reason__gt="")
+                | (~Q(state__in=["failed", "cancelled"]) & Q(reason="")),
             ),
             models.CheckConstraint(
                 name="a_deployment_is_finished_exactly_when_it_has_a_finish",
-                condition=Q(state__in=["live", "failed", "superseded"], finished_at__isnull=False)
-                | (~Q(state__in=["live", "failed", "superseded"]) & Q(finished_at=None)),
+                condition=Q(state__in=["live", "failed", "superseded", "cancelled"], finished_at__isnull=False)
+                | (~Q(state__in=["live", "failed", "superseded", "cancelled"]) & Q(finished_at=None)),
             ),
             models.UniqueConstraint(
                 name="a_service_has_one_deployment_under_way",
                 fields=["service"],
-                condition=~Q(state__in=["live", "failed", "superseded"]),
+                condition=~Q(state__in=["live", "failed", "superseded", "cancelled"]),
             ),
         ]
 
     def __str__(self) -> str:
-        return f"deployment {self.id} of {self.service_id}"
+        return f"deployment {str(self.id)[:8]}"
+
+
+class Build(Deployment):
+    """A deployment as what comes of it before anything starts: a release, or the reason why there is none."""
+
+    class Meta:
+        proxy = True
+
+    def __str__(self) -> str:
+        return f"build {str(self.id)[:8]}"
 
 
 class Release(models.Model):
@@ -168,7 +183,7 @@ class Release(models.Model):
     env = models.JSONField(default=dict)
     secrets = models.JSONField(default=dict)
     protocol = models.CharField(max_length=4, blank=True, help_text="grpc, http, or blank until its first start")
-    descriptors = models.BinaryField(default=b"")
+    descriptors = models.BinaryField(default=b"")  # until its first start those of its .proto files, for their comments
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -237,7 +252,7 @@ class Replica(models.Model):
 
 
 class Secret(models.Model):
-    """One value that an environment variable of a service had or has. Encrypted; never changed, never shown."""
+    """What an environment variable of a service holds or held, or a git token. Encrypted; never changed or shown."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="secrets")
     name = models.CharField(max_length=200)

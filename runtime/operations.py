@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Q, Sum
 from django.utils.timezone import now
 
-from micro.errors import InvalidArgument, NotFound
+from micro.errors import FailedPrecondition, InvalidArgument, NotFound
 from primitives.registry import operations as registry
 from tenants import names, permissions, quotas
 from tenants.models import Namespace
@@ -20,7 +20,7 @@ from transport.callers import Account
 
 from . import credentials, notices, rollouts, sources, tasks, variables
 from .models import Deployment, Replica, Service, Upload
-from .sources import git, uploads
+from .sources import git, tokens, uploads
 
 DEFAULT_VERSION = "latest"
 MOST_INSTANCES = 100
@@ -42,6 +42,7 @@ class Order:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)  # further variables, never to be shown again
     instances: int = 0
+    git_token: str = field(default="", repr=False)  # opens a private repository: a token, or user:password
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Changes:
 def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
     """Queue a deployment; the service is made when there is none of that name and version.
 
-    Of a service that is there, variables, secrets and the number of instances stay where the order names none.
+    Of a service that is there, variables, secrets and the number of instances stay where the order names none, and so
+    does the token of the same repository.
     Supersedes a deployment of the service that is under way. Raises InvalidArgument, naming what is wrong, NotFound for
     an upload that is not there, ResourceExhausted when the namespace has too few replicas left,
     PermissionDenied when the namespace is not the account's.
@@ -75,7 +77,8 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: A
         )
         last = service.deployments.last()
         order = _with_variables_of(last, order)
-        return _place(service, source, order, kept=last.secrets if last else {}, by=by)
+        token_id = last.git_token_id if last and _is_same_repository(last.source, source) else None
+        return _place(service, source, order, kept=Kept(last.secrets if last else {}, token_id), by=by)
 
 
 def update(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
@@ -118,6 +121,41 @@ def set_variables(*, namespace: Namespace, name: str, version: str, changes: Cha
     env = {name: value for name, value in last.env.items() if name not in gone} | dict(changes.plain)
     order = Order(source="", command=last.command, env=env, secrets=changes.secrets, instances=last.instances)
     return _again(service, last, order, by=by, dropped=changes.removed)
+
+
+def cancel(*, namespace: Namespace, deployment_id: UUID, by: Account) -> Deployment:
+    """End a deployment that is under way: its build stops, its replicas go, what ran before goes on running.
+
+    Raises NotFound when there is no such deployment, FailedPrecondition when it has ended or its replicas serve
+    already, PermissionDenied when the namespace is not the account's.
+    """
+    permissions.require(by, namespace)
+    deployment = find_deployment(namespace=namespace, deployment_id=deployment_id)
+    is_ended = rollouts.cancel(deployment.pk, reason=f"Cancelled by {by.name or by.id}.")
+    deployment = find_deployment(namespace=namespace, deployment_id=deployment_id)
+    if not is_ended:
+        raise FailedPrecondition(_why_not(deployment))
+    return deployment
+
+
+def cancel_last(*, namespace: Namespace, name: str, version: str, by: Account) -> Deployment:
+    """The same for the deployment of a service that is under way.
+
+    Raises NotFound when there is no such service, and as `cancel` does.
+    """
+    permissions.require(by, namespace)
+    last = find(namespace=namespace, name=name, version=version).deployments.last()
+    if last is None:
+        raise NotFound("The service was never deployed.")
+    return cancel(namespace=namespace, deployment_id=last.pk, by=by)
+
+
+def _why_not(deployment: Deployment) -> str:
+    if deployment.state == Deployment.State.SWITCHING:
+        return "Its replicas serve already: deploy what ran before again instead."
+    return (
+        f"There is nothing to cancel: this deployment of {deployment.service.name} is over, it is {deployment.state}."
+    )
 
 
 @transaction.atomic
@@ -189,21 +227,29 @@ def require_version(version: str) -> None:
         raise InvalidArgument(f"The version {version[:100]!r} is not a word of letters, digits and ._/+#=-.")
 
 
+def require_variable(name: str, value: str) -> None:
+    """Raises InvalidArgument for an environment variable that a service cannot be given."""
+    if not _VARIABLE.fullmatch(name):
+        raise InvalidArgument(f"{name[:100]!r} cannot be the name of an environment variable.")
+    if "\0" in value:
+        raise InvalidArgument(f"The value of the environment variable {name[:100]} holds a NUL.")
+    if name == "PORT" or name.startswith(_OURS):
+        raise InvalidArgument(f"The environment variable {name[:100]} is set by the platform.")
+    if name == "MICRO_PROTOCOL" and value not in {"grpc", "http"}:
+        raise InvalidArgument("MICRO_PROTOCOL is grpc or http.")
+
+
 def _require_order(order: Order) -> None:
     if not 0 <= order.instances <= MOST_INSTANCES:
         raise InvalidArgument(f"A service can have 1 to {MOST_INSTANCES} instances, not {order.instances}.")
     for name, value in (*order.env.items(), *order.secrets.items()):
-        if not _VARIABLE.fullmatch(name) or "\0" in value:
-            raise InvalidArgument(f"{name[:100]!r} cannot be the name of an environment variable.")
-        if name == "PORT" or name.startswith(_OURS):
-            raise InvalidArgument(f"The environment variable {name} is set by the platform.")
+        require_variable(name, value)
     if twice := order.env.keys() & order.secrets.keys():
         raise InvalidArgument(f"The environment variable {min(twice)} is given twice, once as a secret.")
-    if order.env.get("MICRO_PROTOCOL", "grpc") not in {"grpc", "http"}:
-        raise InvalidArgument("MICRO_PROTOCOL is grpc or http.")
     if any("\0" in word for word in order.command):
         raise InvalidArgument("The command holds a NUL.")
     sources.require_folder(order.folder)
+    tokens.require(order.git_token)
 
 
 def _with_variables_of(last: Deployment | None, order: Order) -> Order:
@@ -231,25 +277,38 @@ def _again(
     shown = service.source if deployment.source.startswith(sources.ARCHIVE) else deployment.source
     order = replace(order, folder=deployment.folder, shown_source=shown)
     _one_at_a_time(service.namespace)
-    kept = {name: revision for name, revision in deployment.secrets.items() if name not in dropped}
-    return _place(service, deployment.source, order, kept=kept, by=by)
+    secrets = {name: revision for name, revision in deployment.secrets.items() if name not in dropped}
+    return _place(service, deployment.source, order, kept=Kept(secrets, deployment.git_token_id), by=by)
 
 
-def _place(service: Service, source: str, order: Order, *, kept: Mapping[str, int], by: Account) -> Deployment:
-    """Put the order into a deployment that replaces one under way. Call it when it is the namespace's turn.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Ids of the secrets that a deployment takes over from an earlier one, each until the order gives the same."""
 
-    `kept` are the secrets that it takes over, each until the order gives the same variable.
-    """
+    secrets: Mapping[str, int]
+    git_token_id: int | None
+
+
+def _place(service: Service, source: str, order: Order, *, kept: Kept, by: Account) -> Deployment:
+    """Put the order into a deployment that replaces one under way. Call it when it is the namespace's turn."""
     rollouts.supersede(service)
     instances = order.instances or _instances(service)
     quotas.require(service.namespace, replicas=lambda: _used(service.namespace, except_for=service) + instances)
     service.source, service.owner, service.updated_at = order.shown_source or order.source, by.name or by.id, now()
     service.save(update_fields=["source", "owner", "updated_at"])
-    kept = {name: revision for name, revision in kept.items() if name not in order.env}
+    secrets = {name: revision for name, revision in kept.secrets.items() if name not in order.env}
     deployment = _queue(service, source, order, instances=instances, by=by)
-    deployment.secrets = {**kept, **variables.seal(service, order.secrets)}
-    deployment.save(update_fields=["secrets"])
+    deployment.secrets = {**secrets, **variables.seal(service, order.secrets)}
+    given = {"git token": order.git_token} if order.git_token and not source.startswith(sources.ARCHIVE) else {}
+    deployment.git_token_id = variables.seal(service, given).get("git token", kept.git_token_id)
+    deployment.save(update_fields=["secrets", "git_token"])
     return deployment
+
+
+def _is_same_repository(first: str, second: str) -> bool:
+    if first.startswith(sources.ARCHIVE) or second.startswith(sources.ARCHIVE):
+        return False
+    return git.parse(first).url == git.parse(second).url
 
 
 def _one_at_a_time(namespace: Namespace) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from django.utils.timezone import now
 
 from micro.errors import DeadlineExceeded, Error
 
-from . import builds, folders, notices, releases, sources
+from . import builds, folders, notices, releases, sources, variables
 from .attempts import Attempt
 from .buildlogs import BuildLog
+from .builds import protos
 from .builds.plans import Artifact
 from .leases import Lease, Lost
 from .models import MOST_ATTEMPTS, Deployment
@@ -51,7 +54,8 @@ def make_artifact(deployment: Deployment, lease: Lease, log: BuildLog) -> Artifa
 
     lease.write(state=Deployment.State.FETCHING)
     log.say(f"Fetching {deployment.service.source or deployment.source}.")
-    fetched = sources.fetch(deployment.source, folder=deployment.folder, attempt=attempt)
+    token = variables.unseal_one(deployment.git_token_id)
+    fetched = sources.fetch(deployment.source, folder=deployment.folder, attempt=attempt, token=token)
     log.say(f"Fetched {fetched.digest}.")
 
     lease.write(state=Deployment.State.DETECTING)
@@ -59,7 +63,8 @@ def make_artifact(deployment: Deployment, lease: Lease, log: BuildLog) -> Artifa
     log.say(*plan.shown())
 
     lease.write(state=Deployment.State.BUILDING)
-    artifact = builds.build(fetched, plan, attempt)
+    written = protos.read(fetched.path)
+    artifact = replace(builds.build(fetched, plan, attempt), protos=b64encode(written).decode())
 
     lease.write(state=Deployment.State.BUILDING)
     artifact.save(_artifact_path(deployment))
@@ -76,6 +81,7 @@ def recording_failure(deployment: Deployment, lease: Lease, log: BuildLog) -> It
         yield
     except Lost as lost:
         logger.info("%s", lost)
+        leave_if_cancelled(deployment, log)
     except DatabaseError:
         raise
     except Error as error:
@@ -95,6 +101,16 @@ def fail(deployment: Deployment, lease: Lease, log: BuildLog, *, reason: str) ->
         notices.ring()
     if ended:
         log.say(f"Failed: {text}")
+        log.close()
+        folders.remove(_folder(deployment))
+        folders.remove(folders.jobs() / str(deployment.pk))
+
+
+def leave_if_cancelled(deployment: Deployment, log: BuildLog) -> None:
+    """Tell the log of a cancelled deployment who did it, and leave nothing else of its build."""
+    rows = Deployment.objects.across_namespaces().filter(pk=deployment.pk, state=Deployment.State.CANCELLED)
+    for reason in rows.values_list("reason", flat=True):
+        log.say(reason)
         log.close()
         folders.remove(_folder(deployment))
         folders.remove(folders.jobs() / str(deployment.pk))

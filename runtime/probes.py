@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2 as reflection
 CONNECT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 1.0
 PAGE_TIMEOUT_S = 5.0  # a first page may take its time; asking again would only put another request behind this one
+HEAR_OUT_S, LARGEST_PAGE_BYTES = 1.0, 256 << 10
 REFLECTION_TIMEOUT_S = 3.0
 MOST_FILES = 500
 
@@ -90,7 +91,20 @@ def _answer(host: str, port: int, words: bytes, *, within_s: float) -> bytes:
             if not (more := connection.recv(_ENOUGH_BYTES - len(answer))):
                 break
             answer += more
+        if _STATUS_LINE.match(answer):
+            _hear_out(connection)
     return answer
+
+
+def _hear_out(connection: socket.socket) -> None:
+    """Take the rest of a page: who is left in the middle of one complains in its log, which is its user's to read."""
+    deadline = time.monotonic() + HEAR_OUT_S
+    left = LARGEST_PAGE_BYTES
+    while left > 0 and (seconds := deadline - time.monotonic()) > 0:
+        connection.settimeout(seconds)
+        if not (more := connection.recv(left)):
+            return
+        left -= len(more)
 
 
 def _is_http2(answer: bytes) -> bool:

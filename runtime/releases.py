@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 from django.db import transaction
 from django.db.models import Max
 
@@ -41,5 +43,6 @@ def _numbered(service: Service, deployment: Deployment, artifact: Artifact) -> R
         image=artifact.image,
         env=deployment.env,
         secrets=deployment.secrets,
+        descriptors=b64decode(artifact.protos),
         protocol=deployment.env.get("MICRO_PROTOCOL", "") or artifact.protocol,
     )

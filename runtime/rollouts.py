@@ -145,9 +145,30 @@ def supersede(service: Service) -> None:
     """End the service's deployment that is under way, and what it started. Call it in a transaction."""
     rows = Deployment.objects.across_namespaces().filter(service=service).unfinished()
     for deployment in rows.select_for_update(no_key=True):
-        deployment.fence += 1
-        deployment.save(update_fields=["fence"])
-        _finish(deployment, Deployment.State.SUPERSEDED, at=now())
-        release = Release.objects.filter(deployment=deployment).first()
-        if release and release.pk != service.release_id:
-            give_up(release)
+        _end(deployment, service, Deployment.State.SUPERSEDED)
+
+
+@transaction.atomic
+def cancel(deployment_id: UUID, *, reason: str) -> bool:
+    """End a deployment that is under way, and what it started; False when it has ended, or its replicas serve."""
+    rows = Deployment.objects.across_namespaces().filter(pk=deployment_id).unfinished()
+    deployment = rows.exclude(state=Deployment.State.SWITCHING).select_for_update(no_key=True, of=("self",)).first()
+    if deployment is None:
+        return False
+    _end(
+        deployment,
+        Service.objects.across_namespaces().get(pk=deployment.service_id),
+        Deployment.State.CANCELLED,
+        reason,
+    )
+    return True
+
+
+def _end(deployment: Deployment, service: Service, state: Deployment.State, reason: str = "") -> None:
+    """End a locked deployment: its worker is fenced off, its replicas are wanted no longer unless they serve."""
+    deployment.fence += 1
+    deployment.save(update_fields=["fence"])
+    _finish(deployment, state, at=now(), reason=reason)
+    release = Release.objects.filter(deployment=deployment).first()
+    if release and release.pk != service.release_id:
+        give_up(release)

@@ -51,6 +51,13 @@ async def delete(request: wire.DeleteRequest, caller: Caller) -> wire.DeleteResp
     return wire.DeleteResponse()
 
 
+async def cancel(request: wire.CancelRequest, caller: Caller) -> wire.CancelResponse:
+    """End a service's deployment that is under way."""
+    service = _service(request.resource)
+    await in_public(_cancel, authorize(caller, request.options.namespace), service, require_account(caller))
+    return wire.CancelResponse()
+
+
 async def read(request: wire.ReadRequest, caller: Caller) -> wire.ReadResponse:
     """The services of a namespace and how they are."""
     options = request.options
@@ -117,15 +124,17 @@ def _order(service: wire.Service, options: wire.CreateOptions) -> Order:
     if options.volumes:
         raise Unimplemented("Volumes of a service are not supported.")
     pairs = (text.partition("=") for text in options.env)
+    secrets = dict(options.secrets)
+    git_token = secrets.pop("GIT_CREDENTIALS", "")
     return Order(
         source=service.source,
         folder=options.entrypoint,
         shown_source=service.metadata.get("source", ""),
         command=[*options.command, *options.args],
         env={name: value for name, _, value in pairs},
-        # A token that a client has set for a git host comes along with public repositories too; it is not used yet.
-        secrets={name: value for name, value in options.secrets.items() if name != "GIT_CREDENTIALS"},
+        secrets=secrets,
         instances=options.instances,
+        git_token=git_token,
     )
 
 
@@ -150,6 +159,10 @@ def _update(namespace: str, service: wire.Service, order: Order, by: Account) ->
 
 def _delete(namespace: str, service: wire.Service, by: Account) -> None:
     operations.delete(namespace=_namespace(namespace), name=service.name, version=service.version, by=by)
+
+
+def _cancel(namespace: str, service: wire.Service, by: Account) -> None:
+    operations.cancel_last(namespace=_namespace(namespace), name=service.name, version=service.version, by=by)
 
 
 def _read(namespace: str, name: str, version: str) -> list[statuses.Report]:
@@ -181,6 +194,7 @@ METHODS = {
     "Runtime.Read": unary(read, request=wire.ReadRequest, response=wire.ReadResponse, scope=ANY_ACCOUNT),
     "Runtime.Update": unary(update, request=wire.UpdateRequest, response=wire.UpdateResponse, scope=ANY_ACCOUNT),
     "Runtime.Delete": unary(delete, request=wire.DeleteRequest, response=wire.DeleteResponse, scope=ANY_ACCOUNT),
+    "Runtime.Cancel": unary(cancel, request=wire.CancelRequest, response=wire.CancelResponse, scope=ANY_ACCOUNT),
     "Runtime.Logs": server_stream(read_logs, request=wire.LogsRequest, response=wire.LogRecord, scope=ANY_ACCOUNT),
     "Source.Upload": client_stream(upload, request=wire.UploadRequest, response=wire.UploadResponse, scope=ANY_ACCOUNT),
     "Build.Read": server_stream(read_build, request=wire.Service, response=wire.BuildReadResponse, scope=ANY_ACCOUNT),

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from primitives.registry.records import Node
 
 from . import folders, housekeeping, launching, notices, ports, probes, rollouts
 from .backends import Away, Backend, choice
+from .builds import protos
 from .logs import Follower
 from .models import Deployment, Release, Replica
 from .processes import StillStarting
@@ -251,6 +253,8 @@ class Runner:
         endpoint = self.backend.endpoint(replica.pk, replica.port)
         if endpoint is None:
             return
+        commented = protos.with_comments(ready.descriptors, bytes(replica.release.descriptors))
+        ready = replace(ready, descriptors=commented)
         _remember(replica.release, ready)
         revision = registry.register(
             namespace=replica.service.namespace.slug,

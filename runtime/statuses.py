@@ -50,6 +50,16 @@ class Report:
     deployment: Deployment | None = None
     replicas: tuple[Replica, ...] = ()
 
+    @property
+    def serving(self) -> int:
+        """How many replicas answer."""
+        return sum(replica.state == Replica.State.SERVING for replica in self.replicas)
+
+    @property
+    def wanted(self) -> int:
+        """How many replicas there should be."""
+        return sum(replica.is_wanted for replica in self.replicas)
+
 
 def read(*, namespace: Namespace, name: str = "", version: str = "") -> list[Report]:
     """The namespace's living services, by name and version; `name` and `version` narrow it when they are given."""
@@ -79,6 +89,7 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
     """The report on one service, from its last deployment and all its replicas."""
     replicas = list(replicas)
     status, error = _status(service, deployment, replicas)
+    is_cancelled = deployment is not None and deployment.state == Deployment.State.CANCELLED
     metadata = {
         "source": service.source,
         "owner": service.owner,
@@ -87,10 +98,10 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
         "build": deployment.pk.hex[:7] if deployment else "",
         "step": _step(deployment, replicas),
         "release": str(service.release.number) if service.release else "",
-        "serving": str(service.release.number) if service.release and error else "",
+        "serving": str(service.release.number) if service.release and (error or is_cancelled) else "",
         "address": address(service),
         "error": error,
-        "warning": "" if error else _warning(replicas),
+        "warning": "" if error else _warning(deployment, replicas),
     }
     known = {key: value for key, value in metadata.items() if value}
     return Report(service, status, known, deployment, tuple(sorted(replicas, key=lambda replica: replica.created_at)))
@@ -101,6 +112,8 @@ def _status(service: Service, deployment: Deployment | None, replicas: list[Repl
         return Status.UNKNOWN, ""
     if deployment.state in _OF_STATE:
         return _OF_STATE[Deployment.State(deployment.state)], deployment.reason
+    if deployment.state == Deployment.State.CANCELLED and service.release_id is None:
+        return Status.STOPPED, ""
     current = [replica for replica in replicas if replica.release_id == service.release_id and replica.is_wanted]
     if any(replica.state == Replica.State.SERVING for replica in current):
         return Status.RUNNING, ""
@@ -108,11 +121,12 @@ def _status(service: Service, deployment: Deployment | None, replicas: list[Repl
     return (Status.ERROR, crashed.reason) if crashed else (Status.STARTING, "")
 
 
-def _warning(replicas: Iterable[Replica]) -> str:
-    """The limit that a serving replica meets."""
-    return next(
-        (replica.reason for replica in replicas if replica.state == Replica.State.SERVING and replica.reason), ""
-    )
+def _warning(deployment: Deployment | None, replicas: Iterable[Replica]) -> str:
+    """The limit that a serving replica meets, else that the last deployment was cancelled."""
+    for replica in replicas:
+        if replica.state == Replica.State.SERVING and replica.reason:
+            return replica.reason
+    return deployment.reason if deployment and deployment.state == Deployment.State.CANCELLED else ""
 
 
 def _step(deployment: Deployment | None, replicas: Iterable[Replica]) -> str:

@@ -24,6 +24,8 @@ def of(state: str, *, has_release: bool) -> list[Step]:
         return [Step("Fetch and build", "failed"), *(Step(_STEPS[name], "") for name in names[3:]), Step("Live", "")]
     if state == Deployment.State.SUPERSEDED:
         return [Step("Superseded by a later deployment", "done")]
+    if state == Deployment.State.CANCELLED:
+        return [Step("Cancelled", "")]
     now = {"queued": -1, "live": len(names), "failed": 3}.get(state, names.index(state) if state in names else -1)
     marks = ["done" if index < now else "now" if index == now else "" for index in range(len(names))]
     if state == Deployment.State.FAILED:

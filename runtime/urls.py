@@ -14,6 +14,7 @@ urlpatterns = [
     path("deployments/<uuid:id>/log", views.deployment_log, name="deployment-log"),
     path("deployments/<uuid:id>/stream", views.deployment_stream, name="deployment-stream"),
     path("deployments/<uuid:id>/redeploy", views.redeploy, name="redeploy"),
+    path("deployments/<uuid:id>/cancel", views.cancel, name="cancel"),
     path("services/<str:name>", views.service, name="service"),
     path("services/<str:name>/log", views.service_log, name="service-log"),
     path("services/<str:name>/stream", views.service_stream, name="service-stream"),

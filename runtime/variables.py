@@ -1,4 +1,4 @@
-"""Environment variables that nobody may read again: encrypted at rest, opened only where a replica is started."""
+"""What nobody may read again: encrypted at rest, opened only where a replica is started or a source is fetched."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def unseal(ids: Mapping[str, int]) -> dict[str, str]:
     cipher = _cipher(settings.SECRET_KEY)
     rows = Secret.objects.in_bulk(ids.values()) if ids else {}
     return {name: cipher.decrypt(bytes(rows[id].sealed)).decode() for name, id in ids.items()}
+
+
+def unseal_one(id: int | None) -> str:
+    """The value; blank for no id. Raises as `unseal` does."""
+    return unseal({"": id})[""] if id is not None else ""
 
 
 @lru_cache(maxsize=2)

@@ -16,13 +16,14 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from micro.errors import Error, NotFound
+from micro.errors import Error, FailedPrecondition, NotFound
 from tenants.pages import Here, namespace_page
 from tenants.permissions import Permission
 from transport.events import Event, event_stream
 from transport.tenancy import in_public
 
 from . import forms, logs, operations, statuses, steps, watching
+from .backends import choice
 from .logs import Line
 from .models import Deployment, Service
 from .operations import DEFAULT_VERSION
@@ -55,7 +56,8 @@ def deploy(request: HttpRequest, here: Here) -> HttpResponse:
         )
         if queued:
             return _to_deployment(here, queued)
-    return render(request, "runtime/deploy.html", {"form": form, "tab": "deploy"}, status=form.status)
+    context = {"form": form, "tab": "deploy", "builds_images": choice.chosen() == choice.DOCKER}
+    return render(request, "runtime/deploy.html", context, status=form.status)
 
 
 @namespace_page(Permission.DEPLOY)
@@ -94,6 +96,17 @@ def deployment_stream(request: HttpRequest, here: Here, id: UUID) -> StreamingHt
 def redeploy(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     """Deploy anew what a deployment deployed."""
     return _to_deployment(here, operations.redeploy(namespace=here.namespace, deployment_id=id, by=here.account))
+
+
+@namespace_page(Permission.DEPLOY, "POST")
+def cancel(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
+    """End a deployment that is under way."""
+    try:
+        row = operations.cancel(namespace=here.namespace, deployment_id=id, by=here.account)
+    except FailedPrecondition as error:  # it ended while the page was looked at
+        messages.error(request, error.detail)
+        return redirect("deployment", namespace=here.namespace.slug, id=id)
+    return _to_deployment(here, row)
 
 
 @namespace_page(Permission.READ)
@@ -162,8 +175,6 @@ def _service_page(request: HttpRequest, here: Here, report: statuses.Report, for
         "report": report,
         "service": service,
         "deployments": service.deployments.select_related("release").order_by("-created_at")[:DEPLOYMENTS_SHOWN],
-        "serving": sum(replica.state == "serving" for replica in report.replicas),
-        "wanted": sum(replica.is_wanted for replica in report.replicas),
         "form": form,
         "tab": "services",
     }
@@ -225,6 +236,6 @@ def _text(service: Service, kind: str, deployment: Deployment | None) -> HttpRes
             since=deployment.created_at if deployment else None,
             of=deployment.pk if deployment else None,
         )
-        return [f"{line.at:%Y-%m-%d %H:%M:%S}  {line.text}\n" async for line in lines]
+        return [f"{line.at:%Y-%m-%d %H:%M:%S}  {logs.plain(line.text)}\n" async for line in lines]
 
     return HttpResponse(async_to_sync(read)(), content_type="text/plain; charset=utf-8")

@@ -85,6 +85,10 @@ class EnvironmentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         rows: QuerySet[Environment] = super().get_queryset(request).annotate(namespace_count=Count("namespaces"))
         return rows
 
+    def save_model(self, request: HttpRequest, obj: Environment, form: Any, change: bool) -> None:
+        """Keep it, and let its plan act."""
+        operations.set_environment(environment=obj)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Its name is its key."""
         return ("name",) if obj else ()
@@ -141,15 +145,18 @@ class NamespaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Everything, once it is made."""
         return self.fields if obj else ()
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: its name is in addresses, subjects and tokens."""
+        return False
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Not by hand: its schema, files and processes are more than a row."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Make it as everybody's are made."""
-        if not change:
-            made = operations.create_namespace(slug=obj.slug, environment=obj.environment)
-            obj.__dict__.update(made.__dict__)
+        made = operations.create_namespace(slug=obj.slug, environment=obj.environment)
+        obj.__dict__.update(made.__dict__)
 
     @admin.display(description="environment", ordering="environment")
     def environment_link(self, row: Namespace) -> SafeString | str:
@@ -225,13 +232,16 @@ class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
     search_fields = ("username", "email", "memberships__namespace__slug")
     ordering = ("username",)
     filter_horizontal = ()
-    readonly_fields = ("last_login", "created_at")
     fieldsets = (
         (None, {"fields": ("username", "email", "password")}),
         ("May", {"fields": ("is_active", "is_staff", "is_superuser")}),
         ("When", {"fields": ("last_login", "created_at")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "email", "password1", "password2")}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """The name stays: it is the id of their accounts, and in what they have made."""
+        return ("username", "last_login", "created_at") if obj else ("last_login", "created_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """With the number of memberships."""

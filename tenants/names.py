@@ -17,6 +17,7 @@ NAMESPACE_LENGTH = 40
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _USERNAME = re.compile(r"[A-Za-z0-9@.+_-]{1,150}")
+_EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[^\s@\"<>\x00-\x1f\x7f]+")
 _SERVICE = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
@@ -35,6 +36,12 @@ def require_username(username: str) -> None:
     """Raises InvalidArgument unless `username` may name a user who is made by an operator."""
     if not _USERNAME.fullmatch(username):
         raise InvalidArgument(f"The user name {username[:100]!r} must be 1 to 150 letters, digits and @.+_-.")
+
+
+def require_email(email: str) -> None:
+    """Raises InvalidArgument unless we take the address. Quoted ones are legal and nobody's: they may hold anything."""
+    if not _EMAIL.fullmatch(email):
+        raise InvalidArgument("An e-mail address has no quotes, blanks or control characters.")
 
 
 def validate_service(name: str, *, namespace: str = "") -> None:

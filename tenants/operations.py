@@ -164,6 +164,13 @@ def _make_platform_admin(user: User, password: str) -> User:
 
 
 @transaction.atomic
+def set_environment(*, environment: Environment) -> None:
+    """Keep an environment as it is now, new or changed; what its plan allows acts within seconds."""
+    environment.save()
+    _tell_of_plans()
+
+
+@transaction.atomic
 def set_plan(*, name: str, **limits: Any) -> Plan:
     """Make a plan, or change one: the limits that are named, None for what the server's settings say."""
     plan, _ = Plan.objects.update_or_create(name=name, defaults=limits)

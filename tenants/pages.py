@@ -19,6 +19,8 @@ from . import permissions
 from .models import Membership, Namespace, User
 from .permissions import Permission
 
+USUAL_PROXY_PORT = 8081
+
 Page = Callable[..., HttpResponseBase]
 Decorated = TypeVar("Decorated", bound=Page)
 
@@ -74,10 +76,13 @@ def _declared(view: Decorated, guarded: Page, scope: Scope, methods: tuple[str, 
     def answer(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
         if request.method not in (*allowed, "HEAD" if "GET" in allowed else ""):
             return HttpResponseNotAllowed(allowed)
-        return guarded(request, **arguments)
+        response = guarded(request, **arguments)
+        if request.method == "HEAD" and response.streaming:
+            return HttpResponse(headers=response.headers)  # a stream has no end, and nobody listens
+        return response
 
     answer.__dict__.update(guarded.__dict__)
-    answer.scope = scope  # type: ignore[attr-defined]
+    answer.scope, answer.methods = scope, allowed  # type: ignore[attr-defined]
     return cast("Decorated", answer)
 
 
@@ -94,7 +99,15 @@ def header(request: HttpRequest) -> dict[str, Any]:
         "here": getattr(request, "here", None),
         "own_namespaces": SimpleLazyObject(lambda: own_namespaces(request)),
         "signup_is_open": settings.MICRO_SIGNUP_IS_OPEN,
+        "proxy_setting": _proxy_setting(),
     }
+
+
+def _proxy_setting() -> str:
+    """What MICRO_PROXY must be in the shell of a reader; blank where it is what the command line takes by itself."""
+    port = settings.MICRO_PROXY_ADDRESS[1]
+    is_usual = port == USUAL_PROXY_PORT and settings.MICRO_WEB_HOST == "localhost"
+    return "" if is_usual else f"{settings.MICRO_WEB_HOST}:{port}"
 
 
 def own_namespaces(request: HttpRequest) -> list[str]:

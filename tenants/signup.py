@@ -1,6 +1,7 @@
 """Joining the platform: prove an address by a code, get a user and a first namespace; and a way back in.
 
-No answer tells whether an address is known: known or not, one e-mail goes to it, and only that says more.
+No answer tells whether an address is known, nor how long it takes: known or not, a code is drawn and one e-mail goes
+to the address, and only that says more.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .operations import create_namespace
 CODES_PER_ADDRESS = 5  # an hour
 CODES_PER_ORIGIN = 30
 TRIES_PER_ORIGIN = 60
+NAMES_PER_ORIGIN = 600
 WINDOW = timedelta(hours=1)
 LONGEST_ADDRESS = 150  # it becomes the user's name
 
@@ -38,10 +40,11 @@ def request_sign_up(*, email: str, origin: str, at: datetime) -> None:
     """
     _require_open()
     email = _counted(email, origin, at)
+    code = codes.draw(email, EmailCode.Purpose.SIGN_UP, at=at)
     if _user(email):
         _send(email, "known", "You have an account already")
     else:
-        _send(email, "sign_up", "Your code", code=codes.draw(email, EmailCode.Purpose.SIGN_UP, at=at))
+        _send(email, "sign_up", "Your code", code=code)
 
 
 def verify(*, email: str, code: str, origin: str, at: datetime) -> None:
@@ -90,12 +93,20 @@ def require_free(namespace: str) -> None:
         raise AlreadyExists(f"Namespace {namespace!r} already exists.")
 
 
+def judge_name(namespace: str, *, origin: str, at: datetime) -> None:
+    """The same, for who asks while typing. Raises ResourceExhausted for who asks for more names than one types."""
+    _require_open()
+    limits.spend(f"name-from:{origin}", limit=NAMES_PER_ORIGIN, per=WINDOW, at=at)
+    require_free(namespace)
+
+
 def request_reset(*, email: str, origin: str, at: datetime) -> None:
     """Send a code by which the password can be set anew. Raises ResourceExhausted and Unavailable as above."""
     email = _counted(email, origin, at)
+    code = codes.draw(email, EmailCode.Purpose.RESET, at=at)
     user = _user(email)
     if user and user.is_active:
-        _send(email, "reset", "Your code", code=codes.draw(email, EmailCode.Purpose.RESET, at=at))
+        _send(email, "reset", "Your code", code=code)
     else:
         _send(email, "unknown", "There is no account with this address")
 
@@ -145,8 +156,9 @@ def _counted(email: str, origin: str, at: datetime) -> str:
 
 
 def _normal(email: str) -> str:
-    """The address in the one form we keep. Raises InvalidArgument for what is none."""
+    """The address in the one form we keep. Raises InvalidArgument for one that we do not take."""
     email = email.strip().lower()
+    names.require_email(email)
     try:
         validate_email(email)
     except ValidationError:

@@ -48,10 +48,10 @@ def log_out(request: HttpRequest) -> HttpResponse:
 @page(ANYONE, "GET", "POST")
 def sign_up(request: HttpRequest) -> HttpResponse:
     """The first step: send a code to an address."""
-    form = forms.Address(request.POST or None)
+    form = forms.Address(request.POST or None, initial=_typed_before(request))
     if request.method == "POST":
         where = origin(request)
-        form.carry_out(lambda data: signup.request_sign_up(**data, origin=where, at=now()))
+        form.carry_out(lambda data: signup.request_sign_up(**data, origin=where, at=now()), blame="email")
         if form.status == 200:
             return redirect(_with_email("signup-code", form.cleaned_data["email"]))
     return render(request, "tenants/signup.html", {"form": form}, status=form.status)
@@ -60,7 +60,10 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @page(ANYONE, "GET", "POST")
 def sign_up_code(request: HttpRequest) -> HttpResponse:
     """The second step: the code, a password, a namespace. Whoever has done it is logged in."""
-    form = forms.SignUp(request.POST or None, initial={"email": request.GET.get("email", "")})
+    email = request.GET.get("email", "")
+    form = forms.SignUp(request.POST or None, initial={"email": email})
+    if request.method != "POST" and not email:
+        return redirect("signup")
     if request.method == "POST":
         where = origin(request)
         made = form.carry_out(lambda data: signup.sign_up(**data, origin=where, at=now()), blame="code")
@@ -76,7 +79,7 @@ def check_namespace(request: HttpRequest) -> HttpResponse:
     """Whether a name can be had: a fragment, asked for while it is typed."""
     name, problem = request.GET.get("namespace", "")[:100], ""
     try:
-        signup.require_free(name)
+        signup.judge_name(name, origin=origin(request), at=now())
     except Error as error:
         problem = error.detail
     context = {"name": name, "problem": problem, "base_domain": settings.MICRO_BASE_DOMAIN}
@@ -86,10 +89,10 @@ def check_namespace(request: HttpRequest) -> HttpResponse:
 @page(ANYONE, "GET", "POST")
 def reset(request: HttpRequest) -> HttpResponse:
     """The first step back in: send a code."""
-    form = forms.Address(request.POST or None)
+    form = forms.Address(request.POST or None, initial=_typed_before(request))
     if request.method == "POST":
         where = origin(request)
-        form.carry_out(lambda data: signup.request_reset(**data, origin=where, at=now()))
+        form.carry_out(lambda data: signup.request_reset(**data, origin=where, at=now()), blame="email")
         if form.status == 200:
             return redirect(_with_email("reset-code", form.cleaned_data["email"]))
     return render(request, "tenants/reset.html", {"form": form}, status=form.status)
@@ -98,7 +101,10 @@ def reset(request: HttpRequest) -> HttpResponse:
 @page(ANYONE, "GET", "POST")
 def reset_code(request: HttpRequest) -> HttpResponse:
     """The second step: the code and a new password."""
-    form = forms.Reset(request.POST or None, initial={"email": request.GET.get("email", "")})
+    email = request.GET.get("email", "")
+    form = forms.Reset(request.POST or None, initial={"email": email})
+    if request.method != "POST" and not email:
+        return redirect("reset")
     if request.method == "POST":
         where = origin(request)
         if form.carry_out(lambda data: signup.reset_password(**data, origin=where, at=now()), blame="code"):
@@ -134,6 +140,11 @@ def revoke_token(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     operations.revoke_api_token(namespace=here.namespace, token_id=id, by=here.account)
     messages.success(request, "The token is revoked.")
     return redirect("tokens", namespace=here.namespace.slug)
+
+
+def _typed_before(request: HttpRequest) -> dict[str, str]:
+    """The address, for who comes back to ask for another code."""
+    return {"email": request.GET.get("email", "")[:150]}
 
 
 def _with_email(name: str, email: str) -> str:

@@ -9,14 +9,19 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import django
 import psycopg
+import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-BEGAN = time.time()
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "platform")]
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "platform"), str(Path(__file__).parent)]
+
+import engines  # noqa: E402 - the folders above make it importable
+
+HAD_ENGINE = engines.own() is not None
+FLOWS, ENGINE = "flows", "engine"
 
 
 def _postgres() -> str:
@@ -55,13 +60,39 @@ os.environ["MICRO_HOME"] = tempfile.mkdtemp(prefix="micro-home-", dir="/tmp")
 atexit.register(shutil.rmtree, os.environ["MICRO_HOME"], ignore_errors=True)
 os.environ["DATABASE_URL"] = _postgres()
 os.environ["MICRO_BACKEND"] = "process"  # tests of another one say so
+os.environ["MICRO_BUBBLEWRAP"] = "off"
 os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
 django.setup()
 
 
-def pytest_sessionfinish() -> None:
-    """Stop the Docker engine that tests/engine/up started in this run; one that was there before goes on."""
-    pid = Path(__file__).parents[1] / ".cache" / "engine" / "dockerd.pid"
-    if pid.exists() and pid.stat().st_mtime > BEGAN:
-        with suppress(ProcessLookupError):
-            os.kill(int(pid.read_text()), signal.SIGTERM)
+class Companies(LoadScopeScheduling):
+    """Hands each process a company of tests at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return company(nodeid)
+
+
+def company(nodeid: str) -> str:
+    """What a test has to stay with, in one process, in order: those on its server or on its engine; else its file."""
+    path = nodeid.partition("::")[0]
+    if "docker" in path or "tests/faults" in path:
+        return ENGINE
+    return FLOWS if "tests/flows" in path else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Companies:
+    """Processes that run side by side (pytest -n 2) divide companies among them."""
+    return Companies(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The largest companies first, so that they run beside each other and the small ones fill up what is left."""
+    items.sort(key=lambda item: (FLOWS, ENGINE, company(item.nodeid)).index(company(item.nodeid)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the Docker engine that tests/engine/up started in this run; where one was there before, one goes on."""
+    is_one_of_several = hasattr(session.config, "workerinput")  # the others may still need it
+    if not HAD_ENGINE and not is_one_of_several and (engine := engines.own()):
+        engine.terminate()

@@ -54,6 +54,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
     build_log: list[str] = field(default_factory=lambda: ["Release 1 is built; starting it."])
     log_lag_s: float = 0
     run_log: list[str] = field(default_factory=list)
+    cancelled: list[tuple[str, str, str]] = field(default_factory=list)
     created: list[runtime_pb2.CreateRequest] = field(default_factory=list)
     updated: list[runtime_pb2.UpdateRequest] = field(default_factory=list)
     uploads: dict[str, bytes] = field(default_factory=dict)
@@ -118,6 +119,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
             "Runtime.Update": (runtime_pb2.UpdateRequest, unary(self._update)),
             "Runtime.Read": (runtime_pb2.ReadRequest, unary(self._read)),
             "Runtime.Delete": (runtime_pb2.DeleteRequest, unary(self._delete)),
+            "Runtime.Cancel": (runtime_pb2.CancelRequest, unary(self._cancel)),
             "Runtime.Logs": (runtime_pb2.LogsRequest, self._logs),
             "Source.Upload": (runtime_pb2.UploadRequest, self._upload),
         }
@@ -279,6 +281,17 @@ class FakeSidecar(grpc.GenericRpcHandler):
             raise errors.NotFound("not found", id="runtime")
         return runtime_pb2.DeleteResponse()
 
+    def _cancel(self, request: runtime_pb2.CancelRequest, metadata: dict[str, str]) -> runtime_pb2.CancelResponse:
+        self._caller(metadata)
+        service = request.resource.service
+        key = (request.options.namespace, service.name, service.version)
+        if key not in self.deployments:
+            raise errors.NotFound("not found", id="runtime")
+        if key in self.cancelled:
+            raise errors.FailedPrecondition("nothing is under way.", id="runtime")
+        self.cancelled.append(key)
+        return runtime_pb2.CancelResponse()
+
     def _logs(
         self, requests: Iterator[runtime_pb2.LogsRequest], metadata: dict[str, str]
     ) -> Iterator[runtime_pb2.LogRecord]:
@@ -295,6 +308,23 @@ class FakeSidecar(grpc.GenericRpcHandler):
                 told += 1
             if not request.stream:
                 return
+
+
+class FakeEcho(grpc.GenericRpcHandler):
+    """Answers in bytes, hence for any message: Echo, Last, Thrice, Each, and Break."""
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        method = call.method.rpartition("/")[2]
+        if method in ("Echo", "Thrice"):
+            times = 3 if method == "Thrice" else 1
+            return grpc.stream_stream_rpc_method_handler(lambda sent, _: (data for data in sent for _ in range(times)))
+        if method == "Break":
+            return grpc.stream_stream_rpc_method_handler(
+                lambda _, context: context.abort(grpc.StatusCode.INTERNAL, "it broke")
+            )
+        if method == "Last":
+            return grpc.stream_unary_rpc_method_handler(lambda sent, _: list(sent)[-1])
+        return grpc.stream_stream_rpc_method_handler(lambda sent, _: sent)
 
 
 class FakeEnvoy:

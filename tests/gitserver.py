@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,11 +23,17 @@ AUTHOR = {
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """CGI, as far as git needs it. `redirects` maps path prefixes to Locations; `seen` collects what was asked."""
+    """CGI, as far as git needs it. `redirects` maps path prefixes to Locations, `logins` to the `user:password` wanted.
 
+    `seen` collects what was asked, `shown` the logins that were shown.
+    """
+
+    pause: Callable[[], float]
     root: Path
     redirects: dict[str, str]
+    logins: dict[str, str]
     seen: list[str]
+    shown: list[str]
 
     def do_GET(self) -> None:
         self._answer(b"")
@@ -35,6 +43,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.seen.append(self.path)
+        time.sleep(self.pause())
+        login = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        self.shown += [login] if login else []
+        if any(self.path.startswith(prefix) and login != wanted for prefix, wanted in self.logins.items()):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         for prefix, location in self.redirects.items():
             if self.path.startswith(prefix):
                 self.send_response(302)
@@ -72,11 +89,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class GitServer:
-    """Repositories under `root`, served on 127.0.0.1:`port`."""
+    """Repositories under `root`, served on 127.0.0.1:`port`; every answer comes `pause_s` late."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.redirects, self.seen = root, {}, []
-        handler = type("Bound", (Handler,), {"root": root, "redirects": self.redirects, "seen": self.seen})
+        self.root, self.redirects, self.logins, self.pause_s = root, {}, {}, 0.0
+        self.seen, self.shown = [], []
+        collected = {"redirects": self.redirects, "logins": self.logins, "seen": self.seen, "shown": self.shown}
+        handler = type("Bound", (Handler,), {"root": root, "pause": lambda _self: self.pause_s, **collected})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)

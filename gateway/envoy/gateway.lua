@@ -280,7 +280,8 @@ local function refuse(request, code, detail)
   local answer = { [":status"] = tostring(code) }
   if request.grpc then
     answer["grpc-status"] = GRPC_STATUS[code]
-  elseif request.origin then
+  end
+  if request.origin then
     with_cors(answer, request.origin)
   end
   request.handle:respond(answer, detail)
@@ -355,7 +356,7 @@ local function find_namespace(request)
   return namespace, service
 end
 
--- Says which codec a gRPC payload has: grpcio hides content-type from handlers.
+-- Says twice which codec a gRPC payload has: grpcio's servers hide content-type from handlers, its clients cannot set it.
 local function mark_codec(request)
   local headers = request.headers
   local own = headers:get("x-content-type")
@@ -367,6 +368,8 @@ local function mark_codec(request)
     headers:replace("x-content-type", "application/grpc+json")
   elseif own and not string.find(own, "json", 1, true) then
     headers:remove("x-content-type")
+  elseif own then
+    headers:replace("content-type", "application/grpc+json")
   end
 end
 
@@ -511,11 +514,11 @@ local function send_to_grpc(request, found, parts, by_host)
   end
   require_good_token(request)
   choose_scope(request, found.scope)
+  if request.origin then  -- also a gRPC call's: what a browser sent as gRPC-web has become one
+    request.handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
+  end
   if request.grpc then
     return
-  end
-  if request.origin then
-    request.handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
   end
   if not found.verbs and CALLS[request.method] then
     request.headers:replace(":method", "POST")

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5.0
 
 M = TypeVar("M", bound=Message)
+R = TypeVar("R")
 
 
 class Client:
@@ -81,15 +83,18 @@ class Client:
         requests: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None,
         *,
         metadata: Mapping[str, str] | None = None,
-    ) -> Iterator[dict[str, Any]]:
-        """The answers of a method that streams, as they come. Leave the loop, and the call ends."""
+        timeout_s: float | None = None,
+    ) -> Replies[dict[str, Any]]:
+        """The answers of a method that streams, as they come. Leave the loop, and the call ends.
+
+        What `requests` raises ends the call, and is raised to whoever waits for its answers.
+        """
         path = wire.path(service, endpoint)
         encode, decode, content_type = self._codec(service, endpoint)
-        sent = [requests or {}] if requests is None or isinstance(requests, Mapping) else requests
-        replies = self._connection.stream(
-            path, map(encode, sent), metadata=self._metadata(service, content_type, metadata)
-        )
-        yield from map(decode, replies)
+        sent = Requests([requests or {}] if requests is None or isinstance(requests, Mapping) else requests, encode)
+        headers = self._metadata(service, content_type, metadata, timeout_s=timeout_s)
+        stream = self._connection.stream(path, sent, metadata=headers, timeout_s=timeout_s)
+        return Replies(sent.attach(stream), decode, sent)
 
     def invoke(
         self,
@@ -102,16 +107,22 @@ class Client:
         timeout_s: float = TIMEOUT_S,
     ) -> M:
         """`call` for who has the messages' classes."""
-        metadata = self._metadata(service, codec.PROTOBUF, anonymous=anonymous, timeout_s=timeout_s)
-        path = wire.path(service, endpoint)
-        data = self._connection.unary(path, request.SerializeToString(), metadata=metadata, timeout_s=timeout_s)
+        data = self.raw(service, endpoint, request.SerializeToString(), anonymous=anonymous, timeout_s=timeout_s)
         return returns.FromString(data)
+
+    def raw(
+        self, service: str, endpoint: str, request: bytes, *, anonymous: bool = False, timeout_s: float = TIMEOUT_S
+    ) -> bytes:
+        """`call` with serialized messages."""
+        metadata = self._metadata(service, codec.PROTOBUF, anonymous=anonymous, timeout_s=timeout_s)
+        return self._connection.unary(wire.path(service, endpoint), request, metadata=metadata, timeout_s=timeout_s)
 
     def invoke_stream(self, service: str, endpoint: str, requests: Iterable[Message], returns: type[M]) -> Replies[M]:
         """`stream` for who has the messages' classes. Another thread may close it."""
         encoded = (request.SerializeToString() for request in requests)
         metadata = self._metadata(service, codec.PROTOBUF)
-        return Replies(self._connection.stream(wire.path(service, endpoint), encoded, metadata=metadata), returns)
+        stream = self._connection.stream(wire.path(service, endpoint), encoded, metadata=metadata)
+        return Replies(stream, returns.FromString)
 
     def services(self, name: str) -> list[registry_pb2.Service]:
         """Every version of a service as the registry has it, asked once. Raises NotFound."""
@@ -127,6 +138,10 @@ class Client:
         twin._target = dataclasses.replace(self._target, namespace=namespace)
         twin._services, twin._methods = {}, {}
         return twin
+
+    def access_token(self) -> str:
+        """The token that calls are made with; blank for nobody's."""
+        return self._identity.access_token(self)
 
     def close(self) -> None:
         self._connection.close()
@@ -181,14 +196,48 @@ class Client:
         return self._methods[service]
 
 
-class Replies(Iterator[M]):
+class Requests(Iterator[bytes]):
+    """The messages that a stream sends, encoded when gRPC's thread asks for them, which must not see them fail."""
+
+    def __init__(self, requests: Iterable[Mapping[str, Any]], encode: Callable[[Mapping[str, Any]], bytes]) -> None:
+        self._requests, self._encode = iter(requests), encode
+        self._stream: wire.Stream | None = None
+        self._is_attached = threading.Event()
+        self.error: Exception | None = None
+
+    def attach(self, stream: wire.Stream) -> wire.Stream:
+        """Say which call these are the requests of."""
+        self._stream = stream
+        self._is_attached.set()
+        return stream
+
+    def __next__(self) -> bytes:
+        try:
+            return self._encode(next(self._requests))
+        except StopIteration:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised by Replies, in the thread of whom it concerns
+            self.error = error
+            self._is_attached.wait()
+            if self._stream:
+                self._stream.close()
+            raise StopIteration from None
+
+
+class Replies(Iterator[R]):
     """The messages of a stream, as they come."""
 
-    def __init__(self, stream: wire.Stream, kind: type[M]) -> None:
-        self._stream, self._kind = stream, kind
+    def __init__(self, stream: wire.Stream, decode: Callable[[bytes], R], sent: Requests | None = None) -> None:
+        self._stream, self._decode, self._sent = stream, decode, sent
 
-    def __next__(self) -> M:
-        return self._kind.FromString(next(self._stream))
+    def __next__(self) -> R:
+        try:
+            reply = next(self._stream)
+        except (errors.Error, StopIteration):
+            if self._sent and self._sent.error:
+                raise self._sent.error from None
+            raise
+        return self._decode(reply)
 
     def close(self) -> None:
         """End the call."""
@@ -202,14 +251,18 @@ def default() -> Client:
 
 
 def methods_in(descriptors: bytes) -> dict[str, MethodDescriptor]:
-    """The methods that a serialized FileDescriptorSet describes, by `Handler.Method`."""
+    """The methods that a serialized FileDescriptorSet describes, by `Handler.Method`; none for an unusable set."""
     from google.protobuf import descriptor_pb2, descriptor_pool
+    from google.protobuf.message import DecodeError
 
     pool = descriptor_pool.DescriptorPool()
-    files = descriptor_pb2.FileDescriptorSet.FromString(descriptors).file
-    for file in files:
-        pool.Add(file)
-    services = [service for file in files for service in pool.FindFileByName(file.name).services_by_name.values()]
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(descriptors).file
+        for file in files:
+            pool.Add(file)
+        services = [service for file in files for service in pool.FindFileByName(file.name).services_by_name.values()]
+    except (DecodeError, TypeError, KeyError):  # what protobuf raises for what services may tell of themselves
+        return {}
     return {f"{service.name}.{method.name}": method for service in services for method in service.methods}
 
 

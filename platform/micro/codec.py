@@ -31,7 +31,7 @@ def decode(kind: type[M], data: bytes, *, as_json: bool) -> M:
         if not as_json:
             message.ParseFromString(data)
         elif data:
-            json_format.Parse(data, message)
+            json_format.Parse(data, message, descriptor_pool=_pool(message))
     except (DecodeError, json_format.ParseError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {_one_line(error)}") from None
     return message
@@ -46,16 +46,24 @@ def encode(message: Message, *, as_json: bool) -> bytes:
 def to_dict(message: Message) -> dict[str, Any]:
     """Every field by its original name, defaults included; 64-bit integers are strings, bytes are base64."""
     return json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+        descriptor_pool=_pool(message),
     )
 
 
 def from_dict(kind: type[M], fields: Mapping[str, Any]) -> M:
     """Raises InvalidArgument for a field the message does not have, or a value that does not fit it."""
     try:
-        return json_format.ParseDict(dict(fields), kind())
+        return json_format.ParseDict(dict(fields), kind(), descriptor_pool=_pool(kind))
     except json_format.ParseError as error:
         raise InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {_one_line(error)}") from None
+
+
+def _pool(message: Message | type[Message]) -> Any:
+    """Where a message's own types are known, for those that travel as `google.protobuf.Any`."""
+    return message.DESCRIPTOR.file.pool
 
 
 def _one_line(error: Exception) -> str:

@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from . import codec
+from . import codec, docstrings
 from .context import Context
 from .schema import Mistake, Schema
 
@@ -81,7 +81,8 @@ def describe(handler: object, schema: Schema, name: str = "") -> tuple[str, dict
     if not signatures:
         raise Mistake(f"{name} has no public method to serve.")
     methods = {camel(key): (s.request, s.response, s.streams_in, s.streams_out) for key, s in signatures.items()}
-    return schema.add_service(name, methods), signatures
+    said = {camel(key): docstrings.of_function(getattr(handler, key)) for key in signatures}
+    return schema.add_service(name, methods, said | {"": docstrings.of_class(type(handler))}), signatures
 
 
 def _members(handler: object) -> list[tuple[str, object]]:

@@ -53,6 +53,18 @@ def delete(name: str, version: str = "latest", *, client: Client | None = None) 
     client.invoke("runtime", "Runtime.Delete", request, runtime_pb2.DeleteResponse, timeout_s=TIMEOUT_S)
 
 
+def cancel(name: str, version: str = "latest", *, client: Client | None = None) -> None:
+    """End a service's deployment that is under way; what ran before goes on running.
+
+    Raises NotFound, and FailedPrecondition when nothing is under way or its replicas serve already.
+    """
+    client = _client(client)
+    resource = runtime_pb2.Resource(service=Service(name=name, version=version))
+    options = runtime_pb2.CancelOptions(namespace=client.namespace)
+    request = runtime_pb2.CancelRequest(resource=resource, options=options)
+    client.invoke("runtime", "Runtime.Cancel", request, runtime_pb2.CancelResponse, timeout_s=TIMEOUT_S)
+
+
 def read(name: str = "", version: str = "", kind: str = "", *, client: Client | None = None) -> list[Service]:
     """The namespace's services, sorted; those of a name, version and type where these are given."""
     client = _client(client)

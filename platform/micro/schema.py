@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import partial
@@ -19,9 +19,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from . import comments, docstrings
 from .errors import InvalidArgument
 
 FieldProto = descriptor_pb2.FieldDescriptorProto
+MESSAGES, SERVICES, FIELDS, METHODS = 4, 6, 2, 2  # the numbers of these parts in a file, a message, a service
 SCALARS = {
     str: FieldProto.TYPE_STRING,
     int: FieldProto.TYPE_INT64,
@@ -66,8 +68,17 @@ class Schema:
         self._pool = descriptor_pool.DescriptorPool()
         self._classes: dict[type, type[Message]] = {}
 
-    def add_service(self, name: str, methods: dict[str, tuple[type, type, bool, bool]]) -> str:
-        """A service of methods: request, response, whether each of them streams. Its full name."""
+    def add_service(
+        self, name: str, methods: dict[str, tuple[type, type, bool, bool]], said: Mapping[str, str] | None = None
+    ) -> str:
+        """A service of methods: request, response, whether each of them streams. Its full name.
+
+        `said` are comments: of the methods by name, and of the service under a blank one.
+        """
+        path = (SERVICES, len(self.file.service))
+        for number, method in enumerate(methods):
+            comments.put(self.file, (*path, METHODS, number), (said or {}).get(method, ""))
+        comments.put(self.file, path, (said or {}).get("", ""))
         service = self.file.service.add(name=name)
         for method, (request, response, streams_in, streams_out) in methods.items():
             service.method.add(
@@ -128,6 +139,8 @@ class Schema:
     def _describe(self, kind: type) -> None:
         taken = {message.name for message in self.file.message_type}
         name = next(name for n in range(1, 1000) if (name := f"{kind.__name__}{n if n > 1 else ''}") not in taken)
+        path = (MESSAGES, len(self.file.message_type))
+        comments.put(self.file, path, docstrings.of_class(kind))
         message = self.file.message_type.add(name=name)
         if issubclass(kind, Enum):
             # Two enums may share a member's name, which protobuf allows only when each has a message around it.
@@ -136,8 +149,9 @@ class Schema:
             return
         self._names[kind] = f".{self.file.package}.{name}"
         self._shapes[kind] = shapes_of(kind)
-        numbers = _numbers(kind)
-        for shape in self._shapes[kind]:
+        numbers, said = _numbers(kind), docstrings.of_fields(kind)
+        for index, shape in enumerate(self._shapes[kind]):
+            comments.put(self.file, (*path, FIELDS, index), said.get(shape.name, ""))
             self._describe_field(message, shape, numbers[shape.name])
 
     def _describe_field(self, message: descriptor_pb2.DescriptorProto, shape: Shape, number: int) -> None:

@@ -84,7 +84,9 @@ class Service:
         router = Router(self.name, statistics)
         router.add(endpoints)
         router.add(handlers.over_stubs(Debug(statistics), debug_pb2.DESCRIPTOR.services_by_name["Debug"]))
-        _add_standard(router, health, services, files)
+        reflection = ServerReflection()
+        reflection._add(services, files, self._texts())
+        _add_standard(router, health, reflection)
         server = grpc.aio.server(
             migration_thread_pool=threads,
             handlers=(router,),
@@ -121,6 +123,10 @@ class Service:
                 files.append(stub.file)
         return endpoints, services, handlers.with_imports(files)
 
+    def _texts(self) -> dict[str, bytes]:
+        """The file of our own, with the comments that descriptors leave out."""
+        return {self._schema.file.name: self._schema.file.SerializeToString()}
+
     def _listen_address(self) -> str:
         address = os.environ.get("MICRO_SERVICE_ADDRESS") or self._address
         if address:
@@ -134,8 +140,9 @@ class Service:
             yield
             return
         described = descriptor_pb2.FileDescriptorSet()
+        texts = self._texts()
         for file in files:
-            file.CopyToProto(described.file.add())
+            described.file.add().ParseFromString(texts.get(file.name, file.serialized_pb))
         registration = _Registration(self, address, described.SerializeToString())
         renewing = asyncio.create_task(registration.keep())
         try:
@@ -229,19 +236,17 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _add_standard(router: Router, health: Health, services: list[str], files: list[FileDescriptor]) -> None:
+def _add_standard(router: Router, health: Health, reflection: ServerReflection) -> None:
     """Health and reflection, under their full names alone."""
-    reflection = ServerReflection()
     standard: list[tuple[str, object]] = [
         ("grpc.health.v1", health),
         ("grpc.reflection.v1", reflection),
         ("grpc.reflection.v1alpha", reflection),
     ]
-    reflection._add(services, files)
     for package, handler in standard:
         schema = Schema(package)
         full_name, signatures = handlers.describe(handler, schema)
-        reflection._add([full_name], [schema.build()])
+        reflection._add([full_name], [schema.build()], {})
         router.add(handlers.over_dataclasses(handler, schema, signatures), full_name=full_name)
 
 

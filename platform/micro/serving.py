@@ -7,7 +7,7 @@ import logging
 import resource
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -309,10 +309,13 @@ class ServerReflection:
     def __init__(self) -> None:
         self._services: list[str] = []
         self._files: dict[str, FileDescriptor] = {}
+        self._texts: dict[str, bytes] = {}
 
-    def _add(self, services: Iterable[str], files: Iterable[FileDescriptor]) -> None:
+    def _add(self, services: Iterable[str], files: Iterable[FileDescriptor], texts: Mapping[str, bytes]) -> None:
+        """Services in files; `texts` are those files, serialized with their comments, that have some."""
         self._services += services
         self._files |= {file.name: file for file in files}
+        self._texts |= texts
 
     async def server_reflection_info(
         self, requests: AsyncIterator[ServerReflectionRequest]
@@ -332,8 +335,11 @@ class ServerReflection:
         # Stock servers send what a file imports along with it.
         files = [file, *(needed for needed in _imports(file))]
         return ServerReflectionResponse(
-            file_descriptor_response=FileDescriptorResponse([needed.serialized_pb for needed in files])
+            file_descriptor_response=FileDescriptorResponse([self._serialized(needed) for needed in files])
         )
+
+    def _serialized(self, file: FileDescriptor) -> bytes:
+        return self._texts.get(file.name, file.serialized_pb)
 
     def _file(self, request: ServerReflectionRequest) -> FileDescriptor | None:
         if request.file_by_filename is not None:

@@ -112,7 +112,7 @@ class Connection:
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ]
-        if _is_loopback(self.address):
+        if is_loopback(self.address):
             options.append(("grpc.enable_http_proxy", 0))
         if self._secure:
             return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(_roots(self._ca)), options)
@@ -201,7 +201,8 @@ def dialled(address: str) -> tuple[str, bool]:
     return f"{host or '127.0.0.1'}:{port}", secure or (port == "443" and not plain)
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether `host:port` is on this machine."""
     host = address.rpartition(":")[0].strip("[]")
     try:
         return ipaddress.ip_address(host).is_loopback

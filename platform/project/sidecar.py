@@ -15,8 +15,7 @@ from django.conf import settings
 from django.utils.timezone import now
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
-from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha import reflection
 
 from primitives.auth import devices, joining
 from primitives.auth import rpc as auth
@@ -28,6 +27,7 @@ from primitives.events import rpc as events
 from primitives.network.rpc import Network
 from primitives.registry import operations
 from primitives.registry.listings import Listings
+from primitives.registry.reflection import Reflection
 from primitives.registry.rpc import Bell, Registry
 from primitives.rules import rpc as rules
 from primitives.rules.gatekeeper import Gatekeeper
@@ -90,19 +90,23 @@ class Sidecar:
             "signup": joining.METHODS,
             "store": {**store.METHODS, **blobs.METHODS},
         }
-        registry = Registry(Listings(self._reader), self._bell, platform=tables)
+        listings = Listings(self._reader)
+        registry = Registry(listings, self._bell, platform=tables)
         tables["registry"] = registry.methods()
         host, port = settings.MICRO_NETWORK_ADDRESS
         network = Network(registry.registered, address=f"{host}:{port}")
         tables |= {"network": network.network_methods(), "router": network.router_methods()}
+        names = {name for methods in tables.values() for name in _proto_services(methods)}
+        self._reflection = Reflection(
+            listings, platform=[*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        ).tables()
         return tables
 
     def _server(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=OPTIONS)
         _add_health(server)
-        _add_reflection(server, self.services)
         Server(
-            self.services,
+            {**self.services, **self._reflection},
             identify=verifier.get().identify,
             permit=self._gatekeeper.permit,
             statistics=self._statistics,
@@ -151,20 +155,6 @@ async def _prune_forever() -> None:
 
 def _add_health(server: grpc.aio.Server) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
-
-
-def _add_reflection(server: grpc.aio.Server, services: dict[str, Methods]) -> None:
-    """Reflection v1alpha, and v1, which is the same messages under another name."""
-    names = sorted({name for methods in services.values() for name in _proto_services(methods)})
-    servicer = ReflectionServicer([*names, health.SERVICE_NAME, reflection.SERVICE_NAME])
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    v1 = grpc.method_handlers_generic_handler("grpc.reflection.v1.ServerReflection", {"ServerReflectionInfo": handler})
-    server.add_generic_rpc_handlers((v1,))
 
 
 def _proto_services(methods: Methods) -> set[str]:

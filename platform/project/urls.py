@@ -17,5 +17,7 @@ urlpatterns = [
     path("", include("tenants.urls")),
     path("n/<slug:namespace>/", include("runtime.urls")),
 ]
+handler400 = "project.pages.errors.bad_request"
+handler403 = "project.pages.errors.forbidden"
 handler404 = "project.pages.errors.not_found"
 handler500 = "project.pages.errors.failed"

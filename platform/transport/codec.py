@@ -68,6 +68,8 @@ def _from_protobuf(payload: bytes, message_type: type[_Message]) -> _Message:
 def _from_json(payload: bytes, message_type: type[_Message]) -> _Message:
     try:
         document = json.loads(payload.decode() or "{}", object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        if document is None:  # what Go sends for a map that was never made
+            document = {}
         if not isinstance(document, dict):
             raise ValueError("it is not an object")
         _require_strict_base64(document, message_type.DESCRIPTOR, depth=0)

@@ -27,6 +27,15 @@ PROBLEM = "application/problem+json"
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
+class BodyTooLarge(InvalidArgument):
+    """The body is larger than anything that is read here."""
+
+    http = 413
+
+    def __init__(self, limit_bytes: int = LARGEST_BODY_BYTES) -> None:
+        super().__init__(f"The body is larger than {limit_bytes >> 10} KiB.")
+
+
 class Scoped(BasePermission):
     """Lets in whom the endpoint's scope lets in."""
 
@@ -56,10 +65,10 @@ class Json(JSONParser):
     """JSON of a bounded size; nesting so deep that the parser gives up is the caller's mistake, too."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        """The document. Raises InvalidArgument for one that is too large, ParseError for one that is none."""
+        """The document. Raises BodyTooLarge, and ParseError for one that is none."""
         body = stream.read(LARGEST_BODY_BYTES + 1)
         if len(body) > LARGEST_BODY_BYTES:
-            raise InvalidArgument(f"The body is larger than {LARGEST_BODY_BYTES >> 10} KiB.")
+            raise BodyTooLarge
         try:
             return json.loads(body.decode(), parse_constant=_no_number)
         except (ValueError, RecursionError) as error:

@@ -14,10 +14,11 @@ from uuid import UUID
 
 from runtime import folders, processes
 
-from . import Launch
+from . import Launch, bubblewrap
 
 HOST = "127.0.0.1"
 STOP_ALL_GRACE = timedelta(seconds=2.5)
+SIGNALLED = 128  # what shells and bubblewrap add to the number of the signal that ended their child
 
 
 @dataclass(slots=True)
@@ -43,7 +44,8 @@ class Process:
             raise OSError("it was built for the docker backend, as an image; deploy it again")
         self.kill(launch.replica_id)
         record = _record(launch.replica_id)
-        child = processes.launch(launch.command, record=record, env=launch.env, cwd=launch.folder, output=launch.log)
+        command = _walled(launch) if bubblewrap.is_used() else launch.command
+        child = processes.launch(command, record=record, env=launch.env, cwd=launch.folder, output=launch.log)
         if process := processes.find(record):
             self._know(launch.replica_id, _Known(process, child))
         else:
@@ -80,7 +82,10 @@ class Process:
         status = self._ends.get(replica_id)
         if status is None:
             return "ended"
-        return f"was ended by signal {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        number = -status if status < 0 else status - SIGNALLED
+        if number in set(signal.Signals):
+            return f"was ended by signal {signal.Signals(number).name}"
+        return f"ended with status {status}"
 
     def replica_ids(self) -> Collection[UUID]:
         return list(_recorded())
@@ -125,6 +130,17 @@ class Process:
         for pid in list(self._members(replica_id)):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
+
+
+def _walled(launch: Launch) -> list[str]:
+    """Its command within walls: it sees its source and its environment."""
+    home = folders.home()
+    environment = launch.env.get("VIRTUAL_ENV", "")
+    shown = [Path(environment)] if environment.startswith(f"{home}/environments/{launch.namespace}/") else []
+    source = folders.build(launch.namespace, launch.deployment_id) / "source" if launch.deployment_id else launch.folder
+    return bubblewrap.around(
+        launch.command, folder=launch.folder, source=source, home=_record(launch.replica_id), shown=shown
+    )
 
 
 def _record(replica_id: UUID) -> Path:

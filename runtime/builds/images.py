@@ -8,10 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from django.conf import settings
 from docker.errors import ImageNotFound
@@ -31,6 +33,8 @@ LARGEST_IMAGE_BYTES = 2 * GIBIBYTE
 MEMORY_BYTES = 2 * GIBIBYTE
 LARGEST_DOCKERFILE_BYTES = 1 << 20
 CPUS, PIDS = 2, 512
+MOST_TRIES = 4
+RETRY_S = 0.5
 # The engine knows the proxies without an ARG and keeps them out of the image's history.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
 INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "NPM_CONFIG_REGISTRY", "GOPROXY", "GONOSUMDB", "GOPRIVATE")
@@ -41,11 +45,15 @@ _AWAY = (
     "Connection aborted",
     "error reading from server: EOF",
 )
+_CUT = re.compile(r"(^|: )(unexpected )?EOF$")
 _UNPARSED = re.compile(
     r"(?:dockerfile parse error.*|unknown instruction.*|unknown flag.*|failed to parse dockerfile.*|"
     r"the dockerfile .*cannot be empty.*|file with no instructions.*|no build stage in current context.*)",
     re.IGNORECASE,
 )
+
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +76,12 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
     ResourceExhausted when it prints too much or the image is too large.
     """
     name = tag(attempt.namespace, attempt.deployment_id)
-    image = _find(name)
+    image = _patiently(attempt, lambda: _find(name))
     if image is None:
         staged = stage(fetched, plan, attempt.folder)
-        _run(staged, name, attempt)
+        _patiently(attempt, lambda: _run(staged, name, attempt))
         folders.remove(staged.context.parent)
-        image = _require_small(name)
+        image = _patiently(attempt, lambda: _require_small(name))
     return Artifact(
         digest=fetched.digest,
         command=[SHELL, "-c", plan.line] if plan.is_image and plan.line else [],
@@ -82,6 +90,24 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
         protocol=plan.protocol,
         image=image,
     )
+
+
+def _patiently(attempt: Attempt, ask: Callable[[], Found]) -> Found:
+    """What `ask` returns; when the engine goes away meanwhile, wait for it and ask again.
+
+    Raises Unavailable when it goes away once too often.
+    """
+    for _ in range(MOST_TRIES):
+        try:
+            with engine.reached():
+                return ask()
+        except engine.NoEngine:
+            with attempt.log.open("a") as log:
+                log.write("The Docker engine went away; going on when it answers.\n")
+            while not engine.answers():
+                attempt.may_go_on()
+                time.sleep(RETRY_S)
+    raise Unavailable("The Docker engine went away while it built, again and again; deploy again once it stays.")
 
 
 def remove(namespace: str, deployment_id: object) -> None:
@@ -305,13 +331,13 @@ def _within_log(attempt: Attempt) -> Callable[[], bool]:
     return may_go_on
 
 
-def _failure(log: Path) -> Error:
+def _failure(log: Path) -> Error | engine.NoEngine:
     """The reason of a failed build, from the end of its log."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 8192))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    if any(words in line for line in lines[-5:] for words in _AWAY):
-        return Unavailable("The Docker engine went away while it built; deploy again once it answers.")
+    if any(words in line for line in lines[-5:] for words in _AWAY) or _CUT.search("".join(lines[-1:])):
+        return engine.NoEngine("The Docker engine went away while it built.")
     unparsed = next((match[0] for line in reversed(lines[-20:]) if (match := _UNPARSED.search(line))), "")
     if unparsed:
         return InvalidArgument(f"The Dockerfile cannot be parsed: {unparsed}")

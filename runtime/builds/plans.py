@@ -57,6 +57,7 @@ class Artifact:
     environment: str
     protocol: str
     image: str = ""  # the digest of a container image, where the backend runs those
+    protos: str = ""  # its .proto files with their comments, a FileDescriptorSet in base64
 
     def save(self, path: Path) -> None:
         """Write it so that it is there whole or not at all."""

@@ -36,8 +36,10 @@ def require_folder(folder: str) -> str:
     return "" if str(path) == "." else str(path)
 
 
-def fetch(text: str, *, folder: str, attempt: Attempt) -> Fetched:
+def fetch(text: str, *, folder: str, attempt: Attempt, token: str = "") -> Fetched:
     """Put the files that `text` names (a git source or `archive:<sha256>`) where the attempt wants them, made anew.
+
+    The `token` opens a private repository.
 
     Raises micro.errors.Error with the reason when that cannot be.
     """
@@ -47,7 +49,7 @@ def fetch(text: str, *, folder: str, attempt: Attempt) -> Fetched:
         archives.unpack(_existing_archive(attempt.namespace, sha256), attempt.source)
         return _existing(Fetched(attempt.source, require_folder(folder), f"sha256:{sha256}"))
     source = git.parse(text)
-    commit = clone.clone(source, attempt)
+    commit = clone.clone(source, attempt, token=token)
     return _existing(Fetched(attempt.source, source.folder, f"git:{commit}"))
 
 

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from runtime import folders
 from runtime.attempts import Attempt
 
 from . import addresses, git, tree
+from .tokens import Token
 
 TIMEOUT = timedelta(seconds=120)
 PROBE_TIMEOUT_S = 15
@@ -67,8 +68,11 @@ def clone_commands(source: git.Source, address: str, destination: Path) -> list[
     return [[*command, "clone", *flags, *branch, "--", source.url, str(destination)]]
 
 
-def environment(scheme: str, empty_home: Path) -> dict[str, str]:
-    """git's whole environment. GIT_ALLOW_PROTOCOL overrides the protocol.* settings, hence a constant."""
+def environment(scheme: str, empty_home: Path, authorization: str = "") -> dict[str, str]:
+    """git's whole environment. GIT_ALLOW_PROTOCOL overrides the protocol.* settings, hence a constant.
+
+    `authorization` is in it too: a command line is everybody's to read.
+    """
     return {
         "PATH": os.defpath,
         "HOME": str(empty_home),
@@ -80,20 +84,31 @@ def environment(scheme: str, empty_home: Path) -> dict[str, str]:
         "GIT_ALLOW_PROTOCOL": "https:http" if scheme == "http" else "https",
         "GIT_LFS_SKIP_SMUDGE": "1",
         **{name: os.environ[name] for name in CERTIFICATES if name in os.environ},
+        **(_configured({"http.extraHeader": f"Authorization: {authorization}"}) if authorization else {}),
     }
 
 
-def clone(source: git.Source, attempt: Attempt) -> str:
+def _configured(settings: Mapping[str, str]) -> dict[str, str]:
+    """Variables that hold settings of git."""
+    named = {f"GIT_CONFIG_KEY_{index}": name for index, name in enumerate(settings)}
+    valued = {f"GIT_CONFIG_VALUE_{index}": value for index, value in enumerate(settings.values())}
+    return {"GIT_CONFIG_COUNT": str(len(settings)), **named, **valued}
+
+
+def clone(source: git.Source, attempt: Attempt, *, token: str = "") -> str:
     """Put the files of `source` where the attempt wants them (made anew, without .git); the commit id.
+
+    A `token` is shown to the source's own host, and to none that it redirects to.
 
     Raises InvalidArgument for an address that may not be fetched from, NotFound when there is no such repository or
     ref, ResourceExhausted and DeadlineExceeded at the limits, Unavailable when the host does not answer.
     """
-    source, address = settle(source)
+    shown = Token.of(source, token)
+    source, address = settle(source, shown)
     destination = attempt.source
     destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     watch = _Watch(destination, attempt.may_go_on)
-    env = environment(source.scheme, empty_home=folders.empty_home())
+    env = environment(source.scheme, folders.empty_home(), shown.authorization(source))
     for argv in clone_commands(source, address, destination):
         status = attempt.run(argv, env=env, cwd=destination.parent, may_go_on=watch.may_go_on)
         watch.require_within_limits(source)
@@ -147,11 +162,11 @@ def _head(destination: Path) -> str:
     return next(line.split(" ")[0] for line in packed if line.endswith(" " + head.removeprefix("ref: ")))
 
 
-def settle(source: git.Source) -> tuple[git.Source, str]:
+def settle(source: git.Source, token: Token) -> tuple[git.Source, str]:
     """Follow the redirects of `source`, judging each hop anew; where it really is, and the address to pin."""
     for _hop in range(MOST_HOPS + 1):
         address = addresses.pin(source.host, source.port)
-        location = _probe(source, address)
+        location = _probe(source, address, token.authorization(source))
         if location is None:
             return source, address
         source = _redirected(source, location)
@@ -171,26 +186,29 @@ def _redirected(source: git.Source, location: str) -> git.Source:
     return replace(where, repository=repository, folder=source.folder, ref=source.ref)
 
 
-def _probe(source: git.Source, address: str) -> str | None:
+def _probe(source: git.Source, address: str, authorization: str) -> str | None:
     """Ask the pinned address for the repository: None when it is there, the Location when it redirects."""
     connection = _connect(source, address)
+    headers = {"User-Agent": "git/2", **({"Authorization": authorization} if authorization else {})}
     try:
-        connection.request("GET", f"/{source.repository}/{ADVERTISEMENT}", headers={"User-Agent": "git/2"})
+        connection.request("GET", f"/{source.repository}/{ADVERTISEMENT}", headers=headers)
         answer = connection.getresponse()
-        return _judge(source, answer.status, answer.getheader("Location"))
+        return _judge(source, answer.status, answer.getheader("Location"), has_token=bool(authorization))
     except (OSError, http.client.HTTPException) as error:
         raise Unavailable(f"{source.authority} does not answer as a git server: {error}.") from None
     finally:
         connection.close()
 
 
-def _judge(source: git.Source, status: int, location: str | None) -> str | None:
+def _judge(source: git.Source, status: int, location: str | None, *, has_token: bool) -> str | None:
     if status in {301, 302, 303, 307, 308} and location:
         return location
     if status == 200:
         return None
     if status in {401, 403, 404, 410}:
-        raise NotFound(f"There is no public repository at {source.url} (HTTP {status}).")
+        if has_token:
+            raise NotFound(f"There is no repository at {source.url} that the token may read (HTTP {status}).")
+        raise NotFound(f"There is no public repository at {source.url} (HTTP {status}); a private one needs a token.")
     raise Unavailable(f"{source.url} answers with HTTP {status}.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from django import template
 
 from runtime.models import Deployment, Service
@@ -37,7 +39,7 @@ def kind(status: Status) -> str:
 @register.filter
 def deployment_kind(state: str) -> str:
     """The colour of a deployment's state."""
-    return {"live": "good", "failed": "bad", "superseded": ""}.get(state, "busy")
+    return {"live": "good", "failed": "bad", "superseded": "", "cancelled": ""}.get(state, "busy")
 
 
 @register.filter
@@ -53,12 +55,6 @@ def page_of(service: Service, page: str = "service") -> str:
 
 
 @register.filter
-def is_link(source: str) -> bool:
-    """Whether a source can be followed in a browser."""
-    return source.startswith(("https://", "http://"))
-
-
-@register.filter
 def without_scheme(address: str) -> str:
     """An address as it is read out."""
     return address.partition("://")[2] or address
@@ -68,6 +64,12 @@ def without_scheme(address: str) -> str:
 def source_name(deployment: Deployment) -> str:
     """What a deployment was made of, as people say it: a repository, or an upload (whose digest is its commit)."""
     return "an uploaded folder" if deployment.source.startswith(ARCHIVE) else without_scheme(deployment.source)
+
+
+@register.filter
+def shell_word(value: object) -> str:
+    """As one word of a command line, whatever is in it."""
+    return shlex.quote(str(value))
 
 
 @register.filter

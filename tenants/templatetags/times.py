@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django import template
+from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.utils.timezone import now
 
@@ -13,10 +14,12 @@ register = template.Library()
 
 @register.filter
 def ago(moment: datetime | None) -> str:
-    """How long ago, in one unit: just now, 5 minutes ago; blank for never."""
+    """How long ago, in one unit: just now, 5 minutes ago; when exactly, under the pointer. Blank for never."""
     if moment is None:
         return ""
-    return "just now" if (now() - moment).total_seconds() < 60 else f"{timesince(moment, depth=1)} ago"
+    words = "just now" if (now() - moment).total_seconds() < 60 else f"{timesince(moment, depth=1)} ago"
+    exactly = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exactly, words)
 
 
 def spoken(began: datetime, ended: datetime) -> str:

@@ -9,25 +9,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import engines
+import neighbours
 import psutil
 import pytest
 from languages import FLASK, SOURCES
 from load import Load
-from server import ROOT, Server, running_server
+from server import Server, running_server
 
 from runtime.backends import containers
 
-ENGINE = ROOT / "tests" / "engine"
-
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, git) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, git, pytestconfig: pytest.Config) -> Iterator[Server]:
     """A server whose services are containers."""
-    up = subprocess.run([ENGINE / "up"], capture_output=True, text=True, check=False)
-    if up.returncode == 3:
-        pytest.skip(up.stderr.strip())
-    assert up.returncode == 0, up.stderr
-    subprocess.run([ENGINE / "images"], check=True)
+    engines.require(pytestconfig)
     settings = {
         "MICRO_BACKEND": "auto",
         "MICRO_UNSAFE_BUILD_HOST_NETWORK": "1",
@@ -102,10 +98,10 @@ def test_a_killed_runner_and_a_killed_engine_lose_no_request_and_no_container(se
         for process in server.named("manage.py runner"):
             process.kill()
         time.sleep(4)
-        if pid := own_engine():
-            pid.kill()
+        if mine := engines.own():
+            mine.kill()
             time.sleep(2)
-            subprocess.run([ENGINE / "up"], check=True, capture_output=True)
+            subprocess.run([engines.ENGINE / "up"], check=True, capture_output=True)
         time.sleep(4)
         assert [name for name in running_containers(server) if "micro-web-" in name] == before
         server.micro("update", "examples/web", timeout_s=300)
@@ -114,56 +110,8 @@ def test_a_killed_runner_and_a_killed_engine_lose_no_request_and_no_container(se
     server.micro("kill", "web")
 
 
-def own_engine() -> psutil.Process | None:
-    """The engine that tests/engine/up started; one that somebody else did is not ours to kill."""
-    record = ROOT / ".cache" / "engine" / "dockerd.pid"
-    if not record.exists() or not psutil.pid_exists(int(record.read_text())):
-        return None
-    process = psutil.Process(int(record.read_text()))
-    return process if process.name() == "dockerd" else None
-
-
-CALLER = """
-from dataclasses import dataclass
-from micro import Client, Service
-from micro.errors import Error
-
-@dataclass
-class Request:
-    namespace: str = ""
-
-@dataclass
-class Response:
-    msg: str = ""
-
-class Caller:
-    def call(self, request: Request) -> Response:
-        client = Client()
-        if request.namespace:
-            client = client.within(request.namespace)
-        try:
-            return Response(msg="called: " + client.call("helloworld", "Helloworld.Call", {"name": "caller"})["msg"])
-        except Error as error:
-            return Response(msg="refused: " + str(error))
-
-service = Service("caller")
-service.handle(Caller())
-service.run()
-"""
-
-
 def test_services_call_each_other_by_name_through_the_door(server, tmp_path):
-    server.micro("run", "examples/helloworld", timeout_s=300)
-    server.micro("run", write(tmp_path / "caller", {"main.py": CALLER}), timeout_s=300)
-    assert server.call("caller", "Caller.Call", {}) == {"msg": "called: Hello caller"}
-    stranger = server.user_of("stranger", secret="a long secret of a stranger's")
-    stranger.micro("run", tmp_path / "caller", timeout_s=300)
-    for namespace in ("", "micro"):
-        said = stranger.call("caller", "Caller.Call", {"namespace": namespace})["msg"]
-        assert said.startswith("refused: "), (namespace, said)
-    stranger.micro("kill", "caller")
-    server.micro("kill", "caller")
-    server.micro("kill", "helloworld")
+    neighbours.call_each_other(server, tmp_path)
 
 
 PROBE = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import neighbours
 import pytest
 from server import ROOT, Server
 
@@ -71,3 +72,7 @@ def test_a_tenant_sees_and_touches_only_its_own(server, acme):
 def test_killing_ones_own_leaves_the_namesake_alone(server, acme):
     acme.micro("kill", "helloworld")
     assert json.loads(server.micro("helloworld", "--name=Joe").stdout) == {"msg": "Hello Joe"}
+
+
+def test_services_call_each_other_by_name_under_their_own_accounts_and_strangers_do_not(server, tmp_path):
+    neighbours.call_each_other(server, tmp_path)

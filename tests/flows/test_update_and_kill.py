@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from load import Load
-from server import ROOT, Server, eventually
+from server import MICRO, ROOT, Server, eventually
 
 
 @pytest.fixture
@@ -56,3 +57,32 @@ def test_killing_a_service_that_is_not_there_says_so(server):
     done = server.micro("kill", "nosuch", check=False)
     assert done.returncode == 127
     assert "not found" in done.stderr.lower()
+
+
+def test_a_build_is_cancelled_from_the_command_line_and_what_ran_before_goes_on(server, tmp_path):
+    folder = tmp_path / "cancelled"
+    shutil.copytree(ROOT / "examples" / "web", folder)
+    server.micro("run", folder)
+    before = server.get("/cancelled/").text
+    (folder / "slow").mkdir()
+    (folder / "slow" / "slow.py").write_text("import time\ndef build_wheel(*args): time.sleep(600)\n")
+    backend = "[build-system]\nrequires = []\nbuild-backend = 'slow'\nbackend-path = ['.']\n"
+    (folder / "slow" / "pyproject.toml").write_text(backend)
+    (folder / "requirements.txt").write_text("./slow\n")
+    waiting = subprocess.Popen(
+        [MICRO, "update", folder], cwd=ROOT, env=server.client_env, stderr=subprocess.PIPE, text=True
+    )
+    eventually(lambda: server.status("cancelled") == "building", 60, "it builds")
+    eventually(lambda: server.named(" pip install "), 60, "the dependency is being built")
+    done = server.micro("cancel", "cancelled")
+    assert done.stderr == "The deployment of cancelled is cancelled.\n"
+    _, said = waiting.communicate(timeout=30)
+    assert waiting.returncode == 1
+    assert said.endswith("cancelled was not deployed: Cancelled by admin.\nRelease 1 goes on serving.\n")
+    eventually(lambda: not server.named(" pip install "), 10, "the build's processes are gone")
+    assert server.status("cancelled") == "running"
+    assert server.get("/cancelled/").text == before
+    again = server.micro("cancel", "cancelled", check=False)
+    assert again.returncode == 1
+    assert "There is nothing to cancel" in again.stderr
+    server.micro("kill", "cancelled")

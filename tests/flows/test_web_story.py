@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browsing import PASSWORD, Visitor, chromium, require_chromium
 from gitserver import GitServer
 from playwright.sync_api import Browser, expect
@@ -17,6 +18,7 @@ import http.server, os, time
 for number in range(8):
     print("warming up", number, flush=True)
     time.sleep(0.25)
+print("\\x1b[32mready\\x1b[0m for <b>visitors</b>", flush=True)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers()
@@ -25,6 +27,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args): pass
 http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
+FOR_EVERYBODY = [
+    "/",
+    "/signup",
+    "/signup/code?email=a@b.org",
+    "/login",
+    "/reset",
+    "/reset/code?email=a@b.org",
+    "/v1/docs",
+]
+OF_A_NAMESPACE = ["/n/joe/", "/n/joe/services/shop", "/n/joe/deploy", "/n/joe/tokens", "/n/none/"]
 BROKEN = {"main.py": "raise SystemExit('the moon is in the wrong phase')\n", "Procfile": "web: python main.py\n"}
 
 
@@ -91,6 +103,9 @@ def test_the_log_arrives_line_by_line(joe, shop):
     expect(joe.page.locator("#light")).to_have_text("live")
     log = joe.page.locator("#log")
     expect(log).to_contain_text("warming up 7")
+    expect(log).to_contain_text("ready for <b>visitors</b>")  # its colour is one, its markup is text
+    assert log.locator("b").count() == 0
+    assert set(log.locator(".c2").all_inner_texts()) == {"ready"}
     for number in range(3):
         page = joe.context.new_page()
         page.goto(f"{shop}/visit-{number}")
@@ -223,20 +238,98 @@ def test_every_page_fits_in_light_and_dark_and_on_a_phone(server, browser, joe, 
     }[look]
     context = browser.new_context(storage_state=joe.context.storage_state(), **options)
     visitor = Visitor(server, context)
-    for path in ("/n/joe/", "/n/joe/services/shop", "/n/joe/deploy", "/n/joe/tokens", "/n/none/"):
-        visitor.go(path)
-        too_wide = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    stranger = Visitor(server, browser.new_context(**options))
+    visits = [(stranger, path) for path in FOR_EVERYBODY] + [(visitor, path) for path in OF_A_NAMESPACE]
+    for who, path in visits:
+        who.go(path)
+        too_wide = who.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert too_wide <= 0, f"{path} is {too_wide} px too wide"
+        if look != "phone":
+            found = Axe().run(who.page).response["violations"]
+            assert [(path, one["help"], one["nodes"][0]["html"]) for one in found] == []
     light = visitor.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (light == "rgb(15, 17, 21)") is (look == "dark")
-    assert visitor.noticed == []
+    assert visitor.noticed + stranger.noticed == []
+
+
+def test_the_keyboard_is_enough(server, browser, git, joe):
+    git.commit("keys", {"main.py": LOUD, "Procfile": "web: python main.py\n"})
+    visitor = Visitor(server, browser.new_context(storage_state=joe.context.storage_state()))
+    visitor.go("/n/joe/")
+    visitor.page.keyboard.press("Tab")
+    assert focused(visitor) == "Skip to the content"
+    visitor.page.keyboard.press("Enter")
+    tab_to(visitor, "Deploy")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_url("**/deploy")
+    tab_to(visitor, "Git repository")
+    visitor.page.keyboard.type(git.url("keys"))
+    tab_to(visitor, "Environment variables")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.keyboard.press("Tab")
+    visitor.page.keyboard.type("COLOUR=green")
+    tab_to(visitor, "Deploy")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.locator("#steps .success").wait_for(timeout=60_000)
+    tab_to(visitor, "To the service")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_url("**/services/keys")
+    expect(visitor.page.locator("[name=value-0]")).to_have_value("COLOUR=green".partition("=")[2])
+    tab_to(visitor, "Type keys to confirm")
+    visitor.page.keyboard.type("keys")
+    visitor.page.keyboard.press("Enter")
+    expect(visitor.page.locator(".notice.success")).to_contain_text("is deleted")
+
+
+def focused(visitor: Visitor) -> str:
+    """What a reader is told of the element that has the focus: its label or its words."""
+    return str(
+        visitor.page.evaluate(
+            "(e => (e.labels?.[0]?.innerText ?? e.getAttribute('aria-label') ?? e.innerText ?? '').trim())"
+            "(document.activeElement)"
+        )
+    )
+
+
+def tab_to(visitor: Visitor, label: str) -> None:
+    """Press the tab key until the element has the focus, which must then be seen."""
+    for _ in range(60):
+        visitor.page.keyboard.press("Tab")
+        if focused(visitor).removesuffix(" (optional)") == label:
+            outline = visitor.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none", f"the focus on {label} is not seen"
+            return
+    raise AssertionError(f"{label} is never reached.")
+
+
+def test_an_operator_deploys_anew_in_the_admin_under_the_same_policy(server, browser, joe, shop):
+    operator = Visitor(server, browser.new_context())
+    operator.go("/admin/")
+    operator.page.get_by_label("E-mail address").fill("admin")
+    operator.page.get_by_label("Password").fill("micro")
+    operator.page.get_by_role("button", name="Log in").click()
+    operator.page.wait_for_url("**/admin/")
+    operator.page.get_by_role("link", name="Services", exact=True).first.click()
+    operator.page.get_by_role("textbox").first.fill("shop")
+    operator.page.get_by_role("button", name="Search").click()
+    operator.page.locator("#result_list tbody [type=checkbox]").check()
+    operator.page.locator("select[name=action]").select_option("deploy")
+    operator.page.get_by_role("button", name="Go").click()
+    expect(operator.page.locator(".messagelist")).to_contain_text("a new deployment is queued")
+    for page in ("runtime/build", "runtime/deployment", "tenants/user", "tenants/namespace"):
+        operator.go(f"/admin/{page}/")
+        operator.page.locator("#result_list tbody th a").first.click()
+        expect(operator.page.locator("#content h1")).to_be_visible()
+    assert operator.noticed == []
+    joe.go("/n/joe/services/shop")
+    expect(joe.page.locator("#deployments tbody tr").first).to_contain_text("admin")
 
 
 def test_pages_are_small_and_load_nothing_from_elsewhere(server, browser, joe, shop):
     visitor = Visitor(server, browser.new_context(storage_state=joe.context.storage_state()))
     sizes: dict[str, int] = {}
     visitor.page.on("response", lambda answer: sizes.update({answer.url: _size(answer)}))
-    for path in ("/", "/n/joe/", "/n/joe/services/shop", "/n/joe/deploy", "/n/joe/tokens"):
+    for path in (*FOR_EVERYBODY, *OF_A_NAMESPACE):
         sizes.clear()
         visitor.go(path)
         visitor.page.wait_for_timeout(300)

@@ -32,6 +32,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def free_ports(count: int) -> list[int]:
+    """As many, all different."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
 def descriptors(
     package: str, handler: str, *, methods: tuple[str, ...] = ("Call", "ListThings"), files: int = 1
 ) -> bytes:

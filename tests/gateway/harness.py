@@ -28,7 +28,7 @@ from gateway.envoy import bootstrap
 from gateway.resources import Resource, Resources
 from gateway.state import Doors, Service, State
 
-from .backends import free_port
+from .backends import free_ports
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 KID = "one"
@@ -110,7 +110,7 @@ class Gateway:
     def __init__(self, *, concurrency: int = 2) -> None:
         self.concurrency = concurrency
         self.run = Path(tempfile.mkdtemp(prefix="gw-", dir="/tmp"))
-        self.doors = Doors(*(("127.0.0.1", free_port()) for _ in range(3)))
+        self.doors = Doors(*(("127.0.0.1", port) for port in free_ports(3)))
         self.state = State(
             revision=1,
             doors=self.doors,

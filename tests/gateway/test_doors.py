@@ -414,6 +414,28 @@ def test_browsers_come_in_by_grpc_web(gateway: Gateway, hello: Grpc):
     length = int.from_bytes(answer.content[1:5], "big")
     assert hello.response_type.FromString(answer.content[5 : 5 + length]).msg == "Hello x"
     assert b"grpc-status:0" in answer.content
+    assert answer.headers["access-control-allow-origin"] == "https://a.example"
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "status"),
+    [
+        ("/helloworld.Helloworld/Call", "missing", "5"),
+        ("/nosuch.Helloworld/Call", "x", "5"),
+        ("/web.Web/Call", "x", "12"),
+    ],
+)
+def test_a_browser_may_read_why_its_grpc_web_call_failed(gateway: Gateway, hello: Grpc, path, name, status):
+    message = ask(hello, name=name)
+    answer = gateway.post(
+        path,
+        headers=FOO | {"content-type": "application/grpc-web+proto", "origin": "https://a.example"},
+        content=b"\0" + len(message).to_bytes(4, "big") + message,
+    )
+    assert answer.headers["access-control-allow-origin"] == "https://a.example"
+    assert "Grpc-Status" in answer.headers["access-control-expose-headers"]
+    said = answer.headers.get("grpc-status") or answer.content.partition(b"grpc-status:")[2][:2].decode().strip()
+    assert said == status
 
 
 # --- the order of filters ------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import pytest
 
 from project.embedded import postgres
 
-from .backends import Grpc, Http, free_port
+from .backends import Grpc, Http, free_ports
 from .harness import alive, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ class Platform:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gf-", dir="/tmp"))
         self.folder.chmod(0o755)
-        self.ports = [free_port() for _ in range(3)]
+        self.ports = free_ports(3)
         api, proxy, network = (f"127.0.0.1:{port}" for port in self.ports)
         self.url = f"postgresql://micro@/micro?host={self.folder / 'pg'}"
         self.environment = {

@@ -7,19 +7,25 @@ import fcntl
 import os
 import pty
 import re
+import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from pathlib import Path
 
+import grpc
 import pytest
 
-from tests.fakes import FakeSidecar
+from micro.proto import registry_pb2
+from tests.fakes import FakeEcho, FakeSidecar
 
 MICRO = [str(Path(sys.executable).with_name("micro"))]
+PROTO = Path(__file__).with_name("everything.proto")
 HELLOWORLD = Path(__file__).parents[2] / "examples" / "helloworld" / "main.py"
 
 
@@ -72,9 +78,49 @@ class User:
         process.wait(30)
         return seen.decode().splitlines()
 
+    def at_a_terminal(self, *argv: str) -> Terminal:
+        """A program as somebody uses it interactively."""
+        return Terminal(argv, self.env | {"PATH": f"{Path(MICRO[0]).parent}:{self.env['PATH']}"}, self.home)
+
     def login(self) -> User:
         assert self.micro("login", "--username=admin", "--password=micro").returncode == 0
         return self
+
+
+class Terminal:
+    """A program on a terminal, typed to and read from. Ends with the block."""
+
+    def __init__(self, argv: Sequence[str], env: dict[str, str], folder: Path) -> None:
+        self._pid, self._terminal = pty.fork()
+        if self._pid == 0:
+            os.chdir(folder)
+            os.execvpe(argv[0], argv, env | {"TERM": "dumb"})  # noqa: S606
+        self._seen = b""
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            os.kill(self._pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+        os.close(self._terminal)
+
+    def type(self, text: str) -> None:
+        os.write(self._terminal, text.encode())
+
+    def sees(self, sign: str, within_s: float = 30) -> None:
+        """Wait until the sign has come since the last one that was waited for."""
+        deadline = time.monotonic() + within_s
+        while sign.encode() not in self._seen:
+            ready, _, _ = select.select([self._terminal], [], [], max(0, deadline - time.monotonic()))
+            assert ready, self._seen
+            self._seen += os.read(self._terminal, 4096)
+        self._seen = self._seen.partition(sign.encode())[2]
+
+    def exit_code(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
 
 @pytest.fixture
@@ -150,3 +196,32 @@ def helloworld(start: Callable[..., Running], sidecar: FakeSidecar, user: User) 
     running = start(HELLOWORLD, HOME=str(user.home), MICRO_PROXY=sidecar.address)
     eventually(lambda: ("micro", "helloworld") in sidecar.registered)
     return running
+
+
+@pytest.fixture(scope="session")
+def descriptors(tmp_path_factory) -> bytes:
+    """The FileDescriptorSet of everything.proto, comments included."""
+    out = tmp_path_factory.mktemp("protos") / "set"
+    tool = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        f"-I{PROTO.parent}",
+        "--include_imports",
+        "--include_source_info",
+    ]
+    subprocess.run([*tool, f"--descriptor_set_out={out}", PROTO.name], check=True)
+    return out.read_bytes()
+
+
+@pytest.fixture
+def everything(sidecar, descriptors):
+    """The echo server, registered."""
+    server = grpc.server(futures.ThreadPoolExecutor(8), (FakeEcho(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    service = registry_pb2.Service(name="everything", version="latest", protocol="grpc", descriptors=descriptors)
+    service.nodes.add(id="one", address=f"127.0.0.1:{port}")
+    sidecar.registered["micro", "everything"] = service
+    yield service
+    server.stop(None).wait()

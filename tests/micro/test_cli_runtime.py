@@ -110,6 +110,26 @@ def test_a_deployment_that_fails_says_why_and_what_goes_on(user, sidecar, folder
     ]
 
 
+def test_a_deployment_that_somebody_cancels_ends_the_wait_and_says_who(user, sidecar, folder):
+    said = {"step": "cancelled", "warning": "Cancelled by ada.", "serving": "3"}
+    sidecar.steps = [("building", {"step": "building"}), ("running", said)]
+    done = user.micro("run", folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = ["greeter was not deployed: Cancelled by ada.", "Release 3 goes on serving."]
+    assert done.stderr.splitlines()[-2:] == lines
+
+
+def test_cancel_names_what_it_cancelled_or_why_it_did_not(user, sidecar, folder):
+    assert user.micro("run", "--detach", folder).returncode == 0
+    done = user.micro("cancel", "greeter")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "The deployment of greeter is cancelled.\n")
+    assert sidecar.cancelled == [("micro", "greeter", "latest")]
+    again = user.micro("cancel", "greeter")
+    assert (again.returncode, again.stderr) == (1, "Nothing is under way.\n")
+    missing = user.micro("cancel", "other@v2")
+    assert (missing.returncode, missing.stderr) == (127, "There is no service other@v2.\n")
+
+
 def test_a_source_that_the_platform_refuses_is_a_failed_run(user, sidecar, folder):
     sidecar.refuse = lambda _service: errors.InvalidArgument("the host '10.0.0.1' has a private address.")
     done = user.micro("run", "https://10.0.0.1/a/b.git")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 
 import pytest
 
-from micro.cli import dynamic
 from micro.proto import registry_pb2
 from tests.micro.conftest import MICRO, eventually
 
@@ -109,13 +109,6 @@ def test_a_dynamic_command_waits_as_long_as_it_is_told_to(user, slow):
     assert "\t--request_timeout duration" in user.micro("slow", "call", "--help").stderr
 
 
-def test_a_field_of_the_request_wins_over_the_flag_of_its_name():
-    own = dynamic.Endpoint("A.B", (dynamic.Field("request", "Request", (dynamic.Field("timeout", "string"),)),))
-    values = dynamic.parse(["--request_timeout=7s"], (*own.fields, *dynamic.options(own)))
-    assert dynamic.take_timeout(values, own) == 5
-    assert dynamic.build(own.fields, values) == {"request": {"timeout": "7s"}}
-
-
 def test_an_unreachable_server_is_named_with_the_way_to_start_one(user):
     for args in (["services"], ["call", "a", "B.C"], ["helloworld", "--name=Joe"], ["status"], ["run", "."]):
         (user.home / "main.py").write_text("")
@@ -149,7 +142,7 @@ def test_the_help_of_a_service_shows_its_methods_and_their_flags(user, helloworl
 @pytest.mark.parametrize(
     ("args", "code", "text"),
     [
-        (["--nam=Joe"], 1, "Unknown flag: nam"),
+        (["--nam=Joe"], 1, "Unknown flag: nam\nDid you mean --name?"),
         (["--name=a=b"], 1, "Invalid flag: --name=a=b. Expected format: --foo=bar"),
         (["nosuch", "--name=Joe"], 128, "Endpoint Helloworld.Nosuch not found for service helloworld"),
         (["a", "b", "c"], 1, "Incorrect number of arguments"),
@@ -185,6 +178,20 @@ def test_a_plugin_on_the_path_is_a_command(user, tmp_path):
     assert done.stdout == "plugin --loud\n"
 
 
+def test_a_plugin_comes_after_micros_own_commands_and_before_services(user, tmp_path, helloworld):
+    for name in ("env", "helloworld", "broken"):
+        plugin = tmp_path / f"micro-{name}"
+        plugin.write_text("#!/bin/sh\necho plugin\nexit 7\n" if name != "broken" else "no program")
+        plugin.chmod(0o755)
+    path = f"{tmp_path}:{user.env['PATH']}"
+    assert user.micro("env", "get", PATH=path).stdout == "local\n"
+    done = user.micro("helloworld", "--name=Joe", PATH=path)
+    assert (done.returncode, done.stdout) == (7, "plugin\n")
+    done = user.micro("broken", PATH=path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "micro-broken" in done.stderr
+
+
 def test_ctrl_c_ends_a_call_with_one_word(user, sidecar, slow):
     process = user.start("call", "slow", "Slow.Call")
     eventually(lambda: any(path == "/slow.Slow/Call" for path, _ in sidecar.calls))
@@ -198,3 +205,74 @@ def test_a_plain_http_service_has_no_methods_to_call(user, sidecar, helloworld):
     done = user.micro("site", "--name=Joe")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "site speaks plain HTTP: open its address, which `micro status -o json site` shows.\n"
+
+
+def test_a_stream_prints_each_message_on_its_own(user, everything):
+    done = user.micro("stream", "--output=raw", "everything", "Everything.Thrice", '{"name":', '"Joe"}')
+    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["Joe"] * 3
+    done = user.micro("stream", "everything", "Everything.Each", "-", stdin='{"name": "a"}\n{"name": "b"}\n')
+    assert done.stdout.startswith('{\n\t"name": "a"')
+    assert done.stdout.count('"name"') == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["everything", "Everything.Nosuch"], 5, 'Service method "Everything.Nosuch" not found'),
+        (["nosuch", "Nosuch.Call"], 4, 'Service "nosuch" not found'),
+        (["everything", "nosuch"], 3, 'Method name "nosuch" invalid format. Expecting service.endpoint'),
+        (["everything", "Everything.Each", "{"], 1, "Error creating request"),
+        (["everything", "Everything.Break"], 128, "error receiving from everything.Everything.Break: it broke"),
+    ],
+)
+def test_a_stream_that_fails_says_why(user, everything, args, code, text):
+    done = user.micro("stream", *args)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_stats_has_a_line_for_each_node(user, helloworld):
+    lines = user.micro("stats", "helloworld").stdout.splitlines()
+    assert lines[:4] == ["service  helloworld", "", "version latest", ""]
+    assert lines[4].split() == [
+        "node",
+        "address:port",
+        "started",
+        "uptime",
+        "memory",
+        "threads",
+        "gc",
+        "requests",
+        "errors",
+    ]
+    node = lines[5].split("\t")
+    assert (node[0].startswith("helloworld-"), helloworld.address in node) == (True, True)
+    assert re.search(r"\t[\d.]+mb\t", lines[5])
+    figures = json.loads(user.micro("debug", "stats", "--all", "--output=json").stdout)
+    assert (figures[0]["service"], figures[0]["threads"] > 0) == ("helloworld", True)
+
+
+def test_health_tells_nodes_that_answer_from_those_that_do_not(user, sidecar, helloworld):
+    gone = sidecar.registered["micro", "helloworld"].nodes.add(id="gone", address="127.0.0.1:1")
+    assert gone.id == "gone"
+    found = json.loads(user.micro("debug", "health", "helloworld", "--output=json").stdout)
+    assert [row["status"] for row in found if row["node"] != "gone"] == ["ok"]
+    lines = user.micro("debug", "health", "--all").stdout.splitlines()
+    assert lines[4].split() == ["node", "address:port", "status"]
+    assert user.micro("debug", "health").stderr == "Name a service, or say --all.\n"
+    assert user.micro("stats", "nosuch").stderr == 'Service "nosuch" not found\n'
+
+
+def test_a_service_is_shown_with_its_nodes_and_the_shape_of_its_endpoints(user, sidecar, everything, helloworld):
+    value = registry_pb2.Value
+    inner = value(name="options", type="Options", values=[value(name="limit", type="int64")])
+    request = value(name="Request", values=[value(name="name", type="string"), inner])
+    everything.endpoints.add(name="Everything.Echo", request=request, metadata={"stream": "true"})
+    shown = user.micro("get", "service", "everything").stdout
+    assert shown.startswith("service  everything\n\nversion latest\n\nID\t")
+    assert "Endpoint: Everything.Echo\n\nMetadata: stream=true\n\n" in shown
+    assert "Request: {\n\tname string\n\toptions {\n\t\tlimit int64\n\t}\n}\n\nResponse: {}\n" in shown
+    found = json.loads(user.micro("get", "service", "everything", "--output", "json").stdout)
+    assert found[0]["endpoints"][0]["request"][1]["fields"] == [{"name": "limit", "type": "int64", "fields": []}]
+    assert user.micro("get", "service", "nosuch").returncode == 4

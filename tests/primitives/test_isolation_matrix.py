@@ -186,6 +186,7 @@ ROWS: dict[str, Row] = {
     "registry.Registry.Deregister": Row(registry.Service(name="hidden", nodes=[{"id": "hidden-1"}])),
     "auth.Rules.Delete": Row(auth.DeleteRequest(id="hidden")),
     "auth.Accounts.Delete": Row(auth.DeleteAccountRequest(id="hidden")),
+    "runtime.Runtime.Cancel": Row(runtime.CancelRequest(resource=RESOURCE)),
     "runtime.Runtime.Delete": Row(runtime.DeleteRequest(resource=RESOURCE)),
 }  # fmt: skip
 # Logging in happens in the namespace that is named, and whoever holds a secret or a token is the account.

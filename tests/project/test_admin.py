@@ -12,15 +12,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from runtime import operations
-from runtime.models import Deployment, Release, Replica, Service
+from runtime.models import Build, Deployment, Release, Replica, Service
 from tenants.models import ApiToken, Environment, Membership, Namespace, User
 from tenants.operations import bootstrap, create_api_token, create_namespace
 from transport.callers import Account
 
 pytestmark = pytest.mark.django_db
 JOE = Account("joe", "user", "shop", "joe", ("admin",))
-MODELS = [Environment, Namespace, User, Membership, ApiToken, Service, Deployment, Release, Replica]
-IMMUTABLE = [Deployment, Release, Replica, Service, ApiToken]
+MODELS = [Environment, Namespace, User, Membership, ApiToken, Service, Deployment, Build, Release, Replica]
+IMMUTABLE = [Deployment, Build, Release, Replica, Service, ApiToken, Namespace]
 
 
 def path(model: type, page: str = "changelist", *args: object) -> str:
@@ -91,7 +91,7 @@ def test_every_row_has_a_page_and_every_link_on_it_works(operator, shop):
 def test_rows_are_found_by_name(operator, shop, model):
     fill(shop, 1)
     create_namespace(slug="rival")
-    words = {Environment: "dev", User: "joe", Release: "web0", Replica: "web0"}.get(model, "shop")
+    words = {Environment: "dev", User: "joe"}.get(model, "shop")
     answer = operator.get(path(model), {"q": words})
     assert answer.status_code == 200
     assert answer.context["cl"].result_count == 1
@@ -109,13 +109,21 @@ def test_values_of_variables_are_shown_nowhere(operator, shop):
 @pytest.mark.parametrize("model", IMMUTABLE)
 def test_what_happened_cannot_be_edited(operator, shop, model):
     fill(shop, 1)
+    before = list(model._base_manager.order_by("pk").values())
     row = model._base_manager.first()
     page = operator.get(path(model, "change", row.pk)).content.decode()
     assert 'name="_save"' not in page
-    assert operator.post(path(model, "change", row.pk), {}).status_code == 403
-    assert operator.get(path(model, "add")).status_code == 403
+    crafted = dict.fromkeys([field.name for field in model._meta.fields], "1") | {"_save": "Save"}
+    assert operator.post(path(model, "change", row.pk), crafted).status_code == 403
+    inline = {"form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "1", "form-0-id": row.pk, "form-0-state": "live"}
+    operator.post(path(model), {**inline, "_save": "Save"})
+    if model is not Namespace:
+        assert operator.get(path(model, "add")).status_code == 403
+        assert operator.post(path(model, "add"), crafted).status_code == 403
     if model is not ApiToken:
         assert operator.post(path(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+        operator.post(path(model), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    assert list(model._base_manager.order_by("pk").values()) == before
 
 
 def test_a_service_is_deployed_anew_as_an_action(operator, shop):
@@ -138,6 +146,15 @@ def test_a_deployment_is_tried_again_as_an_action_and_what_cannot_be_is_told(ope
     assert first.service.deployments.count() == 2
 
 
+def test_a_deployment_is_cancelled_as_an_action_and_what_cannot_be_is_told(operator, shop):
+    deployment = fill(shop, 1)
+    for told in ("it is cancelled.", "There is nothing to cancel"):
+        chosen = {"action": "cancel", "_selected_action": [deployment.pk]}
+        assert told in operator.post(path(Deployment), chosen, follow=True).content.decode()
+    deployment.refresh_from_db()
+    assert (deployment.state, deployment.reason) == ("cancelled", "Cancelled by admin.")
+
+
 def test_staff_without_being_operators_have_no_actions(shop):
     deployment = fill(shop, 1)
     staff = User.objects.create_user("staff", "staff@shop.example", "x", is_staff=True)
@@ -146,6 +163,33 @@ def test_staff_without_being_operators_have_no_actions(shop):
     answer = client.post(path(Service), {"action": "deploy", "_selected_action": [deployment.service_id]})
     assert answer.status_code == 403
     assert deployment.service.deployments.count() == 1
+
+
+def test_builds_are_told_by_what_became_of_them_with_their_log(operator, shop):
+    built = fill(shop, 1)
+    order = operations.Order(source="github.com/you/web")
+    names = ("broken", "waiting")
+    broken, waiting = [
+        operations.deploy(namespace=shop, name=name, version="latest", order=order, by=JOE) for name in names
+    ]
+    rows = Deployment.objects.in_namespace(shop)
+    rows.filter(pk=broken.pk).update(state="failed", reason="No Procfile <here>.", finished_at=now())
+    for outcome, deployment in (("built", built), ("failed", broken), ("under way", waiting)):
+        found = operator.get(path(Build), {"outcome": outcome}).context["cl"].result_list
+        assert [row.pk for row in found] == [deployment.pk], outcome
+    page = operator.get(path(Build, "change", broken.pk)).content.decode()
+    assert "No Procfile &lt;here&gt;." in page
+    assert f"/n/shop/deployments/{broken.pk}/log" in page
+    assert path(Deployment, "change", broken.pk) in page
+
+
+def test_the_name_of_a_user_stays(operator):
+    """It is the id of their accounts."""
+    joe = User.objects.get(username="joe")
+    form = {"username": "admin2", "email": "joe@new.example", "is_active": "on"}
+    assert operator.post(path(User, "change", joe.pk), form).status_code == 302
+    joe.refresh_from_db()
+    assert (joe.username, joe.email) == ("joe", "joe@new.example")
 
 
 def test_a_namespace_is_made_with_its_schema(operator):

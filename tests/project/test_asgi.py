@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 
@@ -32,7 +34,22 @@ def broken(_request: HttpRequest) -> HttpResponse:
     raise RuntimeError("our own fault")
 
 
-urlpatterns = [path("thread", which_thread), path("stream", stream), path("broken", broken)]
+def away(_request: HttpRequest) -> HttpResponse:
+    raise OperationalError("connection to /run/secret-place failed")
+
+
+def own_address(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.build_absolute_uri())
+
+
+urlpatterns = [
+    path("thread", which_thread),
+    path("stream", stream),
+    path("broken", broken),
+    path("away", away),
+    path("v1/broken", broken),
+    path("own-address", own_address),
+]
 handler500 = "project.pages.errors.failed"
 
 
@@ -95,6 +112,62 @@ async def test_a_fault_of_ours_is_a_plain_page_without_its_insides(application):
     assert answer.status_code == 500
     assert "our own fault" not in answer.text
     assert "went wrong on our side" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+async def test_a_fault_of_ours_can_be_found_in_the_log_by_what_its_page_says(application, caplog):
+    async with client(application) as asking:
+        incident = re.search(r"incident (\w{8})", (await asking.get("/broken")).text)
+    assert incident
+    assert [record.exc_info for record in caplog.records if incident[1] in record.getMessage()]
+
+
+async def test_a_fault_of_ours_below_the_rest_api_is_a_problem(application):
+    async with client(application) as asking:
+        answer = await asking.get("/v1/broken")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:micro:error:internal"
+
+
+async def test_a_database_that_is_away_is_no_fault_of_ours_and_tells_nothing_of_where_it_is(application):
+    async with client(application) as asking:
+        answer = await asking.get("/away")
+    assert answer.status_code == 503
+    assert "try again" in answer.text
+    assert "secret-place" not in answer.text
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/thread", "text/html"), ("/v1/thread", "application/problem+json")])
+async def test_a_body_without_an_end_is_left_unread(application, path, kind):
+    taken = 0
+
+    async def endless_body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1 << 16
+            yield b"x" * (1 << 16)
+
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": await anext(body), "more_body": True}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    body = endless_body()
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
+    await asyncio.wait_for(application(scope, receive, send), 20)
+    assert sent[0]["status"] == 413
+    assert dict(sent[0]["headers"])[b"Content-Type"].startswith(kind.encode())
+    assert taken < 4 << 20
+
+
+async def test_behind_a_proxy_that_speaks_tls_addresses_are_those_of_its_readers(application, settings):
+    async with client(application) as asking:
+        assert (await asking.get("/own-address")).text.startswith("http://")
+        settings.MICRO_WEB_IS_SECURE = True
+        assert (await asking.get("/own-address")).text.startswith("https://")
 
 
 async def test_what_is_not_http_is_refused(application):

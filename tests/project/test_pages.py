@@ -60,7 +60,12 @@ def test_the_first_page_tells_no_password_outside_the_local_profile(client, sett
 
 
 def test_a_host_that_is_not_ours_is_refused(client):
-    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+    answer = client.get("/", headers={"host": "evil.example"})
+    assert answer.status_code == 400
+    assert b"sent to another host" in answer.content
+    assert b"evil" not in answer.content
+    answer = client.get("/v1/services", headers={"host": "evil.example"})
+    assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
 
 
 def test_the_admins_styles_are_served_by_the_web_process(client):

@@ -15,7 +15,7 @@ import grpc.aio
 import pytest
 from django.core.management import call_command
 from django.db import connections
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -398,14 +398,69 @@ async def test_health_debug_and_reflection_answer(channel):
         await call(channel, "/auth.Debug/Health", debug_pb2.HealthRequest(), debug_pb2.HealthResponse)
     ).status == "ok"
     for version in ("v1", "v1alpha"):
-        stream = channel.stream_stream(
-            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
-            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-        )
-        (answer,) = [one async for one in stream(iter([reflection_pb2.ServerReflectionRequest(list_services="*")]))]
+        (answer,) = await reflect(channel, "", {"list_services": "*"}, version=version, micro_namespace="micro")
         names = {service.name for service in answer.list_services_response.service}
         assert {"auth.Auth", "registry.Registry", "debug.Debug", "grpc.health.v1.Health"} <= names
+
+
+async def reflect(
+    channel, token, *questions, version="v1", **metadata
+) -> list[reflection_pb2.ServerReflectionResponse]:
+    """The answers of gRPC reflection without a service in front."""
+    stream = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    pairs = [(key.replace("_", "-"), value) for key, value in metadata.items()]
+    pairs += [("authorization", f"Bearer {token}")] if token else []
+    requests = [reflection_pb2.ServerReflectionRequest(**question) for question in questions]
+    return [answer async for answer in stream(iter(requests), metadata=pairs)]
+
+
+def offer(package: str) -> bytes:
+    """A service Greeter in a package, in two files."""
+    files = FileDescriptorSet()
+    messages = files.file.add(name="messages.proto", package=package, syntax="proto3")
+    messages.message_type.add(name="Request").field.add(name="name", number=1, type=9, label=1)
+    service = files.file.add(name="greeter.proto", package=package, syntax="proto3", dependency=["messages.proto"])
+    greet = service.service.add(name="Greeter").method.add(name="Greet")
+    greet.input_type = greet.output_type = f".{package}.Request"
+    return files.SerializeToString()
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_without_a_service_is_of_what_the_callers_namespace_offers(channel, version):
+    joe, eve = await log_in(channel, "joe", "joe-secret", "shop"), await log_in(channel, "eve", "eve-secret", "rival")
+    unlinkable = FileDescriptorSet(file=FileDescriptorSet.FromString(offer("shop.v2")).file[1:]).SerializeToString()
+    await announce(channel, joe, descriptors=offer("shop.v1"))
+    await announce(channel, joe, name="broken", id="broken-1", address="127.0.0.1:4003", descriptors=unlinkable)
+    await announce(channel, eve, descriptors=offer("rival.v1"), id="e1", address="127.0.0.1:4004")
+    questions = [
+        {"list_services": ""},
+        {"file_containing_symbol": "shop.v1.Greeter.Greet"},
+        {"file_by_filename": "messages.proto"},
+        {"file_containing_symbol": "rival.v1.Greeter"},
+        {"all_extension_numbers_of_type": "shop.v1.Request"},
+        {"file_containing_extension": {"containing_type": "shop.v1.Request", "extension_number": 1}},
+    ]
+    names, symbol, file, foreign, numbers, extension = await reflect(
+        channel, joe, *questions, version=version, micro_namespace="shop"
+    )
+    found = {service.name for service in names.list_services_response.service}
+    assert {"shop.v1.Greeter", "auth.Auth"} <= found
+    assert "rival.v1.Greeter" not in found
+    files = [FileDescriptorProto.FromString(each) for each in symbol.file_descriptor_response.file_descriptor_proto]
+    assert [each.name for each in files] == ["greeter.proto", "messages.proto"]
+    assert {each.package for each in files} == {"shop.v1"}
+    assert len(file.file_descriptor_response.file_descriptor_proto) == 1
+    assert (foreign.error_response.error_code, extension.error_response.error_code) == (5, 5)
+    assert list(numbers.all_extension_numbers_response.extension_number) == []
+    assert await refusal(reflect(channel, eve, questions[0], micro_namespace="shop")) == (
+        403,
+        "access denied to namespace",
+    )
+    assert (await refusal(reflect(channel, "", questions[0], micro_namespace="shop")))[0] == 401
 
 
 @pytest.mark.usefixtures("populated")

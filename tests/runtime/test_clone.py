@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from gitserver import git_server
 
 from micro.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from runtime import sources
@@ -18,9 +19,9 @@ from runtime.sources import addresses, clone, tree
 from runtime.sources import git as grammar
 
 
-def fetch(text: str, tmp_path: Path) -> sources.Fetched:
+def fetch(text: str, tmp_path: Path, token: str = "") -> sources.Fetched:
     attempt = Attempt("micro", uuid4(), tmp_path / "log", lambda: True)
-    return sources.fetch(text, folder="", attempt=attempt)
+    return sources.fetch(text, folder="", attempt=attempt, token=token)
 
 
 def test_the_default_branch_is_fetched_and_its_commit_named(git, tmp_path):
@@ -59,6 +60,31 @@ def test_a_redirect_to_a_listed_place_is_followed(git, tmp_path):
     git.commit("new", {"x": "1"})
     git.redirects["/old.git"] = f"http://127.0.0.1:{git.port}/new.git"
     assert (fetch(git.url("old"), tmp_path).path / "x").read_text() == "1"
+
+
+def test_a_private_repository_is_fetched_with_its_token_only_and_the_log_does_not_tell_it(git, tmp_path):
+    commit = git.commit("app", {"x": "1"})
+    git.logins["/app.git"] = "x-access-token:hunter2"
+    with pytest.raises(NotFound, match=r"no public repository .* a private one needs a token"):
+        fetch(git.url("app"), tmp_path)
+    with pytest.raises(NotFound, match="that the token may read"):
+        fetch(git.url("app"), tmp_path, token="wrong")
+    for ref in ("", f"@{commit}"):
+        assert (fetch(f"{git.url('app')}{ref}", tmp_path, token="hunter2").path / "x").read_text() == "1"
+    git.logins["/app.git"] = "joe:secret"
+    assert (fetch(git.url("app"), tmp_path, token="joe:secret").path / "x").read_text() == "1"
+    assert "hunter2" not in (tmp_path / "log").read_text()
+
+
+def test_a_token_is_not_shown_to_the_host_that_a_redirect_leads_to(git, tmp_path, settings):
+    (tmp_path / "other").mkdir()
+    with git_server(tmp_path / "other") as other:
+        settings.MICRO_GIT_ALLOW_HOSTS = (f"127.0.0.1:{git.port}", f"127.0.0.1:{other.port}")
+        other.commit("new", {"x": "1"})
+        git.redirects["/old.git"] = f"http://127.0.0.1:{other.port}/new.git"
+        assert (fetch(git.url("old"), tmp_path, token="hunter2").path / "x").read_text() == "1"
+        assert git.shown == ["x-access-token:hunter2"]
+        assert other.shown == []
 
 
 @pytest.mark.parametrize(

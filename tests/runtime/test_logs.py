@@ -179,3 +179,18 @@ async def test_a_large_file_is_emptied_once_it_is_published_while_its_writer_goe
     os.write(writer, b"after\n")
     os.close(writer)
     await read_until(service, ["a" * 2000, "after"])
+
+
+async def test_what_follows_in_an_emptied_file_is_published_though_it_looks_like_what_was_there(
+    follower, service, monkeypatch
+):
+    monkeypatch.setattr(logs, "LARGEST_FILE_BYTES", 10)
+    path = run_log(service)
+    for _ in range(2):
+        with path.open("a") as file:
+            file.write("the same line\n")
+        deadline = time.monotonic() + 5
+        while path.stat().st_size:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    await read_until(service, ["the same line"] * 2)

@@ -22,6 +22,7 @@ from tenants.operations import bootstrap
 pytestmark = pytest.mark.django_db
 URL = "https://github.com/org/repo"
 KB = 1024
+WAYS = ("redeploy", "cancel")
 
 
 @pytest.fixture(autouse=True)
@@ -133,11 +134,45 @@ def test_a_host_with_a_private_address_is_refused_next_to_the_field(browser, res
         ("name", "registry"),
         ("variables", "PORT"),
         ("secrets", "nothing"),
+        ("variables", "PORT=1"),
+        ("variables", "MICRO_AUTH_ID=x"),
+        ("variables", "A B=1"),
+        ("variables", "A=1\nA=2"),
+        ("secrets", "MICRO_PROTOCOL=tcp"),
+        ("git_token", "two words"),
     ],
 )
 def test_each_mistake_is_said_at_its_own_field(browser, field, value):
     answer = browser.post("/n/joe/deploy", {"repository": "http://127.0.0.1:1/a.git", field: value})
     assert list(answer.context["form"].errors) == [field]
+
+
+def test_all_mistakes_are_said_at_once_and_nothing_that_was_typed_is_lost(browser):
+    form = {"repository": "file:///x", "ref": "a..b", "folder": "../x", "name": "UPPER"}
+    form |= {"variables": "PORT=1", "secrets": "hush"}
+    answer = browser.post("/n/joe/deploy", form)
+    assert list(answer.context["form"].errors) == list(form)
+    page = answer.content.decode()
+    for value in form.values():
+        assert f'value="{value}"' in page or f">\n{value}</textarea>" in page, value
+    assert page.count('class="problem"') == len(form)
+
+
+def test_a_token_for_a_private_repository_is_kept_sealed(browser):
+    browser.post("/n/joe/deploy", {"repository": "http://127.0.0.1:1/shop.git", "git_token": "hunter2"})
+    deployment = Deployment.objects.across_namespaces().get()
+    assert variables.unseal_one(deployment.git_token_id) == "hunter2"
+    assert b"hunter2" not in browser.get(f"/n/joe/deployments/{deployment.pk}").content
+
+
+def test_a_variable_that_is_given_openly_and_as_a_secret_is_refused(browser):
+    form = {"repository": "http://127.0.0.1:1/a.git", "variables": "A=1", "secrets": "A=2"}
+    assert list(browser.post("/n/joe/deploy", form).context["form"].errors) == ["secrets"]
+
+
+def test_a_repository_whose_name_no_service_can_have_asks_for_one(browser):
+    answer = browser.post("/n/joe/deploy", {"repository": "http://127.0.0.1:1/registry.git"})
+    assert "Give it another one here." in answer.context["form"].errors["name"][0]
 
 
 def test_what_an_operation_refuses_is_said_on_the_form(browser, settings):
@@ -156,13 +191,26 @@ def test_nothing_of_another_namespace_is_found(browser, joe):
     for path in paths:
         assert browser.get(f"/n/eve/{path}").status_code == 404, path
         assert browser.get(f"/n/none/{path}").status_code == 404, path
-    for path in ("services/shop/delete", "services/shop/variables", f"deployments/{deployment.pk}/redeploy"):
+    for path in (
+        "services/shop/delete",
+        "services/shop/variables",
+        *(f"deployments/{deployment.pk}/{what}" for what in WAYS),
+    ):
         assert browser.post(f"/n/eve/{path}", {"name": "shop"}).status_code == 404, path
     # Their deployment's id below one's own namespace is none either.
     assert browser.get(f"/n/joe/deployments/{deployment.pk}").status_code == 404
-    assert browser.post(f"/n/joe/deployments/{deployment.pk}/redeploy").status_code == 404
+    for what in WAYS:
+        assert browser.post(f"/n/joe/deployments/{deployment.pk}/{what}").status_code == 404
     assert Service.objects.in_namespace("eve").get().deployments.count() == 1
     assert browser.get(f"/n/joe/deployments/{mine.pk}").status_code == 200
+
+
+def test_the_head_of_a_stream_is_not_followed_by_the_stream(browser, joe):
+    deployment = queue(*joe, "shop")
+    for path in ("services/shop/stream", f"deployments/{deployment.pk}/stream"):
+        answer = browser.head(f"/n/joe/{path}")
+        assert (answer.status_code, answer["Content-Type"]) == (200, "text/event-stream")
+        assert not answer.streaming
 
 
 def test_whoever_has_not_logged_in_is_sent_to_the_login(joe):
@@ -186,6 +234,18 @@ def test_deploying_again_takes_the_same_source_and_variables(browser, joe):
     assert answer.headers["location"] == f"/n/joe/deployments/{second.pk}"
     assert (second.source, second.env, second.secrets) == (first.source, first.env, first.secrets)
     assert second.pk != first.pk
+
+
+def test_a_deployment_is_cancelled_by_a_button_that_goes_when_it_is_over(browser, joe):
+    deployment = queue(*joe, "shop")
+    page = f"/n/joe/deployments/{deployment.pk}"
+    assert f'action="{page}/cancel"' in browser.get(page).content.decode()
+    assert browser.post(f"{page}/cancel").headers["location"] == page
+    shown = browser.get(page).content.decode()
+    assert "Cancelled by joe@example.org." in shown
+    assert f'action="{page}/cancel"' not in shown
+    assert browser.post(f"{page}/cancel").headers["location"] == page
+    assert "There is nothing to cancel" in browser.get(page).content.decode()
 
 
 def test_a_secret_is_encrypted_given_to_the_replica_and_never_shown(browser, joe):
@@ -231,6 +291,32 @@ def test_a_variable_that_is_the_platforms_own_is_refused_on_the_page(browser, jo
     assert answer.status_code == 400
     assert "PORT is set by the platform" in answer.content.decode()
     assert Deployment.objects.in_namespace("joe").count() == 1
+
+
+def test_a_mistake_in_the_variables_is_said_at_its_row_and_loses_nothing(browser, joe):
+    queue(*joe, "shop", env={"A": "1"}, secrets={"TOKEN": "old"})
+    form = rows(name_0="A", value_0="one", name_1="TOKEN", value_1="brand-new", name_2="", value_2="nameless")
+    form |= rows(name_3="A", value_3="again", name_4="NEXT", value_4="n", secret_4="on")
+    answer = browser.post("/n/joe/services/shop/variables", form)
+    assert answer.status_code == 422
+    page = answer.content.decode()
+    assert "This value has no name." in page
+    assert "A is there already." in page
+    for typed in ("one", "brand-new", "nameless", "again"):
+        assert f">\n{typed}</textarea>" in page, typed
+    assert Deployment.objects.in_namespace("joe").count() == 1
+
+
+def test_a_value_of_many_lines_survives_the_form(browser, joe):
+    pem = "-----BEGIN-----\nabc\n-----END-----\n"
+    queue(*joe, "shop", env={"KEY": pem, "DOS": "a\r\nb"})
+    page = browser.get("/n/joe/services/shop").content.decode()
+    assert f">\n{pem}</textarea>" in page
+    typed = pem.replace("\n", "\r\n")  # as browsers send it
+    form = rows(name_0="DOS", value_0="a\r\nb", name_1="KEY", value_1=typed, name_2="MORE", value_2=typed)
+    assert browser.post("/n/joe/services/shop/variables", form).status_code == 302
+    last = Deployment.objects.in_namespace("joe").latest("created_at")
+    assert last.env == {"KEY": pem, "DOS": "a\r\nb", "MORE": pem}
 
 
 def test_an_account_of_another_namespace_changes_no_variables(joe):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.server
 import socket
 import socketserver
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -153,3 +155,29 @@ def test_a_server_known_to_speak_http_is_asked_one_request_and_nothing_else():
     with talking_server(b"HTTP/1.1 200 OK\r\n\r\n") as (port, heard):
         probes.probe(HOST, port, protocol="http")
     assert [words.split(b"\r\n")[0] for words in heard] == [b"GET / HTTP/1.1"]
+
+
+def test_a_page_is_heard_out_so_that_its_server_has_nothing_to_complain_of():
+    complaints: list[object] = []
+
+    class SlowPage(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(5):
+                self.wfile.write(b"x" * 1000)
+                time.sleep(0.02)
+
+        def log_message(self, *_args: object) -> None:
+            """Say nothing."""
+
+    class Complaining(http.server.ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            complaints.append(sys.exception())
+
+    server = Complaining((HOST, 0), SlowPage)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    assert probes.probe(HOST, server.server_address[1], protocol="http") == probes.Ready("http")
+    server.shutdown()
+    server.server_close()  # waits for the threads of requests
+    assert complaints == []

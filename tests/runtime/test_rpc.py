@@ -8,13 +8,18 @@ from collections.abc import AsyncIterator
 import pytest
 from deploying import eventually, hello, pack
 
-from micro.errors import InvalidArgument, NotFound, PermissionDenied, Unimplemented
+from micro.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from micro.proto import runtime_pb2 as wire
 from runtime import rpc, statuses
-from runtime.models import Deployment, Service
+from runtime.models import Deployment, Release, Service
 from tenants.operations import create_namespace
 from transport.callers import Account, Caller
 
+SHOWS_ITS_SECRET = """
+import os, time
+print(len(os.environ["PASSWORD"]), *[name for name in os.environ if "GIT" in name], flush=True)
+time.sleep(600)
+"""
 pytestmark = pytest.mark.django_db(transaction=True)
 ADMIN = Caller(account=Account("admin", "user", "micro", "admin", ("admin",)), namespace="micro")
 STRANGER = Caller(account=Account("joe", "user", "acme", "joe", ("admin",)), namespace="acme")
@@ -98,6 +103,17 @@ def test_create_on_a_service_that_is_there_deploys_it_anew(platform):
     assert list(states) == ["superseded", "queued"]
 
 
+def test_a_deployment_under_way_is_cancelled_by_the_name_of_its_service(platform):
+    call("Create", wire.CreateRequest(resource=resource(source=upload(pack(hello("one"))))))
+    with pytest.raises(NotFound, match="not found"):
+        call("Cancel", wire.CancelRequest(resource=resource("other")))
+    call("Cancel", wire.CancelRequest(resource=resource()))
+    (service,) = read("web")
+    assert (service.status, service.metadata["warning"]) == (statuses.Status.STOPPED, "Cancelled by admin.")
+    with pytest.raises(FailedPrecondition, match="it is cancelled"):
+        call("Cancel", wire.CancelRequest(resource=resource()))
+
+
 def test_a_source_that_may_not_be_fetched_is_refused_at_once_and_leaves_no_service(platform):
     for source in ("https://10.0.0.1/a/b.git", "file:///etc", "ext::sh -c id", "source://web:latest", "source://x", ""):
         with pytest.raises((InvalidArgument, NotFound)):
@@ -113,9 +129,6 @@ def test_requests_that_name_nothing_or_too_much_are_refused(platform):
     volumes = wire.CreateOptions(volumes={"/": "/"})
     with pytest.raises(Unimplemented):
         call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=volumes))
-    secrets = wire.CreateOptions(secrets={"DATABASE_PASSWORD": "x"})
-    with pytest.raises(Unimplemented):
-        call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=secrets))
     with pytest.raises(InvalidArgument, match="run or build"):
         log("secrets")
     with pytest.raises(NotFound):
@@ -163,8 +176,28 @@ def test_an_admin_of_the_platform_deploys_into_another_namespace(platform):
     assert read() == []
 
 
-def test_a_token_for_a_git_host_does_not_stop_a_public_repository_and_is_not_kept(platform):
+def test_a_private_repository_is_deployed_and_updated_with_the_token_that_came_with_it(platform, git):
+    git.commit("app", hello("one"))
+    git.logins["/app.git"] = "x-access-token:hunter2"
     options = wire.CreateOptions(secrets={"GIT_CREDENTIALS": "hunter2"})
-    call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b"), options=options))
-    (deployment,) = Deployment.objects.in_namespace("micro").values()
-    assert "hunter2" not in str(deployment)
+    call("Create", wire.CreateRequest(resource=resource(source=git.url("app")), options=options))
+    work(platform)
+    call("Update", wire.UpdateRequest(resource=resource(source=git.url("app"))))
+    work(platform)
+    call("Create", wire.CreateRequest(resource=resource(source=git.url("other"))))  # not the repository it is for
+    deployments = Deployment.objects.in_namespace("micro")
+    assert list(deployments.values_list("state", flat=True)) == ["superseded", "superseded", "queued"]
+    assert [release.secrets for release in Release.objects.all()] == [{}, {}]
+    assert [bool(deployment.git_token) for deployment in deployments] == [True, True, False]
+    assert "hunter2" not in str(list(deployments.values()))
+
+
+def test_secrets_reach_the_service_and_are_not_shown(platform, running, envoy):
+    source = upload(pack({"main.py": SHOWS_ITS_SECRET, "Procfile": "web: python main.py"}))
+    options = wire.CreateOptions(secrets={"PASSWORD": "hunter2", "GIT_CREDENTIALS": "a-token"})
+    call("Create", wire.CreateRequest(resource=resource(source=source), options=options))
+    work(platform)
+    eventually(lambda: "7" in log())
+    assert "hunter2" not in str(read())
+    assert "hunter2" not in str(list(Deployment.objects.in_namespace("micro").values()))
+    assert Deployment.objects.in_namespace("micro").get().git_token is None  # an upload needs none

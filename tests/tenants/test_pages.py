@@ -57,6 +57,25 @@ def test_what_is_wrong_is_said_next_to_its_field(browser):
     assert answer.status_code == 422
 
 
+def test_without_an_address_the_second_step_leads_to_the_first(browser):
+    assert browser.get("/signup/code").headers["location"] == "/signup"
+    assert browser.get("/reset/code").headers["location"] == "/reset"
+    for path in ("/signup/code", "/reset/code"):
+        answer = browser.post(path, {"code": "123456", "password": PASSWORD, "namespace": "joe"})
+        assert answer.status_code == 422
+        assert "Email: This field is required." in answer.content.decode()
+
+
+def test_nothing_that_was_typed_is_lost_on_bad_input(browser):
+    form = {"email": "joe@example.org", "code": "12", "password": "short", "namespace": "micro"}
+    page = browser.post("/signup/code", form).content.decode()
+    for value in form.values():
+        assert f'value="{value}"' in page
+    assert 'value="nobody@"' in browser.post("/signup", {"email": "nobody@"}).content.decode()
+    assert 'value="joe"' in browser.post("/login", {"name": "joe", "password": "wrong"}).content.decode()
+    assert 'value="a@b.org"' in browser.get("/signup?email=a@b.org").content.decode()
+
+
 def test_a_name_is_judged_while_it_is_typed(browser):
     create_namespace(slug="taken")
     for name, words in (

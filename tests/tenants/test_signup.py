@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.sessions.models import Session
 from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 from django_tenants.utils import tenant_context
 from joining import HERE, PASSWORD, code_of, join
@@ -15,7 +21,7 @@ from joining import HERE, PASSWORD, code_of, join
 from micro.errors import AlreadyExists, Error, InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated
 from primitives.auth import operations as accounts
 from tenants import codes, limits, logins, signup
-from tenants.models import Budget, EmailCode, Membership, User
+from tenants.models import Budget, EmailCode, Membership, Namespace, User
 from tenants.operations import bootstrap
 
 pytestmark = pytest.mark.django_db
@@ -93,7 +99,6 @@ def test_a_known_address_gets_an_e_mail_that_says_so_and_no_code():
     signup.request_sign_up(email="Joe@Example.org", at=now(), **HERE)
     assert "has an account already" in mail.outbox[-1].body
     assert not re.search(r"\d{6}", mail.outbox[-1].body)
-    assert not EmailCode.objects.filter(email="joe@example.org").exists()
 
 
 def test_one_e_mail_goes_out_whether_the_address_is_known_or_not():
@@ -107,6 +112,58 @@ def test_one_e_mail_goes_out_whether_the_address_is_known_or_not():
         before = len(mail.outbox)
         ask(email=email, at=now(), **HERE)
         assert [message.to for message in mail.outbox[before:]] == [[email]]
+
+
+def shapes(ask: Callable[[], object]) -> list[str]:
+    """The questions that the database is asked, without their values."""
+    with CaptureQueriesContext(connection) as captured, suppress(Error):
+        ask()
+    return [re.sub(r"'[^']*'|\d+", "?", query["sql"]) for query in captured]
+
+
+def test_a_known_address_costs_the_same_work_as_an_unknown_one(monkeypatch):
+    """What takes as long tells nothing either: the same questions, the same e-mails, the same hashing."""
+    monkeypatch.setattr(limits, "TIDY_ONE_IN", 10**9)
+    user, _ = join()
+    hashed: list[str] = []
+    encode = Argon2PasswordHasher.encode
+    verify = Argon2PasswordHasher.verify
+    monkeypatch.setattr(Argon2PasswordHasher, "encode", lambda *a, **k: hashed.append("once") or encode(*a, **k))
+    monkeypatch.setattr(Argon2PasswordHasher, "verify", lambda *a, **k: hashed.append("once") or verify(*a, **k))
+    mine = {"password": PASSWORD, "at": now(), **HERE}
+    for ask in (
+        lambda email: signup.request_sign_up(email=email, at=now(), **HERE),
+        lambda email: signup.request_reset(email=email, at=now(), **HERE),
+        lambda email: signup.sign_up(email=email, code="wrong", namespace="free", **mine),
+        lambda email: signup.reset_password(email=email, code="wrong", **mine),
+        lambda email: logins.prove(name=email, password="wrong", device="", at=now(), **HERE),
+    ):
+        cost = []
+        for email in ("joe@example.org", "new@example.org"):
+            hashed.clear()
+            before = len(mail.outbox)
+            cost.append((shapes(partial(ask, email)), len(mail.outbox) - before, list(hashed)))
+        assert cost[0] == cost[1]
+        assert cost[0][0]
+    assert user.check_password(PASSWORD)
+
+
+def test_the_code_that_is_drawn_for_a_known_address_makes_no_second_user():
+    join()
+    code = codes.draw("joe@example.org", EmailCode.Purpose.SIGN_UP, at=now())
+    with pytest.raises(InvalidArgument, match="wrong, used or older"):
+        signup.sign_up(email="joe@example.org", code=code, password=PASSWORD, namespace="two", at=now(), **HERE)
+    assert not Namespace.objects.filter(slug="two").exists()
+
+
+def test_names_are_judged_for_who_types_and_not_for_who_lists_them():
+    at = now()
+    Budget.objects.create(
+        key="name-from:192.0.2.9", spent=signup.NAMES_PER_ORIGIN, renewed_at=at + timedelta(minutes=1)
+    )
+    signup.judge_name("free", origin="192.0.2.1", at=at)
+    with pytest.raises(ResourceExhausted):
+        signup.judge_name("free", origin="192.0.2.9", at=at)
 
 
 @pytest.mark.parametrize("password", ["short", "password123", "joe@example.org", "1234567890"])

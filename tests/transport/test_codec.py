@@ -80,3 +80,8 @@ def test_json_names_are_taken_in_both_spellings():
 )
 def test_the_content_type_decides_between_protobuf_and_json(content_type, expected):
     assert codec.is_json(content_type) is expected
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"null"])
+def test_no_json_an_empty_object_and_gos_nil_map_are_empty_requests(payload):
+    assert codec.decode(payload, store_pb2.ReadRequest, as_json=True) == store_pb2.ReadRequest()

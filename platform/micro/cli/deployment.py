@@ -121,13 +121,15 @@ def _watch(session: Session, name: str, version: str, progress: Progress) -> Ser
     try:
         for service in _polled(session, name, version):
             build = build or LiveLog.of_build(service, progress, session.client)
-            word = runtime.status(service)
-            progress.step(service.metadata.get("step") or STEPS.get(word, ""))
+            word, step = runtime.status(service), service.metadata.get("step", "")
+            progress.step(step or STEPS.get(word, ""))
             if word == "starting":
                 start = start or LiveLog.of_start(service, progress, session.client)
-            if word in ("running", "error"):
+            if word in ("running", "error") or step == "cancelled":
                 build.finish()
                 is_told = start.finish() if start else False
+            if step == "cancelled":
+                raise _cancelled(service)
             if word == "running":
                 _tell(session, service, progress)
                 return service
@@ -172,7 +174,14 @@ def _failed(session: Session, service: Service, progress: Progress, *, is_told: 
     with contextlib.suppress(errors.Error):
         for record in () if is_told else runtime.logs(request, client=session.client):
             progress.log(record.message)
-    text = f"{service.name} failed: {service.metadata.get('error') or 'the server gives no reason'}"
-    if serving := service.metadata.get("serving"):
-        text += f"\nRelease {serving} goes on serving."
-    return Failure(text)
+    return _ended(service, f"{service.name} failed: {service.metadata.get('error') or 'the server gives no reason'}")
+
+
+def _cancelled(service: Service) -> Failure:
+    """Who cancelled it."""
+    return _ended(service, f"{service.name} was not deployed: {service.metadata.get('warning') or 'it was cancelled'}")
+
+
+def _ended(service: Service, text: str) -> Failure:
+    serving = service.metadata.get("serving")
+    return Failure(f"{text}\nRelease {serving} goes on serving." if serving else text)

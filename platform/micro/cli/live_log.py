@@ -14,7 +14,7 @@ from micro.proto.runtime_pb2 import LogsRequest, Service
 
 from .progress import Progress
 
-LAST_LINE = re.compile(r"Release \d+ is built; |Failed: ")
+LAST_LINE = re.compile(r"Release \d+ is built; |Failed: |Cancelled by ")
 NO_LINE = re.compile(r"(?!)")  # of what a service prints, none is the last
 BUILD_LAG_S = 1.5  # a build's last lines may come this much later than the news that the deployment is over
 START_LAG_S = 0.3

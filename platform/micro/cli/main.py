@@ -65,6 +65,11 @@ def _say(text: str) -> None:
 
 def run(args: list[str]) -> int:
     """The exit code of one command line."""
+    if instruction := os.environ.get("_MICRO_COMPLETE"):
+        from .completion.answers import answer
+
+        answer(instruction)
+        return 0
     if len(args) == 1 and args[0] in HELP + VERSION:
         sys.stdout.write((root_help.text() if args[0] in HELP else root_help.version()) + "\n")
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from .commands import go_style
 from .failures import Failure
 from .help import COMMANDS, GLOBAL_OPTIONS
 from .session import Session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Micro(click.Group):
@@ -47,6 +50,13 @@ class Micro(click.Group):
 
     def get_help(self, ctx: click.Context) -> str:
         return root_help.text()
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        if incomplete.startswith("-"):
+            return super(click.Group, self).shell_complete(ctx, incomplete)
+        from .completion.answers import first_words
+
+        return first_words(ctx, incomplete)
 
 
 VALUED = {name.lstrip("-") for names, _ in GLOBAL_OPTIONS.values() for name in names}

@@ -37,7 +37,7 @@ def server(ctx: click.Context, backend: str, extra: tuple[str, ...]) -> None:
     if extra:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(1)
-    manage = next((path for path in _candidates() if _is_ours(path)), None)
+    manage = checkout()
     if manage is None:
         raise Failure(
             "The platform's code is not here: run this inside its checkout, or name that folder in MICRO_SERVER."
@@ -79,6 +79,11 @@ def _server_of(state: Path) -> int | None:
         text = (state / LOCK).read_text()
         return int(text) if text.isdecimal() else None
     return None
+
+
+def checkout() -> Path | None:
+    """The manage.py of the platform's code, where it is on this machine."""
+    return next((path for path in _candidates() if _is_ours(path)), None)
 
 
 def _candidates() -> list[Path]:

@@ -64,6 +64,40 @@ def call(
     click.echo(indented(reply) if output == "json" else json.dumps(reply, ensure_ascii=False))
 
 
+@click.command(cls=Command)
+@click.option(
+    "--output", type=click.Choice(["json", "raw"]), default="json", help="json (indented) or raw: one line a message."
+)
+@click.option("--metadata", multiple=True, help="A header as key=value; may be given several times.")
+@click.argument("service")
+@click.argument("endpoint", metavar="HANDLER.METHOD")
+@click.argument("body", nargs=-1, metavar="[JSON]")
+@pass_session
+def stream(
+    session: Session, output: str, metadata: tuple[str, ...], service: str, endpoint: str, body: tuple[str, ...]
+) -> None:
+    """Call a method that streams, and print each message as it comes.
+
+    micro stream helloworld Helloworld.Stream '{"count": 3}'
+
+    With - instead of JSON, one object a line is read from stdin, and sent as it is read.
+    """
+    from micro import errors
+    from micro.wire import Unreachable
+
+    from .dynamic.requests import streamed
+
+    text = " ".join(body) or "{}"
+    sent = streamed("-") if text == "-" else _object(text)
+    try:
+        for reply in session.client.stream(service, endpoint, sent, metadata=dict(map(_header, metadata))):
+            click.echo(indented(reply) if output == "json" else json.dumps(reply, ensure_ascii=False))
+    except (Unreachable, errors.InvalidArgument, errors.NotFound, errors.Unauthenticated, errors.Unimplemented):
+        raise
+    except errors.Error as error:
+        raise Failure(f"error receiving from {service}.{endpoint}: {error.detail}", 128) from None
+
+
 def indented(reply: dict[str, Any]) -> str:
     return json.dumps(reply, indent="\t", ensure_ascii=False)
 

@@ -40,6 +40,12 @@ class Listings:
         """Every live version of every service of the namespace (`*`: of all), with nodes but no endpoints."""
         return [_service(rows) for rows in await self._versions(namespace, "")]
 
+    async def descriptor_sets(self, *, namespace: str) -> list[bytes]:
+        """The FileDescriptorSets of the namespace's live services, by the services' names; each once."""
+        groups = await self._versions(namespace, " AND n.descriptors IS NOT NULL")
+        digests = dict.fromkeys(rows[-1].descriptors for rows in groups)
+        return [(await self._description(digest)).descriptors for digest in digests]
+
     async def _versions(self, namespace: str, condition: str, **parameters: str) -> list[list[Any]]:
         if namespace != EVERY_NAMESPACE:
             condition += " AND n.namespace = %(namespace)s"
@@ -55,7 +61,8 @@ class Listings:
             service.endpoints.extend(description.endpoints)
             service.descriptors = description.descriptors if with_descriptors else b""
         else:
-            service.endpoints.extend(registry_pb2.Service.FromString(bytes(rows[-1].advertised)).endpoints)
+            said = next((row.advertised for row in reversed(rows) if row.advertised), b"")
+            service.endpoints.extend(registry_pb2.Service.FromString(bytes(said)).endpoints)
         return service
 
     async def _description(self, digest: str) -> Description:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
@@ -41,9 +42,12 @@ def register(  # noqa: PLR0913 - a registration is these facts
     """Make `node` part of a version of a service; the revision that holds it.
 
     Registering the same again changes nothing but the lease, and wakes nobody. Without `ttl` the runner answers for the
-    node's life, with it the node is dropped when it is not registered again in time. Raises NotFound for an unknown
-    namespace, InvalidArgument for descriptors that are none.
+    node's life, and what a node at this address said of itself before is kept; with it the node is dropped when it is
+    not registered again in time. Raises NotFound for an unknown namespace, InvalidArgument for what are no descriptors.
     """
+    there = models.Node.objects.in_namespace(namespace).filter(
+        live(), service=service, version=version, host=node.host, port=node.port
+    )
     facts = {
         "service": service,
         "version": version,
@@ -52,7 +56,7 @@ def register(  # noqa: PLR0913 - a registration is these facts
         "port": node.port,
         "metadata": dict(node.metadata),
         "descriptors_id": _keep(descriptors),
-        "advertised": advertised,
+        "advertised": advertised if ttl is not None else next((row.advertised for row in there if row.advertised), b""),
         "is_leased": ttl is not None,
     }
     known = models.Node.objects.in_namespace(namespace).filter(live(), node_id=node.id).first()
@@ -62,6 +66,8 @@ def register(  # noqa: PLR0913 - a registration is these facts
     if not Namespace.objects.filter(slug=namespace).exists():
         raise NotFound(f"Namespace {namespace!r} does not exist.")
     revision = _advance()
+    if ttl is None:
+        there.filter(is_leased=True).exclude(node_id=node.id).delete()
     rows = models.Node.objects.across_namespaces()
     row, _ = rows.update_or_create(namespace_id=namespace, node_id=node.id, defaults={**facts, "revision": revision})
     _renew(row, ttl)
@@ -82,20 +88,22 @@ def announce(  # noqa: PLR0913 - like register
 ) -> None:
     """Register nodes that nobody but themselves answers for.
 
-    A replica that the runner registered may announce itself again, which changes nothing. Raises PermissionDenied for
-    the id of another's replica and, outside the local profile, for an address that is none of the service's replicas,
-    ResourceExhausted when the namespace has announced all the nodes that it may.
+    A replica that the runner registered may announce itself too: its endpoints are noted with the runner's node.
+    Raises PermissionDenied for the id of another's replica and for a host on which the service has no replica (loopback
+    is one in the local profile), ResourceExhausted when the namespace has announced all the nodes that it may.
     """
-    _require_room(namespace, nodes)
     owned = models.Node.objects.in_namespace(namespace).filter(is_leased=False)
-    replicas = {(row.host, row.port) for row in owned.filter(service=service)}
-    hosts = {host for host, _ in replicas}
+    replicas = {(row.host, row.port): row for row in owned.filter(service=service)}
+    strangers = [node for node in nodes if (node.host, node.port) not in replicas]
+    hosts = set(owned.filter(service=service).values_list("host", flat=True))
+    _require_room(namespace, strangers)
     for node in nodes:
-        if (node.host, node.port) in replicas:
-            continue
+        if row := replicas.get((node.host, node.port)):
+            _note(row, advertised)
+    for node in strangers:
         if owned.filter(node_id=node.id).exists():
             raise PermissionDenied(f"the node {node.id} is the platform's own")
-        if settings.MICRO_PROFILE != "local" and node.host not in hosts:
+        if node.host not in hosts and not (settings.MICRO_PROFILE == "local" and _is_loopback(node.host)):
             raise PermissionDenied(f"{node.host} is not an address of a replica of {service}")
         register(
             namespace=namespace,
@@ -107,6 +115,20 @@ def announce(  # noqa: PLR0913 - like register
             ttl=ttl,
             advertised=advertised,
         )
+
+
+def _note(row: models.Node, advertised: bytes) -> None:
+    """Keep what a replica says of itself. The row's revision stays: the newest decides what the version speaks."""
+    if advertised and bytes(row.advertised) != advertised:
+        _advance()
+        models.Node.objects.across_namespaces().filter(pk=row.pk).update(advertised=advertised)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return "%" not in host and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _require_room(namespace: str, nodes: Collection[Node]) -> None:

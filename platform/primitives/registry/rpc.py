@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -197,16 +196,7 @@ def _node(node: registry_pb2.Node) -> Node:
         raise InvalidArgument(f"The node {node.id!r} needs an id and an address such as 127.0.0.1:4000.")
     if sum(map(len, [*node.metadata, *node.metadata.values()])) > MAX_NODE_METADATA_CHARACTERS:
         raise InvalidArgument(f"A node's metadata has at most {MAX_NODE_METADATA_CHARACTERS} characters.")
-    if settings.MICRO_PROFILE == "local" and not _is_loopback(host):
-        raise PermissionDenied(f"{node.address} is refused: on this server services announce loopback addresses only")
     return Node(id=node.id, host=host, port=int(port), metadata=dict(node.metadata))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return "%" not in host and ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bare_own_service(name: str) -> registry_pb2.Service:

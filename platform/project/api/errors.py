@@ -10,7 +10,7 @@ from django.http import Http404, HttpResponse
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
-from micro.errors import InvalidArgument, NotFound, PermissionDenied
+from micro.errors import Error, InvalidArgument, NotFound, PermissionDenied
 from transport.failures import as_error
 from transport.rest import PROBLEM, problem
 
@@ -22,7 +22,12 @@ def handle(exception: Exception, context: dict[str, Any]) -> HttpResponse:
         return _response(problem(InvalidArgument("The input is not valid."), errors=_by_field(exception.detail)))
     if isinstance(exception, exceptions.MethodNotAllowed | exceptions.UnsupportedMediaType):
         return _refused(exception, context)
-    return _response(problem(as_error(_translated(exception), context["request"].path)))
+    return answer(as_error(_translated(exception), context["request"].path))
+
+
+def answer(error: Error) -> HttpResponse:
+    """The problem that tells of an error."""
+    return _response(problem(error))
 
 
 def _translated(exception: Exception) -> Exception:

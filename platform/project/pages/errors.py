@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import escape
 
-from micro.errors import Error
+from micro.errors import Error, InvalidArgument, NotFound, PermissionDenied
+from project.api.errors import answer
+from transport.failures import as_error
+from transport.rest import BodyTooLarge
+
+PLAIN = """<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>{title} · micro</title>
+  <link rel="icon" href="{static}micro/favicon.svg"><link rel="stylesheet" href="{static}micro/micro.css">
+</head>
+<body><main class="narrow">
+<p class="number">{status}</p>
+<h1>{title}</h1>
+<p class="lead">{detail}</p>
+<a class="button" href="/">To the start</a>
+</main></body>
+</html>
+"""
 
 
 class ErrorPages:
@@ -34,9 +56,19 @@ def page(request: HttpRequest, status: int, detail: str) -> HttpResponse:
     return render(request, "error.html", context, status=status)
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """For a host that is not ours, and for what no browser of a person sends."""
+    return _told(request, InvalidArgument("The request cannot be understood, or it was sent to another host."))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """For what the admin refuses its readers."""
+    return _told(request, PermissionDenied("This is not allowed."))
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For a URL that no page answers."""
-    return page(request, 404, "")
+    return _told(request, NotFound("There is nothing here."))
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -47,9 +79,28 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """For a fault of ours; nothing is read from anywhere."""
-    return HttpResponse(
-        "<!doctype html><title>micro</title><h1>This went wrong on our side</h1>"
-        "<p>It has been logged. Try again in a moment.</p>",
-        status=500,
-    )
+    """For a fault of ours, by incident, and for a database that is away; nothing is read from anywhere."""
+    fault = sys.exc_info()[1]
+    error = as_error(fault if isinstance(fault, Exception) else RuntimeError(), request.path)
+    return answer(error) if _is_rest(request.path) else plain(error)
+
+
+def too_large(path: str) -> HttpResponse:
+    """For a body that is larger than any form or document of ours."""
+    return answer(BodyTooLarge()) if _is_rest(path) else plain(BodyTooLarge(settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
+
+
+def plain(error: Error) -> HttpResponse:
+    """A page that needs no session, no database and no template."""
+    title = "This went wrong on our side" if error.http == 500 else HTTPStatus(error.http).phrase
+    text = PLAIN.format(status=error.http, title=title, detail=escape(error.detail), static=settings.STATIC_URL)
+    return HttpResponse(text, status=error.http)
+
+
+def _told(request: HttpRequest, error: Error) -> HttpResponse:
+    """The page, or for the REST API the problem."""
+    return answer(error) if _is_rest(request.path) else page(request, error.http, error.detail)
+
+
+def _is_rest(path: str) -> bool:
+    return path.startswith("/v1/")

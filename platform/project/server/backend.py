@@ -8,7 +8,7 @@ from django.conf import settings
 
 from project import strangers
 from project.profiles import LOCAL
-from runtime.backends import choice
+from runtime.backends import bubblewrap, choice
 
 from .errors import CannotRun
 from .plan import Plan
@@ -38,8 +38,9 @@ def settle(plan: Plan) -> None:
 def shown() -> str:
     """The decision, and what is to be known about it, in one line."""
     if settings.MICRO_BACKEND != choice.DOCKER:
-        return "services run as processes of this machine: for one trusted user"
-    return f"services run as containers of the Docker engine {_version()}{_refusal()}"
+        walls = ", each within walls of bubblewrap" if bubblewrap.is_used() else ""
+        return f"services run as processes of this machine{walls}: for one trusted user"
+    return f"services run as containers of the Docker engine {_version()}{_kernel()}{_refusal()}"
 
 
 def _settle_docker(plan: Plan) -> None:
@@ -72,6 +73,13 @@ def _version() -> str:
     version = str(engine.client().version()["Version"])
     is_old = int(version.partition(".")[0]) < OLDEST_ENGINE
     return f"{version} (older than {OLDEST_ENGINE}: fit for a trusted user only)" if is_old else version
+
+
+def _kernel() -> str:
+    """What is to be known where strangers' containers share this machine's kernel."""
+    if settings.MICRO_PROFILE == LOCAL or settings.MICRO_DOCKER_RUNTIME:
+        return ""
+    return ". They share this machine's kernel: gVisor and MICRO_DOCKER_RUNTIME=runsc are one wall more"
 
 
 def _refusal() -> str:

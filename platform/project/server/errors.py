@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from project.oneline import FOLD
+
 
 class CannotRun(Exception):
     """The server cannot run; the text is one sentence that names what is wrong and the way out."""
@@ -27,7 +29,8 @@ def lines(log: Path, start: int = 0) -> list[str]:
     size = log.stat().st_size
     with log.open("rb") as file:
         file.seek(max(start if start <= size else 0, size - 8192))
-        return [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        text = file.read().decode(errors="replace").replace(FOLD, "\n")
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def reason(log: Path, start: int = 0) -> str:

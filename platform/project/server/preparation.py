@@ -105,7 +105,7 @@ def _pending_migrations() -> int:
             f"The database was made by a newer version (it has the migration {'.'.join(newer[0])}): "
             f"run that version, or restore a backup of this one's."
         )
-    return len(known - applied) or any(schemas.behind())
+    return len(known - applied) or int(any(schemas.behind()))
 
 
 def _make_first_admin() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from project import env, strangers
 from project.profiles import LOCAL
@@ -67,7 +67,8 @@ env.refuse(
 EMAIL_FILE_PATH = MICRO_HOME / "mail"
 MICRO_SENDS_EMAIL = _mail.scheme != "file"
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend" if MICRO_SENDS_EMAIL else "project.mail.ConsoleAndFile"
-EMAIL_HOST, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.hostname or "", _mail.username or "", _mail.password or ""
+EMAIL_HOST = _mail.hostname or ""
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
 EMAIL_USE_SSL = _mail.scheme == "smtps"
 EMAIL_PORT = _mail.port or (465 if EMAIL_USE_SSL else 25) if MICRO_SENDS_EMAIL else 25
 EMAIL_USE_TLS = EMAIL_PORT == 587 and not EMAIL_USE_SSL

@@ -8,6 +8,7 @@ from pathlib import Path
 from project import env
 
 MICRO_BACKEND = env.choice("MICRO_BACKEND", ("auto", "process", "docker"))  # auto: docker where an engine answers
+MICRO_BUBBLEWRAP = env.choice("MICRO_BUBBLEWRAP", ("auto", "off"))  # walls around processes; auto: where it works
 MICRO_GIT_ALLOW_HOSTS = env.words("MICRO_GIT_ALLOW_HOSTS")
 MICRO_BUILD_TIMEOUT = env.duration("MICRO_BUILD_TIMEOUT", default="15m")  # then killed; its log is kept
 MICRO_START_TIMEOUT = env.duration("MICRO_START_TIMEOUT", default="60s")  # a replica not listening by then has failed

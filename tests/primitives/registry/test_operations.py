@@ -98,6 +98,36 @@ def test_a_service_may_drop_its_own_leased_nodes_only():
     assert [node.id for node in records.snapshot().entries[0].nodes] == ["hello-1"]
 
 
+def announce(node=NODE, said=b"\x0a\x05hello"):
+    facts = {"service": "hello", "version": "latest", "protocol": "grpc", "ttl": timedelta(seconds=60)}
+    operations.announce(namespace="shop", nodes=[node], advertised=said, **facts)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_replica_that_announced_itself_before_the_runner_did_is_one_node_and_keeps_what_it_said(settings):
+    settings.MICRO_PROFILE = "local"
+    itself = Node("hello-uuid", NODE.host, NODE.port, {})
+    announce(itself)
+    revision = register()
+    row = models.Node.objects.across_namespaces().get()
+    assert (row.node_id, row.is_leased, bytes(row.advertised)) == (NODE.id, False, b"\x0a\x05hello")
+    announce(itself)
+    assert register() == revision, "nobody is woken"
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_a_replica_says_later_is_noted_with_the_runners_node_and_does_not_make_it_the_newest():
+    register()
+    newest = register(OTHER)
+    announce(Node("hello-uuid", NODE.host, NODE.port, {}))
+    assert records.snapshot().revision == newest + 1, "who watches is told"
+    rows = models.Node.objects.across_namespaces().order_by("revision")
+    assert [(row.node_id, bytes(row.advertised)) for row in rows] == [
+        (NODE.id, b"\x0a\x05hello"),
+        (OTHER.id, b""),
+    ]
+
+
 @pytest.mark.usefixtures("shop")
 def test_leases_live_in_an_unlogged_table():
     with connection.cursor() as cursor:

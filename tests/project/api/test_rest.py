@@ -66,6 +66,23 @@ def test_a_service_is_listed_read_deployed_again_and_killed(joe, deployment):
     assert joe.get("/deployments").json()["items"] == []
 
 
+def test_a_token_for_a_private_repository_is_taken_and_never_shown(joe):
+    made = joe.post("/deployments", {**ORDER, "git_token": "hunter2"})
+    assert made.status_code == 202
+    assert "hunter2" not in made.text + joe.get("/deployments").text
+    assert is_problem(joe.post("/deployments", {**ORDER, "git_token": "two words"}), 400, "invalid-argument")
+
+
+def test_a_deployment_under_way_is_cancelled_once_and_says_by_whom(joe, eve, deployment):
+    assert is_problem(eve.post(f"/deployments/{deployment['id']}/cancel"), 404, "not-found")
+    answer = joe.post(f"/deployments/{deployment['id']}/cancel")
+    assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+    assert answer.json()["reason"] == "Cancelled by joe."
+    assert answer.json()["finished_at"]
+    assert is_problem(joe.post(f"/deployments/{deployment['id']}/cancel"), 412, "failed-precondition")
+    assert joe.get("/services/web").json()["status"] == "stopped"
+
+
 def test_deployments_are_paged_and_filtered(joe):
     made = [joe.post("/deployments", {**ORDER, "service": f"s{number % 2}"}).json()["id"] for number in range(5)]
     first = joe.get("/deployments?limit=2").json()
@@ -128,7 +145,7 @@ def test_a_hostile_source_is_refused_with_the_reason(joe, source):
         (b'{"service": NaN}', "application/json", 400, "invalid-argument"),
         (b"\xff", "application/json", 400, "invalid-argument"),
         (b"[]", "application/json", 400, "invalid-argument"),
-        (b'"' + b"x" * (1 << 20) + b'"', "application/json", 400, "invalid-argument"),
+        (b'"' + b"x" * (1 << 20) + b'"', "application/json", 413, "invalid-argument"),
         (b'{"service": "a\\u0000b", "source": "\\ud800"}', "application/json", 400, "invalid-argument"),
         (b"service=web", "application/x-www-form-urlencoded", 415, "unsupported-media-type"),
         (b"{}", "text/plain", 415, "unsupported-media-type"),
@@ -185,6 +202,7 @@ def everything(namespace: str, deployment_id: str, token_id: str) -> list[tuple[
         ("POST", f"/deployments{query}", ORDER),
         ("GET", f"/deployments/{deployment_id}{query}", None),
         ("POST", f"/deployments/{deployment_id}/retry{query}", None),
+        ("POST", f"/deployments/{deployment_id}/cancel{query}", None),
         ("GET", f"/deployments/{deployment_id}/logs{query}", None),
         ("GET", f"/api-tokens{query}", None),
         ("POST", f"/api-tokens{query}", {"name": "mine"}),

@@ -1,8 +1,9 @@
 """A Docker engine with base images; where there can be none, these tests are skipped and say what would start one."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,25 +12,20 @@ from uuid import uuid4
 import docker
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
+import engines
 from containing import SERVE, make_launch
 
 from runtime.attempts import Attempt
 from runtime.backends import Launch, containers, engine, firewall, networks
 from runtime.backends.docker import Docker
 
-ENGINE = Path(__file__).parents[2] / "engine"
-
 
 @pytest.fixture(scope="session")
-def docker_engine() -> docker.DockerClient:
+def docker_engine(pytestconfig: pytest.Config) -> docker.DockerClient:
     """An engine that answers, with the images that builds start from."""
-    done = subprocess.run([ENGINE / "up"], capture_output=True, text=True, check=False)
-    if done.returncode == 3:
-        pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stderr
-    subprocess.run([ENGINE / "images"], check=True)
+    engines.require(pytestconfig)
     return engine.client()
 
 

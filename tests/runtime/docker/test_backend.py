@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from containing import PYTHON, answers, text, until
 
+from project.server import backend as choice
 from runtime.backends import containers, networks
 from runtime.backends.docker import Docker, stop_everything
 
@@ -167,3 +168,10 @@ def test_an_image_that_wants_root_does_not_get_it(backend, launch, docker_engine
         backend.forget(one.replica_id)
     finally:
         docker_engine.images.remove("micro-test-root:1", force=True)
+
+
+def test_where_strangers_containers_share_the_kernel_the_server_says_so(server, settings):
+    settings.MICRO_PROFILE = "platform"
+    assert "MICRO_DOCKER_RUNTIME=runsc" in choice.shown()
+    settings.MICRO_DOCKER_RUNTIME = "runsc"
+    assert "MICRO_DOCKER_RUNTIME=runsc" not in choice.shown()

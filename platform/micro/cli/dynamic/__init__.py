@@ -1,0 +1,87 @@
+"""`micro SERVICE [HANDLER] [METHOD] --field=value`: every service is a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from micro.cli.failures import Failure
+from micro.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from micro.client import Client
+    from micro.proto import registry_pb2
+
+
+class ServiceCommand(click.Command):
+    """The command of a service that may or may not be there; completion asks the server what it takes."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        from micro.cli.completion.answers import service_words
+
+        return service_words(ctx, incomplete)
+
+
+def _words(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    return ctx.command.shell_complete(ctx, incomplete)
+
+
+def command(name: str) -> click.Command:
+    """What `micro <name>` does when it is none of Micro's own: a plugin on PATH, else a service."""
+
+    @click.command(
+        name,
+        cls=ServiceCommand,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+        add_help_option=False,
+    )
+    @click.argument("args", nargs=-1, type=click.UNPROCESSED, shell_complete=_words)
+    @pass_session
+    def dynamic(session: Session, args: tuple[str, ...]) -> None:
+        from micro.cli import plugins
+
+        plugins.run(name, args)
+        _run(session.client, name, args)
+
+    return dynamic
+
+
+def _run(client: Client, name: str, args: tuple[str, ...]) -> None:
+    from . import calling, flags, help
+    from .endpoints import endpoints_of
+
+    client, services = found(client, name)
+    if all(service.protocol == "http" for service in services):
+        raise Failure(f"{name} speaks plain HTTP: open its address, which `micro status -o json {name}` shows.")
+    endpoints = endpoints_of(services)
+    words, typed = flags.split(args)
+    if not args or {"--help", "-help", "-h"} & set(args):
+        click.echo(help.text(name, services, endpoints, words), err=True)
+        return
+    endpoint = flags.pick(name, words, endpoints)
+    calling.call(client, name, endpoint, flags.parse(typed, endpoint))
+
+
+def found(client: Client, name: str) -> tuple[Client, list[registry_pb2.Service]]:
+    """The service in the current namespace, else in the platform's. Raises Failure when it is in neither."""
+    from micro import errors
+
+    for candidate in (client, client.within("micro")):
+        try:
+            if services := candidate.services(name):
+                return candidate, services
+        except errors.NotFound:
+            continue
+    raise Failure(f"Unrecognized micro command: {name}. Please refer to 'micro --help'{_meant(name)}")
+
+
+def _meant(name: str) -> str:
+    import difflib
+
+    from micro.cli.help import COMMANDS
+
+    close = difflib.get_close_matches(name, COMMANDS, 1)
+    return f"\nDid you mean `micro {close[0]}`?" if close else ""

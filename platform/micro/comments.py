@@ -1,0 +1,60 @@
+"""Comments of protos: they travel as `source_code_info`, which whoever does not know it skips."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+
+# The parts of a file that have comments, and the parts of those.
+PARTS: dict[str, tuple[str, ...]] = {
+    "FileDescriptorProto": ("message_type", "enum_type", "service"),
+    "DescriptorProto": ("field", "nested_type", "enum_type", "oneof_decl"),
+    "EnumDescriptorProto": ("value",),
+    "ServiceDescriptorProto": ("method",),
+}
+
+
+def of(files: FileDescriptorSet) -> dict[str, str]:
+    """The comments by the full names of what they are about; none where none survived."""
+    return {name: text for file in files.file for name, text in _of(file).items()}
+
+
+def _of(file: FileDescriptorProto) -> dict[str, str]:
+    names = dict(_places(file))
+    found = {}
+    for location in file.source_code_info.location:
+        text = inspect.cleandoc(location.leading_comments or location.trailing_comments)
+        if text and (name := names.get(tuple(location.path))):
+            found[name] = text
+    return found
+
+
+def carried(files: FileDescriptorSet, said: Mapping[str, str]) -> FileDescriptorSet:
+    """The same files with what is said of their parts; comments that they have stay."""
+    result = FileDescriptorSet.FromString(files.SerializeToString())
+    for file in result.file:
+        own = _of(file)
+        for path, name in _places(file):
+            if name in said and name not in own:
+                put(file, path, said[name])
+    return result
+
+
+def put(file: FileDescriptorProto, path: Iterable[int], text: str) -> None:
+    """Write a comment to the part at a path of field numbers and indexes; a blank one is none."""
+    if text:
+        file.source_code_info.location.add(path=path, span=(0, 0, 0), leading_comments=text)
+
+
+def _places(node: Any, path: tuple[int, ...] = (), scope: str = "") -> Iterator[tuple[tuple[int, ...], str]]:
+    """The path and the full name of each part of a file."""
+    scope = scope or getattr(node, "package", "")
+    for part in PARTS.get(node.DESCRIPTOR.name, ()):
+        number = node.DESCRIPTOR.fields_by_name[part].number
+        for index, inner in enumerate(getattr(node, part)):
+            name = f"{scope}.{inner.name}".lstrip(".")
+            yield (*path, number, index), name
+            yield from _places(inner, (*path, number, index), name)

@@ -1,0 +1,64 @@
+"""A source's .proto files, for their comments: most languages leave them out of what reflection tells."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.message import DecodeError
+
+from micro import comments
+
+SKIPPED = {".git", "node_modules", "vendor", "third_party", "googleapis"}
+MOST_FILES = 50
+LONGEST_S = 20.0  # for all of them
+LARGEST_BYTES = 1024 * 1024  # of one file, and of all that is read
+
+
+def read(folder: Path) -> bytes:
+    """The folder's .proto files as a FileDescriptorSet, without what they import; blank when there are none.
+
+    A file that protoc cannot read is left out: the service may do without it.
+    """
+    found = FileDescriptorSet()
+    deadline = time.monotonic() + LONGEST_S
+    for path in islice(_protos(folder), MOST_FILES):
+        found.MergeFrom(_compiled(folder, path, deadline - time.monotonic()))
+    return found.SerializeToString() if found.ByteSize() <= LARGEST_BYTES else b""
+
+
+def with_comments(descriptors: bytes, protos: bytes) -> bytes:
+    """Descriptors with the comments that `protos` have for what is in them. Both are FileDescriptorSets, or blank."""
+    if not (descriptors and protos):
+        return descriptors
+    said = comments.of(FileDescriptorSet.FromString(protos))
+    return comments.carried(FileDescriptorSet.FromString(descriptors), said).SerializeToString()
+
+
+def _protos(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*.proto")):
+        inside = path.relative_to(folder)
+        if not SKIPPED & set(inside.parts) and path.is_file() and path.stat().st_size <= LARGEST_BYTES:
+            yield inside
+
+
+def _compiled(folder: Path, path: Path, patience_s: float) -> FileDescriptorSet:
+    """One file, with imports found from any folder above it; an empty set when that fails, or takes too long."""
+    roots = [folder / parent for parent in path.parents]
+    with tempfile.TemporaryDirectory() as out:
+        file = Path(out) / "set"
+        argv = [sys.executable, "-Im", "grpc_tools.protoc", *(f"-I{root}" for root in roots), "--include_source_info"]
+        try:
+            subprocess.run(
+                [*argv, f"--descriptor_set_out={file}", str(folder / path)],
+                cwd=out, env={}, capture_output=True, timeout=max(patience_s, 0.01), check=True,
+            )  # fmt: skip
+            return FileDescriptorSet.FromString(file.read_bytes())
+        except (subprocess.SubprocessError, OSError, DecodeError):
+            return FileDescriptorSet()
