@@ -30,8 +30,9 @@ MOST_ROWS = 100
 def deployments(session: Session, name: str, state: str, limit: int, output: str) -> None:
     """List what was deployed, the newest first: of a service, or of all.
 
-    STATE is one of queued, fetching, detecting, building, starting, switching, live, failed and superseded. See one
-    whole with `micro deployment ID`, deploy one anew with `micro redeploy ID`; its first characters do for an ID.
+    STATE is one of queued, fetching, detecting, building, starting, switching, live, failed, superseded and cancelled.
+    See one whole with `micro deployment ID`, deploy one anew with `micro redeploy ID`; its first characters do for an
+    ID.
     """
     from micro import runtime
 
