@@ -107,6 +107,7 @@ ROWS: dict[str, Row] = {
     "auth.Auth.Inspect": Row(auth.InspectRequest(token="no token"), ends="INVALID_ARGUMENT"),
     "auth.Device.Start": Row(auth.DeviceStartRequest(program="hidden")),
     "auth.Device.Poll": Row(auth.DevicePollRequest(device_code="hidden"), ends="NOT_FOUND"),
+    "auth.Platform.Read": Row(auth.ReadPlatformRequest()),
     "auth.Namespaces.List": Row(auth.ListNamespacesRequest()),
     "auth.Namespaces.Create": Row(auth.CreateNamespaceRequest(name="new"), ends="PERMISSION_DENIED"),
     "auth.ApiTokens.List": Row(auth.ListApiTokensRequest(), shows=True),
@@ -194,7 +195,7 @@ ROWS: dict[str, Row] = {
 }  # fmt: skip
 # Logging in happens in the namespace that is named, and whoever holds a secret or a token is the account.
 BY_SECRET = {
-    *("auth.Auth.Token", "auth.Auth.Inspect", "auth.Device.Start", "auth.Device.Poll"),
+    *("auth.Auth.Token", "auth.Auth.Inspect", "auth.Device.Start", "auth.Device.Poll", "auth.Platform.Read"),
     *("signup.Signup.SendVerificationEmail", "signup.Signup.Verify", "signup.Signup.CompleteSignup"),
     *("signup.Signup.Recover", "signup.Signup.HasPaymentMethod", "signup.Signup.SetPaymentMethod"),
 }
