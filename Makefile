@@ -48,6 +48,9 @@ $(VENV)/.wheel: $(CLIENT) $(VENV)/.installed
 run: install
 	@exec $(BIN)/python manage.py server --example examples/helloworld
 
+# Where Go is, if it is a newer one than the machine's own.
+test test-faults tools: export PATH := /usr/local/go/bin:$(PATH)
+
 test: install tools
 	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from django.conf import settings
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 
 from .resources import Resource
@@ -41,6 +42,12 @@ class Certificate:
     chain: str
     key: str = field(repr=False)
     expires_at: datetime
+
+
+def files_from_settings() -> Files | None:
+    """Where the operator says that they are; None for doors without TLS."""
+    chain, key = settings.MICRO_TLS_CERT, settings.MICRO_TLS_KEY
+    return Files(chain, key) if chain and key else None
 
 
 def read(files: Files, *, at: datetime) -> Certificate:

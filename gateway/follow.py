@@ -42,7 +42,7 @@ async def run(*, socket: Path, folder: Path) -> None:
     async with xds.serving(plane, socket):
         logger.info("xds answers on %s", socket)
         chores = [follow(plane), fall_back(plane, folder), acks.write_forever(), keeper.save_forever()]
-        if files := picture.certificate_files():
+        if files := certificates.files_from_settings():
             chores.append(certificates.follow(files, plane.certify))
         tasks = [asyncio.create_task(chore) for chore in chores]
         failed = asyncio.create_task(_first_failure(tasks))

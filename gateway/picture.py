@@ -13,7 +13,6 @@ from primitives.registry import records
 from primitives.rules.records import books
 from tenants.models import Domain, Namespace
 
-from .certificates import Files
 from .state import Doors, Protocol, Service, State, Version, merged
 
 HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
@@ -25,12 +24,6 @@ def doors() -> Doors:
     containers = (settings.MICRO_DOCKER_DOOR, network[1]) if settings.MICRO_DOCKER_DOOR else None
     is_secure = settings.MICRO_TLS_CERT is not None
     return Doors(settings.MICRO_API_ADDRESS, settings.MICRO_PROXY_ADDRESS, network, containers, is_secure)
-
-
-def certificate_files() -> Files | None:
-    """Where the doors' certificate is, if they have one."""
-    chain, key = settings.MICRO_TLS_CERT, settings.MICRO_TLS_KEY
-    return Files(chain, key) if chain and key else None
 
 
 def sidecars() -> tuple[str, ...]:

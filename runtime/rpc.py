@@ -20,6 +20,7 @@ from .operations import DEFAULT_VERSION, Order
 from .sources.uploads import Incoming
 
 DEFAULT_LINES = 15
+KIND = "service"  # the type of all that runs here
 
 
 async def create(request: wire.CreateRequest, caller: Caller) -> wire.CreateResponse:
@@ -61,6 +62,8 @@ async def read(request: wire.ReadRequest, caller: Caller) -> wire.ReadResponse:
     """The services of a namespace and how they are."""
     options = request.options
     namespace = authorize(caller, options.namespace)
+    if options.type not in ("", KIND):
+        return wire.ReadResponse()
     reports = await in_public(_read, namespace, options.service, options.version)
     return wire.ReadResponse(services=[_shown(report) for report in reports])
 

@@ -1,16 +1,18 @@
-"""auth.Namespaces and auth.ApiTokens on the wire: translate in, one call, translate out."""
+"""auth.Namespaces, auth.ApiTokens and auth.Platform on the wire: translate in, one call, translate out."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.utils.timezone import now
 
+import micro
 from micro.errors import InvalidArgument, NotFound
 from micro.proto import auth_pb2 as wire
 from transport.callers import Account, authorize, require_account
-from transport.methods import ANY_ACCOUNT, Caller, Methods, unary
+from transport.methods import ANY_ACCOUNT, ANYONE, Caller, Methods, unary
 from transport.tenancy import in_public
 
 from . import operations
@@ -18,6 +20,13 @@ from .models import ApiToken, Membership, Namespace
 from .permissions import Role, enter, role, visible_namespaces
 
 MOST_DAYS = 366
+
+
+async def read_platform(_request: wire.ReadPlatformRequest, _caller: Caller) -> wire.ReadPlatformResponse:
+    """Which version this is, where its pages are, and whether anybody may sign up."""
+    return wire.ReadPlatformResponse(
+        version=micro.__version__, web_url=settings.MICRO_WEB_URL, is_signup_open=settings.MICRO_SIGNUP_IS_OPEN
+    )
 
 
 async def list_namespaces(_request: wire.ListNamespacesRequest, caller: Caller) -> wire.ListNamespacesResponse:
@@ -138,5 +147,8 @@ METHODS: Methods = {
     ),
     "Namespaces.List": unary(
         list_namespaces, request=wire.ListNamespacesRequest, response=wire.ListNamespacesResponse, scope=ANY_ACCOUNT
+    ),
+    "Platform.Read": unary(
+        read_platform, request=wire.ReadPlatformRequest, response=wire.ReadPlatformResponse, scope=ANYONE
     ),
 }

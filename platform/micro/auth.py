@@ -156,6 +156,56 @@ def delete_rule(id: str, *, client: Client | None = None) -> None:
     _invoke("Rules.Delete", pb.DeleteRequest(id=id), pb.DeleteResponse, client)
 
 
+def platform(*, client: Client | None = None) -> auth_pb2.ReadPlatformResponse:
+    """Which version the platform is, where its pages are, and whether anybody may sign up."""
+    from .proto import auth_pb2 as pb
+
+    request, returns = pb.ReadPlatformRequest(), pb.ReadPlatformResponse
+    return _client(client).invoke("auth", "Platform.Read", request, returns, anonymous=True)
+
+
+def namespaces(*, client: Client | None = None) -> list[auth_pb2.NamespaceInfo]:
+    """The namespaces that a user is a member of, by name; for admins of the platform all."""
+    from .proto import auth_pb2 as pb
+
+    reply = _client(client).invoke("auth", "Namespaces.List", pb.ListNamespacesRequest(), pb.ListNamespacesResponse)
+    return list(reply.namespaces)
+
+
+def create_namespace(name: str, *, client: Client | None = None) -> auth_pb2.NamespaceInfo:
+    """Make a namespace. For admins of the platform; raises AlreadyExists."""
+    from .proto import auth_pb2 as pb
+
+    request, returns = pb.CreateNamespaceRequest(name=name), pb.CreateNamespaceResponse
+    return _client(client).invoke("auth", "Namespaces.Create", request, returns, timeout_s=30).namespace
+
+
+def api_tokens(*, client: Client | None = None) -> list[auth_pb2.ApiToken]:
+    """One's own API tokens in the namespace; for its admins those of all members."""
+    from .proto import auth_pb2 as pb
+
+    return list(_invoke("ApiTokens.List", pb.ListApiTokensRequest(), pb.ListApiTokensResponse, client).api_tokens)
+
+
+def create_api_token(
+    name: str, *, role: str = "", expires_in_days: int = 0, client: Client | None = None
+) -> tuple[auth_pb2.ApiToken, str]:
+    """A token by which a program acts for oneself, and its text, which is told this once. Raises AlreadyExists."""
+    from .proto import auth_pb2 as pb
+
+    request = pb.CreateApiTokenRequest(name=name, role=role, expires_in_days=expires_in_days)
+    made = _invoke("ApiTokens.Create", request, pb.CreateApiTokenResponse, client, is_repeatable=False)
+    return made.api_token, made.token
+
+
+def revoke_api_token(id: str, *, client: Client | None = None) -> None:
+    """Make an API token useless from now on. Raises NotFound."""
+    from .proto import auth_pb2 as pb
+
+    request = pb.RevokeApiTokenRequest(id=id)
+    _invoke("ApiTokens.Revoke", request, pb.RevokeApiTokenResponse, client, is_repeatable=False)
+
+
 atoken = aio.call(token)
 arefresh = aio.call(refresh)
 ainspect = aio.call(inspect)
@@ -166,6 +216,12 @@ achange_secret = aio.call(change_secret)
 arules = aio.call(rules)
 acreate_rule = aio.call(create_rule)
 adelete_rule = aio.call(delete_rule)
+aplatform = aio.call(platform)
+anamespaces = aio.call(namespaces)
+acreate_namespace = aio.call(create_namespace)
+aapi_tokens = aio.call(api_tokens)
+acreate_api_token = aio.call(create_api_token)
+arevoke_api_token = aio.call(revoke_api_token)
 
 
 def _invoke(

@@ -40,7 +40,7 @@ class Client:
         from . import identity
 
         self._target = target or home.target(address=address, namespace=namespace)
-        self._connection = wire.Connection(self._target.address)
+        self._connection = wire.Connection(self._target.address, ca=self._target.ca)
         self._identity = identity.of_this_process(self._target)
         self._services: dict[str, list[registry_pb2.Service]] = {}
         self._methods: dict[str, dict[str, MethodDescriptor]] = {}

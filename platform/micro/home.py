@@ -9,17 +9,28 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors
 
 DEFAULT_NAMESPACE = "micro"
 
 
 def folder() -> Path:
-    """`~/.micro`. It is made when something is written to it: who only reads may have no home at all."""
-    path = Path.home() / ".micro"
+    """`~/.micro`. It is made when something is written to it: who only reads may have no home at all.
+
+    Raises FailedPrecondition where nobody can tell where home is.
+    """
+    try:
+        path = Path.home() / ".micro"
+    except RuntimeError:
+        from .errors import FailedPrecondition
+
+        raise FailedPrecondition("This user has no home folder: set HOME to a folder for ~/.micro.") from None
     if path.is_file():
         _adopt_old_file(path)
     return path
@@ -46,11 +57,19 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace `path` in one step; nobody else may read it."""
+    """Replace `path` in one step, or what it links to; nobody else may read it, whatever its mode was before."""
+    path = path.resolve()
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)
+    try:
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(text)
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        error.filename = str(path)
+        raise
 
 
 class Config:
@@ -83,18 +102,20 @@ class Config:
 
     def _read(self) -> dict[str, Any]:
         try:
-            text = self.path.read_text()
+            tree = json.loads(self.path.read_text(encoding="utf-8") or "{}")
         except FileNotFoundError:
             return {"env": "local"}
-        try:
-            tree = json.loads(text or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             tree = None
         if not isinstance(tree, dict):
-            from .errors import InvalidArgument
-
-            raise InvalidArgument(f"{self.path} is not valid JSON; mend or remove it.")
+            raise self.damaged()
         return tree
+
+    def damaged(self, key: str = "") -> errors.Error:
+        """What to raise when the file, or what is under a key of it, cannot be understood."""
+        from .errors import InvalidArgument
+
+        return InvalidArgument(f"{self.path} is not valid JSON{f' at {key!r}' if key else ''}; mend or remove it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +125,7 @@ class Environment:
     name: str
     address: str
     description: str = ""
+    ca: str = ""  # the file of an authority that may sign the server's certificate, beside those the system knows
 
 
 BUILT_IN = (
@@ -115,16 +137,22 @@ BUILT_IN = (
 def environments(config: Config) -> dict[str, Environment]:
     """By name: the built-in ones first, then the others in order. A saved one never hides a built-in address."""
     known = {environment.name: environment for environment in BUILT_IN}
-    for name, saved in sorted(json.loads(config.get("envs") or "{}").items()):
-        if name not in known or not known[name].address:
-            known[name] = Environment(name, saved.get("ProxyAddress", ""), saved.get("Description", ""))
-    return known
+    try:
+        entries = sorted(json.loads(config.get("envs") or "{}").items())
+        saved = [
+            Environment(name, *(str(entry.get(key, "")) for key in ("ProxyAddress", "Description", "CA")))
+            for name, entry in entries
+        ]
+    except (ValueError, AttributeError):
+        raise config.damaged("envs") from None
+    return known | {each.name: each for each in saved if not (each.name in known and known[each.name].address)}
 
 
 def save_environments(config: Config, known: dict[str, Environment]) -> None:
     unsaved = {environment.name for environment in BUILT_IN if environment.address}
     saved = {
         name: {"Name": name, "ProxyAddress": environment.address, "Description": environment.description}
+        | ({"CA": environment.ca} if environment.ca else {})
         for name, environment in known.items()
         if name not in unsaved and environment not in BUILT_IN
     }
@@ -133,12 +161,13 @@ def save_environments(config: Config, known: dict[str, Environment]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where calls go: an environment, its proxy's address, a namespace there, and the config file that says so."""
+    """Where calls go: an environment, its proxy's address and authority, a namespace there, and the config file."""
 
     environment: str
     address: str
     namespace: str
     config: Config
+    ca: str = ""
 
 
 def target(
@@ -149,18 +178,27 @@ def target(
     Raises NotFound for an environment nobody knows, and FailedPrecondition for one whose address nobody has said.
     """
     config = Config(config_file)
-    name = environment or os.environ.get("MICRO_ENV") or config.get("env") or "local"
-    address = address or os.environ.get("MICRO_PROXY", "") or _address(config, name)
-    namespace = (
-        namespace or os.environ.get("MICRO_NAMESPACE") or config.get(f"namespaces.{name}.current") or DEFAULT_NAMESPACE
-    )
-    return Target(name, address, namespace, config)
+    name = current_environment(config, environment)
+    address = address or os.environ.get("MICRO_PROXY", "")
+    known = environments(config)
+    ca = os.environ.get("MICRO_TLS_CA", "") or (known[name].ca if name in known and not address else "")
+    return Target(name, address or _address(known, name), current_namespace(config, name, namespace), config, ca)
 
 
-def _address(config: Config, name: str) -> str:
+def current_environment(config: Config, asked_for: str = "") -> str:
+    """The name of the environment to talk to, whether there is one of that name or not."""
+    return asked_for or os.environ.get("MICRO_ENV") or config.get("env") or "local"
+
+
+def current_namespace(config: Config, environment: str, asked_for: str = "") -> str:
+    """The namespace to work in, in an environment."""
+    saved = config.get(f"namespaces.{environment}.current")
+    return asked_for or os.environ.get("MICRO_NAMESPACE") or saved or DEFAULT_NAMESPACE
+
+
+def _address(known: Mapping[str, Environment], name: str) -> str:
     from .errors import FailedPrecondition, NotFound
 
-    known = environments(config)
     if name not in known:
         raise NotFound(f'Env "{name}" not found. See `micro env` for available environments.')
     if not known[name].address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -70,13 +71,20 @@ class Login:
         saved = tokens.read(self._target)
         if saved is None or not _is_ending(saved):
             return saved
+        with tokens.renewing():  # of two processes at once one asks, and the other takes what it got
+            saved = tokens.read(self._target)
+            return self._renewed(saved, client) if saved and _is_ending(saved) else saved
+
+    def _renewed(self, saved: Token, client: Client) -> Token | None:
         try:
             token = auth.refresh(saved.refresh_token, expiry_s=EXPIRY_S, client=client)
-            keep(self._target, token, client)
         except errors.Unavailable:
             raise
         except errors.Error:
             return None
+        with contextlib.suppress(OSError):  # on a disk that takes nothing the old one goes on to be good
+            if not tokens.renew(self._target, token):
+                keep(self._target, token, client)
         return token
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .proto import runtime_pb2
@@ -14,6 +14,8 @@ STATUSES = ("unknown", "pending", "building", "starting", "running", "stopping",
 TIMEOUT_S = 30.0
 
 Service = runtime_pb2.Service
+Deployment = runtime_pb2.Deployment
+Variable = runtime_pb2.Variable
 
 
 def upload(service: Service, chunks: Iterable[bytes], *, client: Client | None = None) -> str:
@@ -79,6 +81,61 @@ def logs(request: runtime_pb2.LogsRequest, *, client: Client | None = None) -> R
     client = _client(client)
     request.options.namespace = request.options.namespace or client.namespace
     return client.invoke_stream("runtime", "Runtime.Logs", [request], runtime_pb2.LogRecord)
+
+
+def deployments(
+    service: str = "", *, state: str = "", limit: int = 0, client: Client | None = None
+) -> list[Deployment]:
+    """The namespace's deployments, the newest first; those of a service and in a state where these are given."""
+    client = _client(client)
+    request = runtime_pb2.ListDeploymentsRequest(service=service, state=state, limit=limit)
+    request.options.namespace = client.namespace
+    reply = client.invoke("runtime", "Deployments.List", request, runtime_pb2.ListDeploymentsResponse)
+    return list(reply.deployments)
+
+
+def deployment(id: str, *, client: Client | None = None) -> Deployment:
+    """How far a deployment is, or how it ended. Raises NotFound."""
+    client = _client(client)
+    request = runtime_pb2.ReadDeploymentRequest(id=id, options={"namespace": client.namespace})
+    return client.invoke("runtime", "Deployments.Read", request, runtime_pb2.ReadDeploymentResponse).deployment
+
+
+def redeploy(*, id: str = "", service: str = "", version: str = "latest", client: Client | None = None) -> Deployment:
+    """Deploy anew what the deployment `id` deployed, or a service's last one. Raises NotFound."""
+    client = _client(client)
+    request = runtime_pb2.RedeployRequest(id=id, service=service, version=version)
+    request.options.namespace = client.namespace
+    reply = client.invoke("runtime", "Deployments.Redeploy", request, runtime_pb2.RedeployResponse, timeout_s=TIMEOUT_S)
+    return reply.deployment
+
+
+def variables(service: str, version: str = "latest", *, client: Client | None = None) -> list[Variable]:
+    """A service's environment variables; of secrets the names. Raises NotFound."""
+    client = _client(client)
+    request = runtime_pb2.ListVariablesRequest(service=service, version=version)
+    request.options.namespace = client.namespace
+    reply = client.invoke("runtime", "Variables.List", request, runtime_pb2.ListVariablesResponse)
+    return list(reply.variables)
+
+
+def set_variables(
+    service: str,
+    version: str = "latest",
+    *,
+    plain: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
+    removed: Iterable[str] = (),
+    client: Client | None = None,
+) -> Deployment:
+    """Change environment variables, which deploys the service anew; those that are not named stay."""
+    client = _client(client)
+    request = runtime_pb2.SetVariablesRequest(
+        service=service, version=version, plain=plain, secrets=secrets, removed=list(removed)
+    )
+    request.options.namespace = client.namespace
+    reply = client.invoke("runtime", "Variables.Set", request, runtime_pb2.SetVariablesResponse, timeout_s=TIMEOUT_S)
+    return reply.deployment
 
 
 def status(service: Service) -> str:

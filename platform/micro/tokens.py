@@ -6,7 +6,9 @@ micro://<proxy address>/<namespace>/<account id>:<base64 of the token as JSON>
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,8 +27,7 @@ class Token:
 
 def read(target: home.Target) -> Token | None:
     """The token of whoever is logged in at `target`; None when nobody is."""
-    account = target.config.get(f"{target.environment}.current-user")
-    if saved := _load().get(_key(target, account)):
+    if saved := _load().get(_key(target, _account(target))):
         return saved
     return _from_old_config(target)
 
@@ -35,13 +36,30 @@ def save(target: home.Target, *, account: str, token: Token) -> None:
     """Keep `token`, and remember `account` as the one logged in."""
     with home.locked(_path()):
         _store(_load() | {_key(target, account): token})
-    if target.config.get(f"{target.environment}.current-user") != account:
+    if _account(target) != account:
         target.config.set(f"{target.environment}.current-user", account)
+
+
+def renew(target: home.Target, token: Token) -> bool:
+    """Keep a newer token of whoever is logged in; False where it is not known who that is."""
+    account = _account(target)
+    if account:
+        save(target, account=account, token=token)
+    return bool(account)
+
+
+@contextlib.contextmanager
+def renewing() -> Iterator[None]:
+    """One process at a time renews; where nothing can be written, each does for itself."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(home.locked(_path().with_name("tokens.renewal")))
+        yield
 
 
 def remove(target: home.Target) -> None:
     """Forget whoever is logged in at `target`."""
-    account = target.config.get(f"{target.environment}.current-user")
+    account = _account(target)
     with home.locked(_path()):
         kept = _load()
         if kept.pop(_key(target, account), None):
@@ -51,6 +69,11 @@ def remove(target: home.Target) -> None:
             target.config.set(f"micro.auth.{target.environment}.{old}", "")
     if account:
         target.config.set(f"{target.environment}.current-user", "")
+
+
+def _account(target: home.Target) -> str:
+    """The id of whoever is logged in; blank for nobody, and for who is known by an old config file alone."""
+    return target.config.get(f"{target.environment}.current-user")
 
 
 def _path() -> Path:
@@ -63,7 +86,7 @@ def _key(target: home.Target, account: str) -> str:
 
 def _load() -> dict[str, Token]:
     try:
-        lines = _path().read_text().splitlines()
+        lines = _path().read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     return {key: token for line in lines if (key := line.rpartition(":")[0]) and (token := _parse(line))}
@@ -76,7 +99,7 @@ def _parse(line: str) -> Token | None:
         return Token(
             fields["access_token"], fields["refresh_token"], int(fields.get("created", 0)), int(fields.get("expiry", 0))
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

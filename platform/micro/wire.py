@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -48,6 +49,19 @@ NOT_REACHED = (
 )
 CUT = ("Stream removed", "Received RST_STREAM", "RST_STREAM")  # grpcio says so of calls whose other end has died
 NOT_GRPC = "Received http2 header with status"
+NO_TLS = "WRONG_VERSION_NUMBER"
+# What it says when the other end's certificate will not do, and what that means; the first that fits.
+_STRANGER = (
+    "is signed by an authority that this machine does not know: if it is your own, name its file in MICRO_TLS_CA "
+    "or with `micro env add NAME ADDRESS --ca FILE`"
+)
+CERTIFICATE = (
+    ("certificate has expired", "has expired: its operator has to renew it"),
+    ("certificate is not yet valid", "is not valid yet: look at this machine's clock"),
+    ("Hostname Verification", "is for another name: reach it by the name that it has"),
+    ("certificate signature failure", _STRANGER),
+    ("CERTIFICATE_VERIFY_FAILED", _STRANGER),
+)
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -58,6 +72,14 @@ class Unreachable(errors.Unavailable):
     def __init__(self, address: str) -> None:
         super().__init__(f"Failed to connect to micro server at {address}")
         self.address = address
+
+
+class Untrusted(Unreachable):
+    """Somebody answers, but it cannot be made sure who: without TLS, or with a certificate that will not do."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(address)
+        self.detail = why
 
 
 # Each error class of the tree once, by its HTTP status and by its gRPC status.
@@ -79,8 +101,10 @@ def path(service: str, endpoint: str) -> str:
 class Connection:
     """Calls with encoded messages to one address. Safe to share between threads; dials at the first call."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, ca: str = "") -> None:
+        """`ca` is the file of an authority to trust beside those that the system knows."""
         self.address, self._secure = dialled(address)
+        self._ca = ca
 
     @cached_property
     def _channel(self) -> grpc.Channel:
@@ -91,7 +115,7 @@ class Connection:
         if is_loopback(self.address):
             options.append(("grpc.enable_http_proxy", 0))
         if self._secure:
-            return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(_system_roots()), options)
+            return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(_roots(self._ca)), options)
         return grpc.insecure_channel(self.address, options)
 
     def unary(self, path: str, request: bytes, *, metadata: Metadata, timeout_s: float | None) -> bytes:
@@ -122,7 +146,7 @@ class Connection:
     def _translated(self, error: grpc.RpcError) -> errors.Error:
         text = error.details() or ""
         if error.code() is grpc.StatusCode.UNAVAILABLE and any(sign in text for sign in NOT_REACHED):
-            return Unreachable(self.address)
+            return self._not_trusted(text) or Unreachable(self.address)
         if text.startswith(CUT):
             return errors.Unavailable(f"The connection to {self.address} was cut.")
         if NOT_GRPC in text:
@@ -130,6 +154,19 @@ class Connection:
         return from_status(
             error.code(), text, tuple((item.key, item.value) for item in error.trailing_metadata() or ())
         )
+
+    def _not_trusted(self, text: str) -> Untrusted | None:
+        """What is wrong with the server's TLS, if that is why it was not reached."""
+        if self._secure and (found := next((meaning for sign, meaning in CERTIFICATE if sign in text), None)):
+            return Untrusted(self.address, f"The certificate of {self.address} {found}.")
+        if self._secure and NO_TLS in text:
+            return Untrusted(
+                self.address, f"{self.address} does not speak TLS: if that is meant, say http://{self.address}."
+            )
+        if not self._secure and "Socket closed" in text:
+            why = f"{self.address} closes the connection: if it speaks TLS, say https://{self.address}."
+            return Untrusted(self.address, why)
+        return None
 
 
 class Stream(Iterator[bytes]):
@@ -173,13 +210,22 @@ def is_loopback(address: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _system_roots() -> bytes | None:
-    """This system's certificate authorities; None means those that come with grpcio."""
-    file = ssl.get_default_verify_paths().cafile
-    if not file:
-        return None
-    with open(file, "rb") as roots:  # noqa: PTH123
-        return roots.read()
+def _roots(ca: str) -> bytes | None:
+    """The authorities that may sign a server's certificate; None means those that come with grpcio.
+
+    Raises InvalidArgument when the file of one's own cannot be read.
+    """
+    file = ssl.get_default_verify_paths().cafile  # or SSL_CERT_FILE
+    system = Path(file).read_bytes() if file else None
+    if not ca:
+        return system
+    try:
+        ssl.create_default_context(cafile=ca)
+        own = Path(ca).read_bytes()
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror if not isinstance(error, ssl.SSLError) else "it holds no certificate in PEM"
+        raise errors.InvalidArgument(f"The authority {ca} cannot be used: {why}.") from None
+    return own + b"\n" + (system or b"")
 
 
 def to_status(error: errors.Error) -> tuple[grpc.StatusCode, str, Metadata]:

@@ -21,9 +21,9 @@ TESTS = {
 
 def require_toolchain(language: str) -> None:
     """Skip where the machine lacks it, as `tests/tools` says; Go before 1.21 does not fetch the newer one it needs."""
-    program = {"python": "python3"}.get(language, language)
+    program = {"python": "python3", "node": "npm"}.get(language, language)
     if not shutil.which(program):
-        pytest.skip(f"{program} is missing")
+        pytest.skip(f"{program} is missing: install it, or as root on Debian say make tools")
     if language == "go":
         version = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout.strip()
         if int(version.removeprefix("go1.").partition(".")[0]) < 21:

@@ -326,7 +326,7 @@ def test_logs_follow_until_ctrl_c(user, sidecar, folder):
     assert process.stdout.readline() == "second\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
-    assert (process.returncode, err.strip()) == (130, "")
+    assert (process.returncode, err) == (130, "\nInterrupted.\n")
 
 
 def test_logs_follow_until_the_service_is_killed(user, sidecar, folder):

@@ -9,9 +9,16 @@ import pytest
 
 from micro.cli import source
 from micro.cli.failures import Failure
+from micro.cli.session import Session
 from micro.errors import InvalidArgument
 from micro.home import Config
 from tenants.names import PLATFORM_SERVICES, validate_service
+
+
+def settings(config):
+    """The git settings of the environment `local`."""
+    session = Session(config_file=str(config.path))
+    return session.git_setting
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def config(tmp_path):
     ],
 )
 def test_a_place_in_a_repository_is_understood(config, text, name, version, location):
-    found = source.resolve(text, config, "local")
+    found = source.resolve(text, settings(config))
     assert (found.name, found.version, found.location) == (name, version, location)
     assert "@v" not in found.shown
 
@@ -47,22 +54,22 @@ def test_a_place_in_a_repository_is_understood(config, text, name, version, loca
 @pytest.mark.parametrize("text", ["helloworld", "exampels/web", "exampels/web@v1", "github.com"])
 def test_what_is_neither_a_folder_nor_on_a_host_is_refused(config, text):
     with pytest.raises(Failure) as failure:
-        source.resolve(text, config, "local")
+        source.resolve(text, settings(config))
     assert failure.value.text == f"There is no folder {text} here; a git source looks like github.com/org/repo."
 
 
 def test_a_bare_name_is_looked_up_below_the_base_url(config):
     config.set("git.baseurl", "git.lan/team/apps")
-    assert source.resolve("shop@v1", config, "local").location == "git.lan/team/apps/shop@v1"
+    assert source.resolve("shop@v1", settings(config)).location == "git.lan/team/apps/shop@v1"
     config.set("git.local.baseurl", "git.lan/other")
-    assert source.resolve("shop", config, "local").location == "git.lan/other/shop"
+    assert source.resolve("shop", settings(config)).location == "git.lan/other/shop"
 
 
 def test_credentials_go_to_their_host_alone(config):
     config.set("git.credentials.github", "token")
-    github, other = (source.resolve(f"{host}/a/b", config, "local") for host in ("github.com", "gitlab.com"))
-    evil = source.resolve("github.com.evil.example/a/b", config, "local")
-    assert [source.credentials(each, config) for each in (github, other, evil)] == ["token", "", ""]
+    github, other = (source.resolve(f"{host}/a/b", settings(config)) for host in ("github.com", "gitlab.com"))
+    evil = source.resolve("github.com.evil.example/a/b", settings(config))
+    assert [source.credentials(each, settings(config)) for each in (github, other, evil)] == ["token", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -94,9 +101,9 @@ def test_a_service_name_is_made_of_a_folders(tmp_path, config, text, name):
     assert source.fit(text) == name
     if name:
         (tmp_path / text).mkdir()
-        assert source.resolve(str(tmp_path / text), config, "local").name == name
+        assert source.resolve(str(tmp_path / text), settings(config)).name == name
         assert source.named(str(tmp_path / text)) == (name, "latest")
-        assert source.resolve(f"git.lan/a/{text}.git", config, "local").name == name
+        assert source.resolve(f"git.lan/a/{text}.git", settings(config)).name == name
 
 
 @pytest.mark.parametrize("name", ["Shop", "a b", "a--b", "a..b", "-a", "a-", "größe", "runtime", "grpc.x", "x" * 57])
@@ -176,4 +183,4 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_a_file_is_not_a_folder(tmp_path, config):
     write(tmp_path, "main.py")
     with pytest.raises(Failure, match="is a file"):
-        source.resolve(str(tmp_path / "main.py"), config, "local")
+        source.resolve(str(tmp_path / "main.py"), settings(config))

@@ -22,6 +22,7 @@ import pytest
 from django.utils.timezone import now
 from google.protobuf.message import Message
 
+from micro.proto import api_pb2 as api
 from micro.proto import auth_pb2 as auth
 from micro.proto import broker_pb2 as broker
 from micro.proto import config_pb2 as config
@@ -97,12 +98,16 @@ ROUTE = router.Route(service="hidden", address="127.0.0.1:1")
 
 # What reads before what writes, and what deletes last: as their owner sends them one after the other.
 ROWS: dict[str, Row] = {
+    "api.Api.AddToBlockList": Row(api.AddToBlockListRequest(id="hidden"), ends="UNIMPLEMENTED"),
+    "api.Api.ReadBlockList": Row(api.ReadBlockListRequest(), ends="UNIMPLEMENTED"),
+    "api.Api.RemoveFromBlockList": Row(api.RemoveFromBlockListRequest(id="hidden"), ends="UNIMPLEMENTED"),
     "auth.Accounts.List": Row(auth.ListAccountsRequest(), shows=True),
     "auth.Rules.List": Row(auth.ListRequest(), shows=True),
     "auth.Auth.Token": Row(auth.TokenRequest(id="hidden", secret="hidden-secret")),
     "auth.Auth.Inspect": Row(auth.InspectRequest(token="no token"), ends="INVALID_ARGUMENT"),
     "auth.Device.Start": Row(auth.DeviceStartRequest(program="hidden")),
     "auth.Device.Poll": Row(auth.DevicePollRequest(device_code="hidden"), ends="NOT_FOUND"),
+    "auth.Platform.Read": Row(auth.ReadPlatformRequest()),
     "auth.Namespaces.List": Row(auth.ListNamespacesRequest()),
     "auth.Namespaces.Create": Row(auth.CreateNamespaceRequest(name="new"), ends="PERMISSION_DENIED"),
     "auth.ApiTokens.List": Row(auth.ListApiTokensRequest(), shows=True),
@@ -190,7 +195,7 @@ ROWS: dict[str, Row] = {
 }  # fmt: skip
 # Logging in happens in the namespace that is named, and whoever holds a secret or a token is the account.
 BY_SECRET = {
-    *("auth.Auth.Token", "auth.Auth.Inspect", "auth.Device.Start", "auth.Device.Poll"),
+    *("auth.Auth.Token", "auth.Auth.Inspect", "auth.Device.Start", "auth.Device.Poll", "auth.Platform.Read"),
     *("signup.Signup.SendVerificationEmail", "signup.Signup.Verify", "signup.Signup.CompleteSignup"),
     *("signup.Signup.Recover", "signup.Signup.HasPaymentMethod", "signup.Signup.SetPaymentMethod"),
 }

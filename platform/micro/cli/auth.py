@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from .commands import Group
-from .failures import Failure
+from .failures import Failure, as_mistakes
+from .output import moment, output_option, show
 from .session import Session, pass_session
 from .tables import tabbed
+
+if TYPE_CHECKING:
+    from micro.client import Client
 
 
 @click.group(cls=Group)
@@ -30,7 +35,7 @@ def list_() -> None:
 
 @auth.group(cls=Group)
 def create() -> None:
-    """Make a rule or an account."""
+    """Make a rule, an account or a token."""
 
 
 @auth.group(cls=Group)
@@ -39,8 +44,9 @@ def delete() -> None:
 
 
 @list_.command("rules")
+@output_option("table")
 @pass_session
-def list_rules(session: Session) -> None:
+def list_rules(session: Session, output: str) -> None:
     """List the rules of the namespace."""
     from micro import auth as sdk
 
@@ -55,17 +61,26 @@ def list_rules(session: Session) -> None:
         )
         for rule in sorted(found, key=lambda one: (f"{one.type}:{one.name}:{one.endpoint}", one.priority), reverse=True)
     ]
-    for line in tabbed([("ID", "Scope", "Access", "Resource", "Priority"), *rows]):
-        click.echo(line)
+    documents = [
+        {
+            "id": rule.id,
+            "scope": rule.scope,
+            "access": "granted" if rule.granted else "denied",
+            **{name: getattr(rule, name) for name in ("type", "name", "endpoint", "priority")},
+        }
+        for rule in found
+    ]
+    show(documents, tabbed([("ID", "Scope", "Access", "Resource", "Priority"), *rows]), output)
 
 
 @list_.command("accounts")
+@output_option("table")
 @pass_session
-def list_accounts(session: Session) -> None:
+def list_accounts(session: Session, output: str) -> None:
     """List the accounts of the namespace."""
     from micro import auth as sdk
 
-    with _saying("Error listing accounts: "):
+    with as_mistakes("Error listing accounts: "):
         found = sdk.accounts(client=session.client)
     rows = [
         (
@@ -76,8 +91,16 @@ def list_accounts(session: Session) -> None:
         )
         for account in found
     ]
-    for line in tabbed([("ID", "Name", "Scopes", "Metadata"), *rows]):
-        click.echo(line)
+    documents = [
+        {
+            **{name: getattr(account, name) for name in ("id", "name", "type")},
+            "namespace": account.issuer,
+            "scopes": list(account.scopes),
+            "metadata": dict(account.metadata),
+        }
+        for account in found
+    ]
+    show(documents, tabbed([("ID", "Name", "Scopes", "Metadata"), *rows]), output)
 
 
 @create.command("rule")
@@ -113,7 +136,7 @@ def create_rule(session: Session, scope: str, resource: str, access: str, priori
         granted=access == "granted",
         priority=priority,
     )
-    with _saying("Error: "):
+    with as_mistakes("Error: "):
         sdk.create_rule(rule, client=session.client)
     click.echo("Rule created")
 
@@ -123,10 +146,11 @@ def create_rule(session: Session, scope: str, resource: str, access: str, priori
 @click.option("--scopes", multiple=True, help="A scope of its; may be given several times.")
 @click.option("--type", "type_", default="", help="user or service.")
 @click.option("--namespace", default="", help="Another namespace; an admin of micro makes it when there is none.")
+@output_option()
 @click.argument("id", nargs=-1)
 @pass_session
 def create_account(
-    session: Session, secret: str, scopes: tuple[str, ...], type_: str, namespace: str, id: tuple[str, ...]
+    session: Session, secret: str, scopes: tuple[str, ...], type_: str, namespace: str, output: str, id: tuple[str, ...]
 ) -> None:
     """Make an account, and print it with its secret.
 
@@ -137,7 +161,7 @@ def create_account(
     if len(id) != 1:
         raise Failure("Too many arguments, expected one argument: ID" if id else "Missing argument: ID")
     client = session.client.within(namespace) if namespace else session.client
-    with _saying("Error creating account: "):
+    with as_mistakes("Error creating account: "):
         made, plain = sdk.generate(id[0], secret=secret, scopes=scopes, type=type_, client=client)
     shown = {
         "id": made.id,
@@ -148,7 +172,60 @@ def create_account(
         "secret": plain,
         "name": made.name,
     }
-    click.echo(f"Account created: {json.dumps(shown, ensure_ascii=False)}")
+    show(shown, [f"Account created: {json.dumps(shown, ensure_ascii=False)}"], output)
+
+
+@create.command("token")
+@click.option("--id", "id", default="", help="The account's id or name.")
+@click.option("--secret", default="", help="Its secret; asked for, without showing it, when it is not given.")
+@click.option("--expiry", default="10m", help="How long it is good: seconds, or e.g. 10m or 12h; at most a day (10m).")
+@click.option("--namespace", default="", help="The account's namespace, when it is not the current one.")
+@output_option()
+@pass_session
+def create_token(session: Session, id: str, secret: str, expiry: str, namespace: str, output: str) -> None:
+    """Print a token for an account of the namespace.
+
+    It is for other programs: they send its access_token as `Authorization: Bearer ...`; the refresh_token brings the
+    next one. Your own login stays as it is.
+    """
+    from micro import auth as sdk
+
+    from .asking import ask
+    from .services import seconds
+
+    if not id:
+        raise Failure("Missing account ID")
+    life = int(expiry) if expiry.isdecimal() else int(seconds(expiry, flag="expiry", example="600 or 10m"))
+    secret = secret or ask("Enter its secret: ", is_secret=True)
+    with _trying_a_secret("Error creating token: "):
+        made = sdk.token(id=id, secret=secret, expiry_s=life, client=_within(session, namespace))
+    document = {"access_token": made.access_token, "refresh_token": made.refresh_token}
+    lines = [f"Token created: {json.dumps({**document, 'created': made.created, 'expiry': made.expiry})}"]
+    times = {"created_at": moment(made.created), "expires_at": moment(made.expiry)}
+    show(document | times, lines, output)
+
+
+@auth.group(cls=Group)
+def update() -> None:
+    """Change the secret of an account."""
+
+
+@update.command("secret")
+@click.option("--old_secret", "--old-secret", "old", default="", help="The one until now; admins may do without.")
+@click.option("--new_secret", "--new-secret", "new", default="", help="The new one; asked for, twice, when not given.")
+@click.option("--namespace", default="", help="The account's namespace, when it is not the current one.")
+@click.argument("id", nargs=-1)
+@pass_session
+def update_secret(session: Session, old: str, new: str, namespace: str, id: tuple[str, ...]) -> None:
+    """Give an account another secret; its logins end."""
+    from micro import auth as sdk
+
+    from .asking import ask_new_password
+
+    account, secret = _one(id), new or ask_new_password()
+    with _trying_a_secret("Error updating accounts: ") if old else as_mistakes("Error updating accounts: "):
+        sdk.change_secret(account, old=old, new=secret, client=_within(session, namespace))
+    click.echo("Account updated")
 
 
 @delete.command("rule")
@@ -158,7 +235,7 @@ def delete_rule(session: Session, id: tuple[str, ...]) -> None:
     """Take a rule away."""
     from micro import auth as sdk
 
-    with _saying("Error: "):
+    with as_mistakes("Error: "):
         sdk.delete_rule(_one(id), client=session.client)
     click.echo("Rule deleted")
 
@@ -170,7 +247,7 @@ def delete_account(session: Session, id: tuple[str, ...]) -> None:
     """Remove an account, by its id or name."""
     from micro import auth as sdk
 
-    with _saying("Error deleting account: "):
+    with as_mistakes("Error deleting account: "):
         sdk.delete(_one(id), client=session.client)
 
 
@@ -180,14 +257,17 @@ def _one(id: tuple[str, ...]) -> str:
     return id[0]
 
 
+def _within(session: Session, namespace: str) -> Client:
+    return session.client.within(namespace) if namespace else session.client
+
+
 @contextmanager
-def _saying(prefix: str) -> Iterator[None]:
-    """What the server refuses is told after `prefix`; where it cannot be reached, the ordinary sentence is."""
+def _trying_a_secret(prefix: str) -> Iterator[None]:
+    """Like `as_mistakes`; a login that is refused is the tried one, not the user's own."""
     from micro import errors
 
-    try:
-        yield
-    except (errors.Unavailable, errors.Unauthenticated):
-        raise
-    except errors.Error as error:
-        raise Failure(f"{prefix}{error.detail}") from None
+    with as_mistakes(prefix):
+        try:
+            yield
+        except errors.Unauthenticated as error:
+            raise Failure(f"{prefix}{error.detail}") from None

@@ -7,6 +7,7 @@ import json
 import click
 
 from .commands import Group
+from .output import output_option
 from .session import Session, pass_session
 
 
@@ -36,9 +37,7 @@ def publish(session: Session, topic: str, body: tuple[str, ...], header: tuple[s
 @click.argument("topic")
 @click.option("--queue", "-q", default="", help="Of all subscribers with the same queue, one gets each message.")
 @click.option("--count", "-n", type=int, default=0, help="Stop after so many messages.")
-@click.option(
-    "--output", "-o", type=click.Choice(["text", "json"]), default="text", help="text, or one JSON object a line."
-)
+@output_option(meaning="one object a line")
 @pass_session
 def subscribe(session: Session, topic: str, queue: str, count: int, output: str) -> None:
     """Print messages as they come, until Ctrl-C."""

@@ -11,6 +11,7 @@ import click
 
 from .commands import Group
 from .failures import Failure
+from .output import output_option, show
 from .session import Session, pass_session
 
 HEADER = ("REVISION", "TIME", "BY", "PATH", "CHANGE")
@@ -32,9 +33,10 @@ def config() -> None:
 @click.argument("key", default="")
 @_SECRET
 @click.option("--all", "is_all", is_flag=True, help="Everything, without a KEY.")
+@output_option()
 @click.option("--as-of", help="As it was: a revision (12), a time (2026-01-31T12:00:00Z), or so long ago (10m).")
 @pass_session
-def get(session: Session, key: str, secret: bool, is_all: bool, as_of: str | None) -> None:
+def get(session: Session, key: str, secret: bool, is_all: bool, output: str, as_of: str | None) -> None:
     """Print the value under KEY.
 
     Text is printed as it is, everything else as JSON. Without a KEY, everything.
@@ -47,7 +49,7 @@ def get(session: Session, key: str, secret: bool, is_all: bool, as_of: str | Non
     text = config.text(key, is_secret=secret, as_of=when, client=session.client)
     if text in ("null", '""'):
         raise Failure("Not found")
-    click.echo(json.loads(text) if text.startswith('"') else text)
+    show(json.loads(text), [json.loads(text) if text.startswith('"') else text], output)
 
 
 @config.command("set")
@@ -78,20 +80,24 @@ def delete(session: Session, key: str) -> None:
 @config.command()
 @click.argument("key", default="")
 @click.option("--limit", "-n", type=click.IntRange(1), default=20, help="How many revisions, the newest first.")
+@output_option("table")
 @pass_session
-def history(session: Session, key: str, limit: int) -> None:
+def history(session: Session, key: str, limit: int, output: str) -> None:
     """Show who changed what under KEY, and when.
 
     A revision that changed several values has a line for each. Get the values as they were with `get --as-of`.
     """
     from micro import config
 
-    click.echo("\t".join(HEADER))
+    documents, lines = [], ["\t".join(HEADER)]
     for revision in config.history(key, limit=limit, client=session.client):
+        time = revision.at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        changes = [{"path": each.path, "before": each.before, "after": each.after} for each in revision.changes]
+        documents.append({"revision": revision.number, "at": time, "by": revision.by, "changes": changes})
         for change in revision.changes:
             told = f"{_shown(change.before)} -> {_shown(change.after)}"
-            time = revision.at.strftime("%Y-%m-%dT%H:%M:%SZ")
-            click.echo("\t".join((str(revision.number), time, revision.by, change.path, told)))
+            lines.append("\t".join((str(revision.number), time, revision.by, change.path, told)))
+    show(documents, lines, output)
 
 
 @config.command()

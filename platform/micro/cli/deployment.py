@@ -12,9 +12,11 @@ from micro import errors, runtime
 from micro.proto.runtime_pb2 import LogsRequest, Service
 
 from . import source as sources
-from .build_log import BuildLog
-from .failures import Failure, capitalised
+from .failures import Failure, as_mistakes
+from .live_log import LiveLog
+from .output import JSON, show
 from .progress import Progress
+from .runtime import document
 from .session import Session
 from .source import Source
 
@@ -25,7 +27,7 @@ STEPS = {"pending": "queued", "building": "building", "starting": "starting"}
 
 def resolved(session: Session, text: str, name: str | None) -> Source:
     """What the user typed, under the name that it shall have. Raises Failure for a name that no service can have."""
-    source = sources.resolve(text, session.config, session.target.environment)
+    source = sources.resolve(text, session.git_setting)
     if name:
         source = replace(source, name=name, named_after="")
     sources.require_name(source.name or source.named_after, session.target.namespace)
@@ -40,7 +42,7 @@ def require_deployed(session: Session, source: Source) -> None:
 
 
 def secrets(session: Session, source: Source) -> dict[str, str]:
-    token = sources.credentials(source, session.config)
+    token = sources.credentials(source, session.git_setting)
     return {"GIT_CREDENTIALS": token} if token else {}
 
 
@@ -53,29 +55,35 @@ def variables(given: tuple[str, ...]) -> list[str]:
     return pairs
 
 
-def deploy(session: Session, source: Source, ask: Callable[[Service], None], *, is_awaited: bool) -> None:
-    """Send the source, `ask` for the deployment, and watch it until it runs."""
-    with Progress(source.name) as progress, _as_mistakes():
+def deploy(
+    session: Session, source: Source, ask: Callable[[Service], None], *, is_awaited: bool, output: str = "text"
+) -> None:
+    """Send the source, `ask` for the deployment, and watch it until it runs; with output json, print what runs then."""
+    with Progress(source.name) as progress, as_mistakes():
         if source.named_after not in ("", source.name):
             progress.line(f"Named {source.name} after {source.named_after}; choose another with --name.")
         ask(_service(session, source, progress))
-        if is_awaited:
-            _watch(session, source, progress)
+        running = _watch(session, source.name, source.version, progress) if is_awaited else None
+    _print(session, running or Service(name=source.name, version=source.version), output)
 
 
-@contextlib.contextmanager
-def _as_mistakes() -> Iterator[None]:
-    """What the platform has against a source is a failed run: exit 1."""
-    try:
-        yield
-    except (errors.Unavailable, errors.Unauthenticated, errors.DeadlineExceeded):
-        raise
-    except errors.Error as error:
-        raise Failure(capitalised(error.detail)) from None
+def follow(session: Session, name: str, version: str, *, output: str = "text") -> None:
+    """Watch a deployment that was asked for elsewhere."""
+    with Progress(name) as progress, as_mistakes():
+        running = _watch(session, name, version, progress)
+    _print(session, running, output)
+
+
+def _print(session: Session, service: Service, output: str) -> None:
+    if output == JSON:
+        known = runtime.read(service.name, service.version, client=session.client)
+        show(document(known[0] if known else service), (), output)
 
 
 def _service(session: Session, source: Source, progress: Progress) -> Service:
-    location = source.location or _upload(session, source, progress)
+    location = source.location
+    if not location and not source.is_kept:
+        location = _upload(session, source, progress)
     metadata = {"source": source.shown}
     return Service(name=source.name, version=source.version, source=location, metadata=metadata)
 
@@ -87,7 +95,16 @@ def _upload(session: Session, source: Source, progress: Progress) -> str:
     files = "1 file" if packed.files == 1 else f"{packed.files} files"
     progress.line(f"Sending {source.name}: {files}, {_size(packed.size_bytes)} ...")
     service = Service(name=source.name, version=source.version)
-    return runtime.upload(service, packed.chunks(), client=session.client)
+    return runtime.upload(service, _shown(packed, source.name, progress), client=session.client)
+
+
+def _shown(packed: sources.Archive, name: str, progress: Progress) -> Iterator[bytes]:
+    """The archive's pieces, while the spinner says how many of them are sent."""
+    sent = 0
+    for piece in packed.chunks():
+        progress.doing(f"Sending {name}: {_size(sent)} of {_size(packed.size_bytes)}")
+        yield piece
+        sent += len(piece)
 
 
 def _size(size_bytes: int) -> str:
@@ -97,25 +114,31 @@ def _size(size_bytes: int) -> str:
     return f"{kilobytes:.0f} KB" if kilobytes < 1024 else f"{kilobytes / 1024:.1f} MB"
 
 
-def _watch(session: Session, source: Source, progress: Progress) -> None:
-    """Show the deployment's steps until it runs. Raises Failure, with the reason, when it does not."""
-    log: BuildLog | None = None
+def _watch(session: Session, name: str, version: str, progress: Progress) -> Service:
+    """Show the deployment's steps until it runs, and what it says meanwhile. Raises Failure, with the reason."""
+    build: LiveLog | None = None
+    start: LiveLog | None = None
     try:
-        for service in _polled(session, source):
-            log = log or BuildLog(service, progress, session.client)
+        for service in _polled(session, name, version):
+            build = build or LiveLog.of_build(service, progress, session.client)
             word, step = runtime.status(service), service.metadata.get("step", "")
             progress.step(step or STEPS.get(word, ""))
+            if word == "starting":
+                start = start or LiveLog.of_start(service, progress, session.client)
             if word in ("running", "error") or step == "cancelled":
-                log.finish()
+                build.finish()
+                is_told = start.finish() if start else False
             if step == "cancelled":
                 raise _cancelled(service)
             if word == "running":
-                return _tell(session, service, progress)
+                _tell(session, service, progress)
+                return service
             if word == "error":
-                raise _failed(session, service, progress)
+                raise _failed(session, service, progress, is_told=is_told)
     except KeyboardInterrupt:
-        text = f"\n{source.name} goes on deploying without you: see `micro status {source.name}`."
+        text = f"\n{name} goes on deploying without you: see `micro status {name}`."
         raise Failure(text, 130) from None
+    raise AssertionError("polling ends with a service")
 
 
 def _tell(session: Session, service: Service, progress: Progress) -> None:
@@ -127,12 +150,12 @@ def _tell(session: Session, service: Service, progress: Progress) -> None:
             progress.line(f"Call it: micro {service.name} --help")
 
 
-def _polled(session: Session, source: Source) -> Iterator[Service]:
+def _polled(session: Session, name: str, version: str) -> Iterator[Service]:
     """The service again and again. Raises what the server says, once it has been away for too long."""
     seen = time.monotonic()
     while True:
         try:
-            services = runtime.read(source.name, source.version, client=session.client)
+            services = runtime.read(name, version, client=session.client)
             seen = time.monotonic()
         except (errors.Unavailable, errors.DeadlineExceeded):
             if time.monotonic() - seen > PATIENCE_S:
@@ -140,16 +163,16 @@ def _polled(session: Session, source: Source) -> Iterator[Service]:
             time.sleep(1)
             continue
         if not services:
-            raise Failure(f"{source.name} was removed while it was being deployed.")
+            raise Failure(f"{name} was removed while it was being deployed.")
         yield services[0]
         time.sleep(POLL_S)
 
 
-def _failed(session: Session, service: Service, progress: Progress) -> Failure:
-    """Why it failed, after the last lines that it printed."""
+def _failed(session: Session, service: Service, progress: Progress, *, is_told: bool) -> Failure:
+    """Why it failed, after the last lines that it printed, unless these are told."""
     request = LogsRequest(service=service.name, version=service.version, count=15, kind="run")
     with contextlib.suppress(errors.Error):
-        for record in runtime.logs(request, client=session.client):
+        for record in () if is_told else runtime.logs(request, client=session.client):
             progress.log(record.message)
     return _ended(service, f"{service.name} failed: {service.metadata.get('error') or 'the server gives no reason'}")
 

@@ -13,15 +13,14 @@ import click
 
 from .commands import Group
 from .failures import Failure
+from .output import output_option
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
     from micro.events import Event
 
 _GROUP = click.option("--group", "-g", default="", help="The group to consume in, or whose letters are meant.")
-_OUTPUT = click.option(
-    "--output", "-o", type=click.Choice(["text", "json"]), default="text", help="text, or one JSON object a line."
-)
+_OUTPUT = output_option(meaning="one object a line")
 _SINCE = click.option("--since", default="", help="Begin so long ago, e.g. 10m or 24h.")
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import re
+from collections.abc import Iterator
 
 MALFORMED = re.compile(r'malformed method name: \\?"(?P<name>.*?)\\?"')
 NO_ROUTE = re.compile(r"service (?P<name>\S+): route not found")
@@ -27,14 +30,48 @@ def explained(error: Exception) -> Failure | None:
     if isinstance(error, errors.Error):
         return _of_the_platform(error)
     if isinstance(error, OSError):
-        return Failure(capitalised(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+        return Failure(_of_the_system(error))
+    if isinstance(error, UnicodeEncodeError):
+        return Failure("An argument or a file's name holds bytes that are no text; all text is UTF-8.")
+    if isinstance(error, UnicodeDecodeError):
+        return Failure("What was read holds bytes that are no text; all text is UTF-8.")
     return None
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the machine has against it, and the way out where there is one."""
+    where = f"{error.filename}: " if error.filename else ""
+    way_out = {
+        errno.ENOSPC: "the disk is full; free some space, and try again",
+        errno.EDQUOT: "your share of the disk is used up; free some space, and try again",
+        errno.EROFS: "that disk cannot be written to; set HOME to a folder that can",
+        errno.EACCES: "this user may not do that; look at the permissions",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return capitalised(f"{where}{way_out}")
+
+
+@contextlib.contextmanager
+def as_mistakes(prefix: str = "", *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """What the platform refuses in the block is the user's mistake: its sentence after `prefix`, exit 1.
+
+    Where it cannot be reached, or wants a login, the ordinary sentences are told. `but` names what passes as it is.
+    """
+    from micro import errors
+
+    try:
+        yield
+    except errors.Error as error:
+        if isinstance(error, (errors.Unavailable, errors.Unauthenticated, errors.DeadlineExceeded, *but)):
+            raise
+        raise Failure(prefix + error.detail if prefix else capitalised(error.detail)) from None
 
 
 def _of_the_platform(error: Exception) -> Failure:
     from micro import errors, wire
 
     text = getattr(error, "detail", str(error))
+    if isinstance(error, wire.Untrusted):
+        return Failure(text, 4)
     if isinstance(error, wire.Unreachable):
         return Failure(f"{text}: start one with `micro server`, or choose another with `micro env set NAME`.", 4)
     if found := _by_text(text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from . import help as root_help
@@ -17,14 +18,49 @@ VERSION = ("--version", "-version", "-v")
 
 def main(args: list[str] | None = None) -> None:
     """Run one command line and exit."""
+    _take_any_text()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # grpcio would write what our own sentences say
     try:
         code = run(sys.argv[1:] if args is None else args)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = _interrupted()
     except BrokenPipeError:
-        # Whoever read our output has left. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
+        code = _abandoned()
+    except OSError as error:  # standard output itself cannot be written: a full disk behind it
+        _say(f"The output cannot be written: {error.strerror or error}.")
+        code = min(_abandoned(), 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C could only make a mess of the end
     sys.exit(code)
+
+
+def _take_any_text() -> None:
+    """What a terminal cannot show, or a file name that is no text, is shown escaped; what was closed is nobody's."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+
+
+def _abandoned() -> int:
+    """Whoever read our output has left. Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 141
+
+
+def _interrupted() -> int:
+    """Ctrl-C. A second one, while we say so, changes nothing."""
+    _say("Interrupted.")
+    return 130
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def run(args: list[str]) -> int:
@@ -51,8 +87,7 @@ def _command(args: list[str]) -> int:
     except BrokenPipeError:
         raise
     except (click.Abort, KeyboardInterrupt):
-        sys.stderr.write("\n")
-        return 130
+        return _interrupted()
     except click.ClickException as error:
         return _fail(Failure(error.format_message()))
     except Exception as error:
@@ -65,5 +100,5 @@ def _command(args: list[str]) -> int:
 
 def _fail(failure: Failure) -> int:
     if failure.text:
-        sys.stderr.write(f"{failure.text}\n")
+        _say(failure.text)
     return failure.exit_code

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from .commands import Group
+from .output import output_option, show
 from .services import call, indented
 from .session import Session, pass_session
 from .tables import boxed
@@ -32,11 +32,13 @@ def connect(session: Session, nodes: tuple[str, ...]) -> None:
 
 
 @network.command()
+@output_option("table")
 @pass_session
-def connections(session: Session) -> None:
+def connections(session: Session, output: str) -> None:
     """List the nodes that are connected to this one."""
     peers = _ask(session, "Graph").get("root", {}).get("peers", [])
-    _print(("NODE", "ADDRESS"), [(_of(peer["node"], "id"), _of(peer["node"], "address")) for peer in peers])
+    found = [peer["node"] for peer in peers]
+    show(found, boxed(("NODE", "ADDRESS"), [(_of(node, "id"), _of(node, "address")) for node in found]), output)
 
 
 @network.command()
@@ -47,11 +49,12 @@ def graph(session: Session) -> None:
 
 
 @network.command()
+@output_option("table")
 @pass_session
-def nodes(session: Session) -> None:
+def nodes(session: Session, output: str) -> None:
     """List the nodes of the network."""
     found = _ask(session, "Nodes").get("nodes", [])
-    _print(("ID", "ADDRESS"), [(_of(node, "id"), _of(node, "address")) for node in found])
+    show(found, boxed(("ID", "ADDRESS"), [(_of(node, "id"), _of(node, "address")) for node in found]), output)
 
 
 @network.command()
@@ -60,7 +63,7 @@ def nodes(session: Session) -> None:
 @click.option("--gateway", default="", help="Only routes through this gateway.")
 @click.option("--router", default="", help="Only routes of this router.")
 @click.option("--network", "network_", default="", help="Another namespace's, for admins of the platform.")
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", help="table or json.")
+@output_option("table")
 @pass_session
 def routes(session: Session, service: str, address: str, gateway: str, router: str, network_: str, output: str) -> None:
     """List the routes of the namespace."""
@@ -75,18 +78,17 @@ def routes(session: Session, service: str, address: str, gateway: str, router: s
         _ask(session, "Routes", {"query": query}).get("routes", []),
         key=lambda route: (_of(route, "service"), _of(route, "address")),
     )
-    if output == "json":
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        _print(tuple(map(str.upper, ROUTE)), [tuple(_of(route, name) for name in ROUTE) for route in found])
+    rows = [tuple(_of(route, name) for name in ROUTE) for route in found]
+    show(found, boxed(tuple(map(str.upper, ROUTE)), rows), output)
 
 
 @network.command()
+@output_option("text")
 @pass_session
-def services(session: Session) -> None:
+def services(session: Session, output: str) -> None:
     """List the names of the services on the network."""
-    for name in _ask(session, "Services").get("services", []):
-        click.echo(name)
+    names = _ask(session, "Services").get("services", [])
+    show([{"name": name} for name in names], names, output)
 
 
 network.add_command(call)
@@ -98,8 +100,3 @@ def _ask(session: Session, method: str, request: dict[str, Any] | None = None) -
 
 def _of(fields: dict[str, Any], name: str) -> str:
     return str(fields.get(name, ""))
-
-
-def _print(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    for line in boxed(header, rows):
-        click.echo(line)

@@ -56,6 +56,11 @@ class Progress:
             self._due = None
             self.line(f"{self._step} ...")
 
+    def doing(self, text: str) -> None:
+        """What goes on right now, for the spinner alone."""
+        if self._status:
+            self._status.update(Text(text))
+
     def line(self, text: str) -> None:
         self._print(Text(text))
 

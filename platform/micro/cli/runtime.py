@@ -1,4 +1,4 @@
-"""`micro run`, `update`, `kill`, `status` and `logs`: what runs."""
+"""`micro status` and `logs`: what runs, and what it says."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from .commands import Command
 from .failures import Failure
+from .output import output_option, show
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -20,111 +21,12 @@ if TYPE_CHECKING:
 HEADER = ("NAME", "VERSION", "SOURCE", "STATUS", "BUILD", "UPDATED", "METADATA")
 SHORTEST_ERROR = 24  # characters of an error that are shown however narrow the terminal is
 
-SOURCE_HELP = """
-    SOURCE is a folder of this machine (. is the current one), or a place in a git repository:
-    host/org/repo[/folder][@ref], or its https:// URL, likewise with /folder and @ref. The service is named like the
-    folder or repository, and its version is the ref, else latest.
-
-    Waits until the service runs, and shows how it gets there on stderr. Ctrl-C stops the waiting, not the deployment.
-"""
-
-_NAME = click.option("--name", help="The service's name, instead of the folder's or repository's.")
-_DETACH = click.option("--detach", "-d", is_flag=True, help="Do not wait until it runs.")
-
-
-@click.command(cls=Command, help=f"Build and run a folder or a git repository as a service.\n{SOURCE_HELP}")
-@click.argument("source")
-@_NAME
-@click.option("--command", default="", help="What starts it, instead of what the platform detects.")
-@click.option("--args", default="", help="Arguments for the command.")
-@click.option("--env_vars", multiple=True, help="Environment variables as k=v[,k=v]; may be given several times.")
-@click.option("--instances", type=int, default=0, help="How many replicas run; one, or as many as there are.")
-@click.option("--image", default="", help="The image it runs in, where the server runs images.")
-@_DETACH
-@pass_session
-def run(
-    session: Session,
-    source: str,
-    name: str | None,
-    command: str,
-    args: str,
-    env_vars: tuple[str, ...],
-    instances: int,
-    image: str,
-    detach: bool,
-) -> None:
-    import shlex
-
-    from micro import runtime
-    from micro.proto.runtime_pb2 import CreateOptions
-
-    from . import deployment
-
-    meant = deployment.resolved(session, source, name)
-    options = CreateOptions(
-        command=shlex.split(command),
-        args=shlex.split(args),
-        env=deployment.variables(env_vars),
-        image=image,
-        instances=instances,
-        secrets=deployment.secrets(session, meant),
-    )
-
-    def create(service: Service) -> None:
-        runtime.create(service, options, client=session.client)
-
-    deployment.deploy(session, meant, create, is_awaited=not detach)
-
-
-@click.command(
-    cls=Command, help=f"Build and run a newer version of a service, without a failed request.\n{SOURCE_HELP}"
-)
-@click.argument("source")
-@_NAME
-@click.option("--instances", type=int, default=0, help="How many replicas run from now on.")
-@_DETACH
-@pass_session
-def update(session: Session, source: str, name: str | None, instances: int, detach: bool) -> None:
-    from micro import runtime
-
-    from . import deployment
-
-    meant = deployment.resolved(session, source, name)
-    deployment.require_deployed(session, meant)
-
-    def change(service: Service) -> None:
-        runtime.update(service, instances=instances, client=session.client)
-
-    deployment.deploy(session, meant, change, is_awaited=not detach)
-
-
-@click.command(cls=Command)
-@click.argument("names", nargs=-1, required=True, metavar="NAME[@VERSION]...")
-@pass_session
-def kill(session: Session, names: tuple[str, ...]) -> None:
-    """Stop and remove services.
-
-    A service's logs go with it. The version is latest unless it is given.
-    """
-    from micro import runtime
-
-    from .source import named
-
-    for name, version in map(named, names):
-        runtime.delete(name, version, client=session.client)
-
 
 @click.command(cls=Command)
 @click.argument("name", required=False, default="", metavar="[NAME[@VERSION]]")
 @click.argument("version", required=False, default="")
-@click.option("--type", "kind", default="", help="Only services of this type.")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    help="table, or json with all that is known.",
-)
+@click.option("--type", "kind", default="", help="Only services of this type; all are of the type service.")
+@output_option("table", meaning="all that is known")
 @pass_session
 def status(session: Session, name: str, version: str, kind: str, output: str) -> None:
     """Show what runs, since when, and what went wrong.
@@ -137,10 +39,9 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 
     name, _, at = name.partition("@")
     services = runtime.read(name, version or at, kind, client=session.client)
-    if output == "json":
-        click.echo(json.dumps([_as_dict(service) for service in services], indent=2, ensure_ascii=False))
-    elif services:
-        click.echo("\n".join(_for_eyes(services) if sys.stdout.isatty() else _for_programs(services)))
+    documents = [document(service) for service in services]
+    lines = (_for_eyes(services) if sys.stdout.isatty() else _for_programs(services)) if services else []
+    show(documents, lines, output)
 
 
 @click.command(cls=Command)
@@ -148,9 +49,7 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 @click.option("--lines", "-n", type=int, default=15, help="How many of the last lines to show (15).")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or until it is killed.")
 @click.option("--build", is_flag=True, help="The log of the last build, instead of what the service prints.")
-@click.option(
-    "--output", "-o", type=click.Choice(["text", "json"]), default="text", help="text, or one JSON object a line."
-)
+@output_option(meaning="one object a line")
 @click.option("--since", default="", help="Only lines of this last while, e.g. 10m.")
 @click.option("--version", default="", help="The service's version (latest).")
 @pass_session
@@ -262,7 +161,8 @@ def age(started: str, *, at: datetime) -> str:
     return "".join(f"{count}{unit}" for count, unit in parts[first:]) + " ago"
 
 
-def _as_dict(service: Service) -> dict[str, Any]:
+def document(service: Service) -> dict[str, Any]:
+    """A service as JSON."""
     from micro import runtime
 
     return {

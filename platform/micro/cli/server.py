@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -12,6 +15,9 @@ import micro
 
 from .commands import Command
 from .failures import Failure
+
+LOCK = "server.lock"  # the server holds it for as long as it lives, and its pid is in it
+STOPS_WITHIN_S = 30
 
 
 @click.command(cls=Command, context_settings={"ignore_unknown_options": True})
@@ -40,6 +46,39 @@ def server(ctx: click.Context, backend: str, extra: tuple[str, ...]) -> None:
     program = str(python) if python.exists() else sys.executable
     chosen = ["--backend", backend] if backend else []
     os.execv(program, [program, str(manage), "server", *chosen])  # noqa: S606
+
+
+@click.command(cls=Command)
+def shutdown() -> None:
+    """Stop the platform that runs on this machine, and its services.
+
+    It is the one whose state is in MICRO_HOME (~/.micro/server). The next start brings the services back.
+    """
+    from micro import home
+
+    state = Path(os.environ.get("MICRO_HOME") or home.folder() / "server").expanduser()
+    pid = _server_of(state)
+    if pid is None:
+        raise Failure(f"No server runs on {state}.")
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOPS_WITHIN_S
+    while _server_of(state) == pid:
+        if time.monotonic() > deadline:
+            raise Failure(f"The server (pid {pid}) has not stopped after {STOPS_WITHIN_S} s: see {state / 'logs'}.")
+        time.sleep(0.1)
+
+
+def _server_of(state: Path) -> int | None:
+    """The pid of the server that holds the state folder; None when none does."""
+    try:
+        with (state / LOCK).open() as held:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        text = (state / LOCK).read_text()
+        return int(text) if text.isdecimal() else None
+    return None
 
 
 def checkout() -> Path | None:

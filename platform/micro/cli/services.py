@@ -10,6 +10,7 @@ import click
 
 from .commands import Command
 from .failures import Failure
+from .output import output_option, show
 from .session import Session, pass_session
 
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s))")
@@ -18,13 +19,14 @@ SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6
 
 
 @click.command(cls=Command)
+@output_option()
 @pass_session
-def services(session: Session) -> None:
+def services(session: Session, output: str) -> None:
     """List the services that can be called in the current namespace."""
     from micro import registry
 
-    for name in registry.services(client=session.client):
-        click.echo(name)
+    names = registry.services(client=session.client)
+    show([{"name": name} for name in names], names, output)
 
 
 @click.command(cls=Command)

@@ -45,6 +45,36 @@ class Session:
 
         return Config(self.config_file or None)
 
+    @property
+    def environment_name(self) -> str:
+        """The environment that is talked to, whether its address is known or not."""
+        from micro import home
+
+        return home.current_environment(self.config, self.environment)
+
+    @property
+    def namespace_name(self) -> str:
+        """The namespace that is worked in."""
+        from micro import home
+
+        return home.current_namespace(self.config, self.environment_name, self.namespace)
+
+    def choose_namespace(self, name: str) -> None:
+        """Work in the namespace from now on, in this environment."""
+        environment = self.environment_name
+        known = [other for other in self.config.get(f"namespaces.{environment}.all").split(",") if other]
+        if name not in ("micro", *known):
+            self.config.set(f"namespaces.{environment}.all", ",".join([*known, name]))
+        self.config.set(f"namespaces.{environment}.current", name)
+
+    def git_key(self, name: str) -> str:
+        """Under which key of the config file this environment's git setting is, e.g. of `credentials.github`."""
+        return f"git.{self.environment_name}.{name}"
+
+    def git_setting(self, name: str) -> str:
+        """This environment's git setting, else the one of Micro 3, which had one for all; blank when there is none."""
+        return self.config.get(self.git_key(name)) or self.config.get(f"git.{name}")
+
     def close(self) -> None:
         if "client" in self.__dict__:
             self.client.close()

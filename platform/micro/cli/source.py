@@ -7,12 +7,11 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from micro.home import Config
 from micro.wire import PLATFORM_SERVICES
 
 from .failures import Failure
@@ -35,6 +34,7 @@ SKIPPED = frozenset(
 LATEST = "latest"
 LONGEST_NAME = 63  # characters of one part of a host name, which also has `--` and the namespace
 RESERVED = PLATFORM_SERVICES | {"client", "debug", "server"}
+Setting = Callable[[str], str]  # a git setting by its name, blank when there is none
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
@@ -42,7 +42,7 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 class Source:
     """A source and the service it becomes, which is `named_after` a folder or repository, or blank.
 
-    A local one has a folder, another one a location that the server fetches.
+    A local one has a folder, another one a location that the server fetches; one that `is_kept` stays as it is.
     """
 
     name: str
@@ -51,10 +51,14 @@ class Source:
     named_after: str = ""
     location: str = ""
     folder: Path | None = None
+    is_kept: bool = False
 
 
-def resolve(text: str, config: Config, environment: str) -> Source:
-    """Understand what the user typed. Raises Failure for a folder that is not there and for what is no source."""
+def resolve(text: str, setting: Setting) -> Source:
+    """Understand what the user typed, whose git settings `setting` has.
+
+    Raises Failure for a folder that is not there and for what is no source.
+    """
     path = Path(text)
     if path.is_dir():
         own = path.resolve().name
@@ -63,15 +67,15 @@ def resolve(text: str, config: Config, environment: str) -> Source:
         raise Failure(f"{text} is a file: name the folder it is in.")
     if text.startswith((".", "/", "~")):
         raise Failure(f"There is no folder {text}.")
-    return _remote(text, config, environment)
+    return _remote(text, setting)
 
 
-def _remote(text: str, config: Config, environment: str) -> Source:
+def _remote(text: str, setting: Setting) -> Source:
     scheme, separator, rest = text.partition("://")
     if "::" in text or (separator and scheme not in ("http", "https")):
         raise Failure(f"{text} cannot be fetched: name a folder, host/org/repo[/folder][@ref] or an https:// URL.")
     if not separator:
-        rest = text if _begins_with_host(text) else _below_base_url(text, config, environment)
+        rest = text if _begins_with_host(text) else _below_base_url(text, setting)
     location, at, ref = _ref_split(rest)
     own = location.rstrip("/").rpartition("/")[2].removesuffix(".git")
     if at and not ref:
@@ -107,9 +111,9 @@ def _begins_with_host(text: str) -> bool:
     return bool(slash) and ("." in host or ":" in host or host == "localhost")
 
 
-def _below_base_url(text: str, config: Config, environment: str) -> str:
+def _below_base_url(text: str, setting: Setting) -> str:
     """A bare name where the user wants such names to be looked up. Raises Failure when the user wants that nowhere."""
-    base = config.get(f"git.{environment}.baseurl") or config.get("git.baseurl")
+    base = setting("baseurl")
     if not base:
         raise Failure(f"There is no folder {text} here; a git source looks like github.com/org/repo.")
     return f"{base.rstrip('/')}/{text}"
@@ -131,14 +135,14 @@ def named(text: str) -> tuple[str, str]:
     return name, version or LATEST
 
 
-def credentials(source: Source, config: Config) -> str:
+def credentials(source: Source, setting: Setting) -> str:
     """The token that the user has set for the host of a private repository; blank when there is none."""
     host = source.shown.partition("/")[0]
     for known in ("github", "gitlab", "bitbucket"):
         if host in (f"{known}.com", f"{known}.org"):
-            return config.get(f"git.credentials.{known}")
-    url = config.get("git.credentials.url")
-    return config.get("git.credentials.token") if url and url in source.shown else ""
+            return setting(f"credentials.{known}")
+    url = setting("credentials.url")
+    return setting("credentials.token") if url and url in source.shown else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +164,18 @@ def archive(folder: Path) -> Archive:
 
     The same files make the same bytes. Raises Failure for an empty folder and for links that lead out of it.
     """
-    paths = sorted(set(_tracked(folder) or _walked(folder)))
+    paths = files(folder)
     if not paths:
         raise Failure(f"There is nothing in {folder} to run.")
     file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the archive
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         size_bytes = sum(_add(tar, folder, path) for path in paths)
     return Archive(file, len(paths), size_bytes)
+
+
+def files(folder: Path) -> list[str]:
+    """The files of the folder that are sent, sorted."""
+    return sorted(set(_tracked(folder) or _walked(folder)))
 
 
 def _add(tar: tarfile.TarFile, folder: Path, path: str) -> int:

@@ -12,6 +12,7 @@ import click
 
 from .commands import Group
 from .failures import Failure
+from .output import output_option, show
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def read(
 @_LIMIT
 @_OFFSET
 @_ORDER
-@click.option("--output", type=click.Choice(["json"]), help="json: one array.")
+@output_option(meaning="one array", has_short=False)
 @pass_session
 def list_keys(
     session: Session,
@@ -109,7 +110,7 @@ def list_keys(
     limit: int,
     offset: int,
     order: str,
-    output: str | None,
+    output: str,
 ) -> None:
     """List the keys of a table that begin with PREFIX."""
     from micro import store
@@ -117,7 +118,7 @@ def list_keys(
     client = _client(session, database)
     is_descending = order == "desc"
     keys = store.keys(prefix, limit=limit, offset=offset, is_descending=is_descending, table=table, client=client)
-    _lines([json.dumps(keys, indent=2, ensure_ascii=False)] if output else keys)
+    show(keys, keys, output)
 
 
 @store.command()
@@ -171,23 +172,27 @@ def delete(session: Session, key: str, database: str, table: str) -> None:
 
 @store.command()
 @_STORE
+@output_option()
 @pass_session
-def databases(session: Session, store_: str) -> None:
+def databases(session: Session, store_: str, output: str) -> None:
     """List the namespaces that store something; for accounts of the platform."""
     from micro import store
 
-    _lines(store.databases(client=session.client))
+    names = store.databases(client=session.client)
+    show(names, names, output)
 
 
 @store.command()
 @_STORE
 @_DATABASE
+@output_option()
 @pass_session
-def tables(session: Session, store_: str, database: str) -> None:
+def tables(session: Session, store_: str, database: str, output: str) -> None:
     """List the tables that hold a record."""
     from micro import store
 
-    _lines(store.tables(client=_client(session, database)))
+    names = store.tables(client=_client(session, database))
+    show(names, names, output)
 
 
 @store.group("blob", cls=Group)
@@ -225,14 +230,20 @@ def read_blob(session: Session, key: str, file: BinaryIO) -> None:
 @blob.command("list")
 @click.argument("prefix", default="")
 @click.option("--verbose", "-v", is_flag=True, help="With size, time and content type.")
+@output_option()
 @pass_session
-def list_blobs(session: Session, prefix: str, verbose: bool) -> None:
+def list_blobs(session: Session, prefix: str, verbose: bool, output: str) -> None:
     """List the keys that begin with PREFIX."""
     from micro import blob
 
+    documents, lines = [], []
     for info in blob.blobs(prefix, client=session.client):
-        details = (str(info.size_bytes), info.updated.strftime("%Y-%m-%dT%H:%M:%SZ"), info.content_type or "n/a")
-        click.echo("\t".join((info.key, *details)) if verbose else info.key)
+        updated = info.updated.strftime("%Y-%m-%dT%H:%M:%SZ")
+        details = {"size": info.size_bytes, "updated_at": updated, "content_type": info.content_type or None}
+        documents.append({"key": info.key, **details})
+        row = (info.key, str(info.size_bytes), updated, info.content_type or "n/a")
+        lines.append("\t".join(row) if verbose else info.key)
+    show(documents, lines, output)
 
 
 @blob.command("delete")
@@ -259,7 +270,7 @@ def _expiry_s(text: str) -> int:
     except Failure:
         expiry = -1.0
     if expiry < 1 or expiry != int(expiry):
-        raise Failure(f"expiry flag is invalid: {text}. Try 10s or 5m")
+        raise Failure(f"Expiry flag is invalid: {text}. Try 10s or 5m")
     return int(expiry)
 
 

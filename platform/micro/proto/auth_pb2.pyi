@@ -327,6 +327,20 @@ class Options(_message.Message):
     namespace: str
     def __init__(self, namespace: _Optional[str] = ...) -> None: ...
 
+class ReadPlatformRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReadPlatformResponse(_message.Message):
+    __slots__ = ("version", "web_url", "is_signup_open")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    WEB_URL_FIELD_NUMBER: _ClassVar[int]
+    IS_SIGNUP_OPEN_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    web_url: str
+    is_signup_open: bool
+    def __init__(self, version: _Optional[str] = ..., web_url: _Optional[str] = ..., is_signup_open: bool = ...) -> None: ...
+
 class Resource(_message.Message):
     __slots__ = ("name", "type", "endpoint")
     NAME_FIELD_NUMBER: _ClassVar[int]

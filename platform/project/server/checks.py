@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 
 from gateway import certificates
-from gateway.picture import certificate_files
 from project.embedded import nats, package_folder, postgres, valkey
 
 from .errors import CannotRun
@@ -86,7 +85,7 @@ def check_parts(plan: Plan) -> None:
 
 def check_certificate() -> None:
     """Refuse a certificate that nobody could be served with."""
-    files = certificate_files()
+    files = certificates.files_from_settings()
     if files is None:
         return
     try:

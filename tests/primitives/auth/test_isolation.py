@@ -59,6 +59,7 @@ TRIES: dict[str, tuple[Any, Any, str]] = {
         auth_pb2.CreateNamespaceRequest(name="x"), auth_pb2.CreateNamespaceResponse, DENIED,
     ),
     "auth.Namespaces.List": (auth_pb2.ListNamespacesRequest(), auth_pb2.ListNamespacesResponse, "OK"),
+    "auth.Platform.Read": (auth_pb2.ReadPlatformRequest(), auth_pb2.ReadPlatformResponse, "OK"),
     "registry.Registry.GetService": (
         registry_pb2.GetRequest(service="hidden", options=DOMAIN), registry_pb2.GetResponse, DENIED,
     ),
@@ -92,7 +93,7 @@ TRIES: dict[str, tuple[Any, Any, str]] = {
     "debug.Debug.Trace": (debug_pb2.TraceRequest(), debug_pb2.TraceResponse, REFUSED),
 }  # fmt: skip
 PUBLIC = {
-    *("auth.Auth.Inspect", "auth.Auth.Token", "auth.Device.Poll", "auth.Device.Start"),
+    *("auth.Auth.Inspect", "auth.Auth.Token", "auth.Device.Poll", "auth.Device.Start", "auth.Platform.Read"),
     *("debug.Debug.Health", "debug.Debug.Stats", "debug.Debug.Trace"),
 }
 

@@ -1,0 +1,76 @@
+"""What a build prints, and then what the service prints while it starts: on the terminal while it grows."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from datetime import datetime
+from typing import Self
+
+from micro import errors, runtime
+from micro.client import Client
+from micro.proto.runtime_pb2 import LogsRequest, Service
+
+from .progress import Progress
+
+LAST_LINE = re.compile(r"Release \d+ is built; |Failed: |Cancelled by ")
+NO_LINE = re.compile(r"(?!)")  # of what a service prints, none is the last
+BUILD_LAG_S = 1.5  # a build's last lines may come this much later than the news that the deployment is over
+START_LAG_S = 0.3
+
+
+class LiveLog:
+    """Shows one of the two logs. It is a courtesy: without it, the deployment is watched all the same."""
+
+    def __init__(
+        self, service: Service, progress: Progress, client: Client, *, kind: str, last: re.Pattern[str], lag_s: float
+    ) -> None:
+        self._client, self._progress, self._last, self._lag_s = client, progress, last, lag_s
+        self._request = LogsRequest(
+            service=service.name,
+            version=service.version,
+            stream=True,
+            count=10_000,
+            since=_seconds(service.metadata.get("started", "")),  # not those of the deployments before this one
+            kind=kind,
+        )
+        self._is_told, self._is_closed, self._lines = threading.Event(), False, 0
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    @classmethod
+    def of_build(cls, service: Service, progress: Progress, client: Client) -> Self:
+        """What the build prints."""
+        return cls(service, progress, client, kind="build", last=LAST_LINE, lag_s=BUILD_LAG_S)
+
+    @classmethod
+    def of_start(cls, service: Service, progress: Progress, client: Client) -> Self:
+        """What the service prints from its start on."""
+        return cls(service, progress, client, kind="run", last=NO_LINE, lag_s=START_LAG_S)
+
+    def finish(self) -> bool:
+        """Show what is left, until the last line or for as long as that may lag; whether there was anything to show."""
+        self._is_told.wait(self._lag_s)
+        self._is_closed = True
+        return self._lines > 0
+
+    def _follow(self) -> None:
+        with contextlib.suppress(errors.Error):
+            for record in runtime.logs(self._request, client=self._client):
+                if self._is_closed:
+                    return
+                self._lines += 1
+                self._progress.log(record.message)
+                if self._last.match(record.message):
+                    self._is_told.set()
+                else:
+                    self._is_told.clear()  # a program within the build had said it
+        self._is_told.set()
+
+
+def _seconds(moment: str) -> int:
+    """An RFC 3339 time as unix seconds; zero for what is none."""
+    try:
+        return int(datetime.fromisoformat(moment).timestamp())
+    except ValueError:
+        return 0
