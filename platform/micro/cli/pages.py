@@ -28,6 +28,8 @@ Flags may have one dash or two.
 Answers go to stdout; progress and errors to stderr, with the way out. Colours are for terminals, and not under
 `NO_COLOR`.
 
+Of Micro 3's commands `init` and `gen` are not here: they wrote Go code for plugins of a Go server, which this is not.
+
 These pages are made from the code (`make docs`)."""
 
 
