@@ -69,17 +69,13 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 class Unreachable(errors.Unavailable):
     """Nobody answers at the server's address."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(f"Failed to connect to micro server at {address}")
+    def __init__(self, address: str, why: str = "") -> None:
+        super().__init__(why or f"Failed to connect to micro server at {address}")
         self.address = address
 
 
 class Untrusted(Unreachable):
     """Somebody answers, but it cannot be made sure who: without TLS, or with a certificate that will not do."""
-
-    def __init__(self, address: str, why: str) -> None:
-        super().__init__(address)
-        self.detail = why
 
 
 # Each error class of the tree once, by its HTTP status and by its gRPC status.

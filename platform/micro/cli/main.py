@@ -78,6 +78,7 @@ def run(args: list[str]) -> int:
 
 def _command(args: list[str]) -> int:
     import click
+    from click.utils import PacifyFlushWrapper
 
     from .failures import Failure, explained
     from .root import cli
@@ -86,6 +87,9 @@ def _command(args: list[str]) -> int:
         result = cli.main(args, prog_name="micro", standalone_mode=False)
     except BrokenPipeError:
         raise
+    except SystemExit as left:  # so click ends when it meets a broken pipe, and the completion of shells
+        is_abandoned = isinstance(sys.stdout, PacifyFlushWrapper)
+        return _abandoned() if is_abandoned else left.code if isinstance(left.code, int) else 1
     except (click.Abort, KeyboardInterrupt):
         return _interrupted()
     except click.ClickException as error:
