@@ -78,18 +78,14 @@ def run(args: list[str]) -> int:
 
 def _command(args: list[str]) -> int:
     import click
-    from click.utils import PacifyFlushWrapper
 
-    from .failures import Failure, explained
+    from .failures import Abandoned, Failure, explained
     from .root import cli
 
     try:
         result = cli.main(args, prog_name="micro", standalone_mode=False)
-    except BrokenPipeError:
-        raise
-    except SystemExit as left:  # so click ends when it meets a broken pipe, and the completion of shells
-        is_abandoned = isinstance(sys.stdout, PacifyFlushWrapper)
-        return _abandoned() if is_abandoned else left.code if isinstance(left.code, int) else 1
+    except Abandoned:
+        return _abandoned()
     except (click.Abort, KeyboardInterrupt):
         return _interrupted()
     except click.ClickException as error:
