@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-faults tools bench lint proto scaffolds
+.PHONY: help install run test test-faults tools bench lint docs proto scaffolds
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,6 +17,7 @@ help:
 	@echo "make test-faults  every process killed at every step of a deploy, as a table; a quarter of an hour"
 	@echo "make bench        all measurements"
 	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make docs         docs/cli from the commands"
 	@echo "make proto        the Python of platform/micro/proto/*.proto"
 	@echo "make scaffolds    the Go code of the service that micro new --lang go makes"
 
@@ -47,6 +48,9 @@ $(VENV)/.wheel: $(CLIENT) $(VENV)/.installed
 run: install
 	@exec $(BIN)/python manage.py server --example examples/helloworld
 
+# Where Go is, if it is a newer one than the machine's own.
+test test-faults tools: export PATH := /usr/local/go/bin:$(PATH)
+
 test: install tools
 	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
@@ -66,6 +70,9 @@ lint: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@PYTHONPATH=.:platform $(BIN)/lint-imports
+
+docs: install
+	@$(BIN)/python -m micro.cli.pages docs/cli
 
 # grpcio-tools 1.76 writes code that runs on protobuf 6.31 and later, which is what the client's wheel promises.
 proto: install

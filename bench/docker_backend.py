@@ -28,7 +28,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 os.environ.setdefault("DATABASE_URL", "postgresql:///nobody-asks")
 django.setup()
 
-from runtime.builds import dockerfiles, plans  # noqa: E402
+from runtime.builds import dockerfiles, images, plans  # noqa: E402
 
 ROUNDS = 5
 REPLICAS = 50
@@ -94,11 +94,23 @@ def by_hand(folder: Path) -> Path:
 
 def build_and_run(context: Path) -> None:
     """Until the port answers; what ran is removed."""
+    passed = {name: os.environ[name] for name in (*images.PROXIES, *images.INDEXES) if name in os.environ}
+    arguments = [word for name in passed for word in ("--build-arg", name)]
     subprocess.run(
-        ["/usr/bin/docker", "build", "--quiet", "--network", "host", "--tag", "micro-bench:1", str(context)],
+        [
+            "/usr/bin/docker",
+            "build",
+            "--quiet",
+            "--network",
+            "host",
+            "--tag",
+            "micro-bench:1",
+            *arguments,
+            str(context),
+        ],
         check=True,
-        capture_output=True,
-        env={"DOCKER_BUILDKIT": "1", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+        stdout=subprocess.DEVNULL,
+        env={"DOCKER_BUILDKIT": "1", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **passed},
     )
     engine = docker.from_env()
     container = engine.containers.run(

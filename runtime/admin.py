@@ -43,6 +43,29 @@ class Operated(ReadOnly):
                 self.message_user(request, f"{row}: {done}", messages.SUCCESS)
 
 
+class Linked(AcrossNamespaces):
+    """Rows with their namespace and release as links."""
+
+    @admin.display(description="namespace", ordering="namespace__slug")
+    def namespace_link(self, row: Any) -> SafeString | str:
+        """A link to the namespace."""
+        return link(row.namespace)
+
+    @admin.display(description="release", ordering="release__number")
+    def release_link(self, row: Any) -> SafeString | str:
+        """A link to the release, where there is one."""
+        return link(getattr(row, "release", None))
+
+
+class OfAService(Linked):
+    """The same, of rows that belong to a service."""
+
+    @admin.display(description="service", ordering="service__name")
+    def service_link(self, row: Any) -> SafeString | str:
+        """A link to the service."""
+        return link(row.service)
+
+
 class Life(SimpleListFilter):
     """Living services or killed ones."""
 
@@ -59,7 +82,7 @@ class Life(SimpleListFilter):
 
 
 @admin.register(Service)
-class ServiceAdmin(AcrossNamespaces, Operated):
+class ServiceAdmin(Linked, Operated):
     """Services, and the action that deploys their source anew."""
 
     fields = (
@@ -101,11 +124,6 @@ class ServiceAdmin(AcrossNamespaces, Operated):
 
         self.each(request, queryset, update, "a new deployment is queued.")
 
-    @admin.display(description="namespace", ordering="namespace__slug")
-    def namespace_link(self, row: Service) -> SafeString | str:
-        """A link to the namespace."""
-        return link(row.namespace)
-
     @admin.display(description="last deployment", ordering="last_state")
     def state(self, row: Any) -> str:
         """The last deployment's state."""
@@ -115,11 +133,6 @@ class ServiceAdmin(AcrossNamespaces, Operated):
     def serving(self, row: Any) -> SafeString:
         """A link to its replicas, by how many serve."""
         return listing(Replica, f"{row.serving_count} serving", service__id__exact=row.pk)
-
-    @admin.display(description="release", ordering="release__number")
-    def release_link(self, row: Service) -> SafeString | str:
-        """A link to the release that serves."""
-        return link(row.release)
 
     @admin.display
     def address(self, row: Service) -> SafeString | str:
@@ -136,7 +149,7 @@ class ServiceAdmin(AcrossNamespaces, Operated):
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(AcrossNamespaces, Operated):
+class DeploymentAdmin(OfAService, Operated):
     """Deployments, and the action that tries one again. Values of variables are not shown."""
 
     fields = (
@@ -189,21 +202,6 @@ class DeploymentAdmin(AcrossNamespaces, Operated):
 
         self.each(request, queryset, end, "it is cancelled.")
 
-    @admin.display(description="service", ordering="service__name")
-    def service_link(self, row: Deployment) -> SafeString | str:
-        """A link to the service."""
-        return link(row.service)
-
-    @admin.display(description="namespace", ordering="namespace__slug")
-    def namespace_link(self, row: Deployment) -> SafeString | str:
-        """A link to the namespace."""
-        return link(row.namespace)
-
-    @admin.display(description="release")
-    def release_link(self, row: Deployment) -> SafeString | str:
-        """A link to what it made."""
-        return link(getattr(row, "release", None))
-
     @admin.display(description="build")
     def build_link(self, row: Deployment) -> SafeString | str:
         """A link to how it was built."""
@@ -227,7 +225,9 @@ class Outcome(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices besides all."""
-        return [(outcome, outcome.capitalize()) for outcome in ("built", "failed", "under way", "superseded")]
+        return [
+            (outcome, outcome.capitalize()) for outcome in ("built", "failed", "under way", "superseded", "cancelled")
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The chosen ones."""
@@ -235,7 +235,7 @@ class Outcome(SimpleListFilter):
 
 
 @admin.register(Build)
-class BuildAdmin(AcrossNamespaces, ReadOnly):
+class BuildAdmin(OfAService, ReadOnly):
     """Builds: what was made of which source, for how long, and where its log is."""
 
     fields = (
@@ -265,8 +265,7 @@ class BuildAdmin(AcrossNamespaces, ReadOnly):
         """With what became of each, and when."""
         outcome = Case(
             When(release__isnull=False, then=Value("built")),
-            When(state=Build.State.FAILED, then=Value("failed")),
-            When(state__in=Build.FINAL, then=Value("superseded")),
+            When(state__in=Build.FINAL, then="state"),
             default=Value("under way"),
         )
         ended = Coalesce("release__created_at", "finished_at")
@@ -281,27 +280,12 @@ class BuildAdmin(AcrossNamespaces, ReadOnly):
     @admin.display(description="reason")
     def why(self, row: Any) -> str:
         """Why there is no release; what failed later is the deployment's."""
-        return row.reason if row.outcome == "failed" else "-"
+        return (row.reason if row.outcome != "built" else "") or "-"
 
     @admin.display(description="deployment")
     def deployment_link(self, row: Build) -> SafeString | str:
         """A link to the deployment whose build it is."""
         return link(Deployment(pk=row.pk))
-
-    @admin.display(description="service", ordering="service__name")
-    def service_link(self, row: Build) -> SafeString | str:
-        """A link to the service."""
-        return link(row.service)
-
-    @admin.display(description="namespace", ordering="namespace__slug")
-    def namespace_link(self, row: Build) -> SafeString | str:
-        """A link to the namespace."""
-        return link(row.namespace)
-
-    @admin.display(description="release")
-    def release_link(self, row: Build) -> SafeString | str:
-        """A link to what was made."""
-        return link(getattr(row, "release", None))
 
     @admin.display(description="commit or digest", ordering="release__digest")
     def digest(self, row: Build) -> str:
@@ -379,7 +363,7 @@ class ReleaseAdmin(ReadOnly):
 
 
 @admin.register(Replica)
-class ReplicaAdmin(AcrossNamespaces, ReadOnly):
+class ReplicaAdmin(OfAService, ReadOnly):
     """Replicas: what runs, and how far the runner is with it."""
 
     fields = (
@@ -404,18 +388,3 @@ class ReplicaAdmin(AcrossNamespaces, ReadOnly):
     list_select_related = ("service", "namespace", "release")
     search_fields = ("id", "service__name", "namespace__slug", "reason", "port")
     ordering = ("namespace__slug", "service__name", "index")
-
-    @admin.display(description="service", ordering="service__name")
-    def service_link(self, row: Replica) -> SafeString | str:
-        """A link to the service."""
-        return link(row.service)
-
-    @admin.display(description="namespace", ordering="namespace__slug")
-    def namespace_link(self, row: Replica) -> SafeString | str:
-        """A link to the namespace."""
-        return link(row.namespace)
-
-    @admin.display(description="release", ordering="release__number")
-    def release_link(self, row: Replica) -> SafeString | str:
-        """A link to the release."""
-        return link(row.release)

@@ -30,9 +30,9 @@ from .watching import Step, Watched
 
 MOST_ROWS = 100
 MOST_LINES = 5000
-SLUG = RegexValidator(r"^[a-z0-9-]*$", "This is no name of a namespace.")
-NAME = RegexValidator(r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$", "This is no name of a service.")
-VERSION = RegexValidator(r"^[A-Za-z0-9_][A-Za-z0-9_./+#=-]*$", "This is no version.")
+SLUG = RegexValidator(r"^[a-z0-9-]+\Z", "This is no name of a namespace.")
+NAME = RegexValidator(r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z", "This is no name of a service.")
+VERSION = RegexValidator(r"^[A-Za-z0-9_][A-Za-z0-9_./+#=-]*\Z", "This is no version.")
 
 
 class Where(Input):
@@ -302,9 +302,9 @@ _SERVICE = r"^services/(?P<name>[a-z0-9.-]{1,63})"
 
 urlpatterns = [
     path("services", Services.as_view(), name="api-services"),
-    re_path(rf"{_SERVICE}$", OneService.as_view(), name="api-service"),
-    re_path(rf"{_SERVICE}/deployments$", ServiceDeployments.as_view(), name="api-service-deployments"),
-    re_path(rf"{_SERVICE}/logs$", ServiceLogs.as_view(), name="api-service-logs"),
+    re_path(rf"{_SERVICE}\Z", OneService.as_view(), name="api-service"),
+    re_path(rf"{_SERVICE}/deployments\Z", ServiceDeployments.as_view(), name="api-service-deployments"),
+    re_path(rf"{_SERVICE}/logs\Z", ServiceLogs.as_view(), name="api-service-logs"),
     path("deployments", Deployments.as_view(), name="api-deployments"),
     path("deployments/<uuid:id>", OneDeployment.as_view(), name="api-deployment"),
     path("deployments/<uuid:id>/retry", DeploymentRetry.as_view(), name="api-deployment-retry"),

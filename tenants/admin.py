@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
 from django.contrib.auth.models import Group
 from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
@@ -16,8 +17,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from micro.errors import Error
+from transport.callers import Account
 
-from . import names, operations
+from . import names, operations, permissions
 from .models import ApiToken, Environment, Membership, Namespace, User
 
 admin.site.site_header = admin.site.site_title = "micro operator"
@@ -101,6 +103,11 @@ class EnvironmentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def namespaces(self, row: Any) -> SafeString:
         """A link to its namespaces."""
         return listing(Namespace, row.namespace_count, environment__name__exact=row.pk)
+
+
+def _account(request: HttpRequest, namespace: Namespace) -> Account:
+    """With which account an operator acts in a namespace."""
+    return permissions.account_of(cast("User", request.user), namespace.slug)
 
 
 class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -208,6 +215,24 @@ class MembershipAdmin(AcrossNamespaces, admin.ModelAdmin):  # type: ignore[type-
     autocomplete_fields = ("user", "namespace")
     show_full_result_count = False
 
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        """Let the user in, or give the member another role."""
+        by = _account(request, obj.namespace)
+        if change:
+            operations.set_role(membership=obj, role=obj.role, by=by)
+        else:
+            made = operations.add_member(namespace=obj.namespace, user=obj.user, role=obj.role, by=by)
+            obj.__dict__.update(made.__dict__)
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        """Let the member go."""
+        operations.remove_member(membership=obj, by=_account(request, obj.namespace))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        """Let each of them go."""
+        for row in queryset:
+            self.delete_model(request, row)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Who and where stay: another one is another membership."""
         return ("user", "namespace") if obj else ()
@@ -223,10 +248,24 @@ class MembershipAdmin(AcrossNamespaces, admin.ModelAdmin):  # type: ignore[type-
         return link(row.namespace)
 
 
+class PersonForm(AdminUserCreationForm):  # type: ignore[type-arg]
+    """A user who is to be made."""
+
+    def clean_username(self) -> str:
+        """The name, if a user may have it."""
+        username = str(super().clean_username())
+        try:
+            names.require_username(username)
+        except Error as error:
+            raise forms.ValidationError(error.detail) from None
+        return username
+
+
 @admin.register(User)
 class PersonAdmin(UserAdmin):  # type: ignore[type-arg]
     """Users. A password is set here and never seen."""
 
+    add_form = PersonForm
     list_display = ("username", "email", "is_active", "is_superuser", "memberships", "last_login", "created_at")
     list_filter = ("is_active", "is_superuser", "created_at")
     search_fields = ("username", "email", "memberships__namespace__slug")

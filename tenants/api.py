@@ -22,8 +22,8 @@ from .models import ApiToken, Namespace
 from .permissions import enter, visible_namespaces
 
 MOST_DAYS = 366
-ANY_SLUG = RegexValidator(r"^[a-z0-9-]*$", "This is no name of a namespace.")
-SLUG = RegexValidator(r"^[a-z0-9](?:-?[a-z0-9])*$", "This is no name of a namespace.")
+ANY_SLUG = RegexValidator(r"^[a-z0-9-]+\Z", "This is no name of a namespace.")
+SLUG = RegexValidator(r"^[a-z0-9](?:-?[a-z0-9])*\Z", "This is no name of a namespace.")
 
 
 class Where(Input):
@@ -180,7 +180,7 @@ def _token_document(row: ApiToken) -> dict[str, Any]:
 
 urlpatterns = [
     path("namespaces", Namespaces.as_view(), name="api-namespaces"),
-    re_path(r"^namespaces/(?P<name>[a-z0-9-]{1,40})$", OneNamespace.as_view(), name="api-namespace"),
+    re_path(r"^namespaces/(?P<name>[a-z0-9-]{1,40})\Z", OneNamespace.as_view(), name="api-namespace"),
     path("api-tokens", ApiTokens.as_view(), name="api-tokens"),
     path("api-tokens/<uuid:id>", OneApiToken.as_view(), name="api-token"),
 ]

@@ -30,15 +30,25 @@ class Form(forms.Form):
         """The operation's result, from the valid values; None when something is wrong, which the form then says."""
         self.status = 422
         if not self.is_valid():
+            self._point_out()
             return None
         try:
             result = operation(self.cleaned_data)
         except Error as error:
             self.add_error(blame if error.http == 400 else None, error.detail)
             self.status = error.http
+            self._point_out()
             return None
         self.status = 200
         return result
+
+    def _point_out(self) -> None:
+        """Put the cursor into the first field that is wrong."""
+        wrong = [field for name, field in self.fields.items() if name in self.errors]
+        for field in self.fields.values():
+            field.widget.attrs.pop("autofocus", None)
+        for field in wrong[:1]:
+            field.widget.attrs["autofocus"] = ""
 
 
 def refused_by(check: Callable[[], object]) -> None:

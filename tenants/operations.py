@@ -55,6 +55,32 @@ def found_namespace(*, slug: str, by: Account) -> Namespace:
     return create_namespace(slug=slug)
 
 
+def add_member(*, namespace: Namespace, user: User, role: Role | str, by: Account) -> Membership:
+    """Let a user into a namespace.
+
+    Raises PermissionDenied for who does not administer it, AlreadyExists for who is a member.
+    """
+    permissions.require(by, namespace, Permission.ADMINISTER)
+    rows = Membership.objects.in_namespace(namespace)
+    made: tuple[Membership, bool] = rows.get_or_create(namespace=namespace, user=user, defaults={"role": role})
+    if not made[1]:
+        raise AlreadyExists(f"{user} is a member of {namespace} already.")
+    return made[0]
+
+
+def set_role(*, membership: Membership, role: Role | str, by: Account) -> None:
+    """Give a member another role. Raises PermissionDenied for who does not administer the namespace."""
+    permissions.require(by, membership.namespace, Permission.ADMINISTER)
+    membership.role = str(role)
+    membership.save(update_fields=["role"])
+
+
+def remove_member(*, membership: Membership, by: Account) -> None:
+    """End a membership and the API tokens that hang on it. Raises PermissionDenied as above."""
+    permissions.require(by, membership.namespace, Permission.ADMINISTER)
+    membership.delete()
+
+
 @transaction.atomic
 def create_api_token(
     *, namespace: Namespace, name: str, role: Role | str, expires_at: datetime | None, by: Account, at: datetime

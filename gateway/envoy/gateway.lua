@@ -248,6 +248,11 @@ function error_document(status, message)
   return code, string.format('{"id":"","code":%d,"detail":%s,"status":%s}', code, json_text(message), json_text(REASONS[code]))
 end
 
+-- A text as the header grpc-message carries it.
+function percent_encoded(text)
+  return (string.gsub(text, "[^ -$&-~]", function(char) return string.format("%%%02X", string.byte(char)) end))
+end
+
 -- From here on: Envoy's handle. `respond` does not return: what follows it does not run.
 
 local function read(handle)
@@ -262,6 +267,7 @@ local function read(handle)
     content_type = content_type,
     grpc = content_type == "application/grpc" or string.match(content_type, "^application/grpc[+;]") ~= nil,
     form = string.match(content_type, "^application/x%-www%-form%-urlencoded") ~= nil,
+    web = headers:get("x-grpc-web") ~= nil,
     origin = headers:get("origin"),
     claims = checked.claims,
     failure = checked.failure,
@@ -276,9 +282,22 @@ local function with_cors(answer, origin)
   return answer
 end
 
+-- The answer of a refused gRPC-web call, whole: Envoy would make up a status of its own for another.
+local function web_refusal(code, detail)
+  local text = string.format('{"id":"","code":%d,"detail":%s,"status":%s}', code, json_text(detail), json_text(REASONS[code]))
+  return {
+    [":status"] = "200",
+    ["content-type"] = "application/grpc",
+    ["grpc-status"] = GRPC_STATUS[code],
+    ["grpc-message"] = percent_encoded(text),
+  }
+end
+
 local function refuse(request, code, detail)
   local answer = { [":status"] = tostring(code) }
-  if request.grpc then
+  if request.grpc and request.web then
+    answer, detail = web_refusal(code, detail), nil
+  elseif request.grpc then
     answer["grpc-status"] = GRPC_STATUS[code]
   end
   if request.origin then

@@ -1,4 +1,4 @@
-"""Messages as bytes: protobuf, or JSON by protobuf's rules with the fields' original names."""
+"""Messages as bytes: protobuf, or JSON by protobuf's rules, imported when there is some, with the fields' own names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from .errors import InvalidArgument
@@ -26,15 +25,30 @@ def is_json(metadata: Iterable[tuple[str, str | bytes]]) -> bool:
 
 def decode(kind: type[M], data: bytes, *, as_json: bool) -> M:
     """Raises InvalidArgument for bytes that are not a message of this kind."""
+    if as_json:
+        return _from_json(kind, data)
     message = kind()
     try:
-        if not as_json:
-            message.ParseFromString(data)
-        elif data:
-            json_format.Parse(data, message, descriptor_pool=_pool(message))
-    except (DecodeError, json_format.ParseError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {_one_line(error)}") from None
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise _no_message(kind, error) from None
     return message
+
+
+def _from_json(kind: type[M], data: bytes) -> M:
+    from google.protobuf import json_format
+
+    message = kind()
+    try:
+        if data:
+            json_format.Parse(data, message, descriptor_pool=_pool(message))
+    except (json_format.ParseError, UnicodeDecodeError) as error:
+        raise _no_message(kind, error) from None
+    return message
+
+
+def _no_message(kind: type[Message], error: Exception) -> InvalidArgument:
+    return InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {' '.join(str(error).split())}")
 
 
 def encode(message: Message, *, as_json: bool) -> bytes:
@@ -45,6 +59,8 @@ def encode(message: Message, *, as_json: bool) -> bytes:
 
 def to_dict(message: Message) -> dict[str, Any]:
     """Every field by its original name, defaults included; 64-bit integers are strings, bytes are base64."""
+    from google.protobuf import json_format
+
     return json_format.MessageToDict(
         message,
         preserving_proto_field_name=True,
@@ -55,16 +71,14 @@ def to_dict(message: Message) -> dict[str, Any]:
 
 def from_dict(kind: type[M], fields: Mapping[str, Any]) -> M:
     """Raises InvalidArgument for a field the message does not have, or a value that does not fit it."""
+    from google.protobuf import json_format
+
     try:
         return json_format.ParseDict(dict(fields), kind(), descriptor_pool=_pool(kind))
     except json_format.ParseError as error:
-        raise InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {_one_line(error)}") from None
+        raise _no_message(kind, error) from None
 
 
 def _pool(message: Message | type[Message]) -> Any:
     """Where a message's own types are known, for those that travel as `google.protobuf.Any`."""
     return message.DESCRIPTOR.file.pool
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle
 from typing import IO, Any
 
 import django
@@ -27,7 +27,8 @@ class Handler(ASGIHandler):
 
     def __init__(self) -> None:  # not the parent's, which would load an asynchronous chain
         self.load_middleware(is_async=False)
-        self._threads = cycle([ThreadPoolExecutor(1, thread_name_prefix=f"page-{index}") for index in range(THREADS)])
+        self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"page-{index}") for index in range(THREADS)]
+        self._busy = Counter(self._threads)
 
     async def __call__(self, scope: Any, receive: Callable[..., Awaitable[Any]], send: Callable[..., Any]) -> None:
         """Answer one request."""
@@ -35,8 +36,14 @@ class Handler(ASGIHandler):
             raise ValueError(f"Pages are asked for by HTTP, not by {scope['type']}.")
         if settings.MICRO_WEB_IS_SECURE:
             scope = {**scope, "scheme": "https"}  # a proxy has ended TLS; links and cookies are those of its reader
-        async with ThreadSensitiveContext(executor=next(self._threads)):
-            await self.handle(scope, receive, send)
+        # The least busy: a page that waits for a mail server or a slow hash lets no other wait behind it.
+        thread = min(self._threads, key=self._busy.__getitem__)
+        self._busy[thread] += 1
+        try:
+            async with ThreadSensitiveContext(executor=thread):
+                await self.handle(scope, receive, send)
+        finally:
+            self._busy[thread] -= 1
 
     async def read_body(self, receive: Callable[..., Awaitable[Any]]) -> Any:
         """The body; of one that is too large, one byte more than it may have. The rest is never taken."""

@@ -17,6 +17,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
+from gateway import rpc as gateway
 from primitives.auth import devices, joining
 from primitives.auth import rpc as auth
 from primitives.auth.tokens import verifier
@@ -81,6 +82,7 @@ class Sidecar:
     def _tables(self) -> dict[str, Methods]:
         self._statistics = Statistics()
         tables: dict[str, Methods] = {
+            "api": gateway.METHODS,
             "auth": {**auth.METHODS, **devices.METHODS, **rules.METHODS, **tenants.METHODS},
             "broker": broker.METHODS,
             "config": config.METHODS,

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from micro.errors import Unimplemented
+
 from .callers import ADMIN, ANY_ACCOUNT, ANYONE, Caller, Scope
 
 __all__ = ["ADMIN", "ANYONE", "ANY_ACCOUNT", "Caller", "Kind", "Method", "MethodWithoutScope", "Methods"]
-__all__ += ["bidi", "client_stream", "require_scopes", "server_stream", "unary"]
+__all__ += ["bidi", "client_stream", "refuse", "require_scopes", "server_stream", "unary"]
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -89,6 +91,15 @@ def bidi(
 ) -> Method:
     """Many messages in, many out, in any order. With `then`, messages after the first are of that type."""
     return Method(Kind.BIDI, function, request, response, scope, then)
+
+
+def refuse(why: str) -> Callable[[Message, Caller], Awaitable[Any]]:
+    """What a unary method does that the contract has and that has no meaning here: it is UNIMPLEMENTED, and why."""
+
+    async def refusing(_request: Message, _caller: Caller) -> Any:
+        raise Unimplemented(why)
+
+    return refusing
 
 
 def require_scopes(services: Mapping[str, Methods]) -> None:

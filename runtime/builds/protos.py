@@ -14,6 +14,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
 from micro import comments
+from primitives.registry.operations import MAX_DESCRIPTOR_BYTES
 
 SKIPPED = {".git", "node_modules", "vendor", "third_party", "googleapis"}
 MOST_FILES = 50
@@ -38,7 +39,8 @@ def with_comments(descriptors: bytes, protos: bytes) -> bytes:
     if not (descriptors and protos):
         return descriptors
     said = comments.of(FileDescriptorSet.FromString(protos))
-    return comments.carried(FileDescriptorSet.FromString(descriptors), said).SerializeToString()
+    commented = comments.carried(FileDescriptorSet.FromString(descriptors), said).SerializeToString()
+    return commented if len(commented) <= MAX_DESCRIPTOR_BYTES else descriptors
 
 
 def _protos(folder: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from target import INSTANCES, SLOW_S, Target
 from victims import find, held
 
 WITHIN_S = 60.0
-TRIES = 3
+TRIES = 5
 
 Step = Callable[[Target, Callable[[], UUID], str], AbstractContextManager[UUID]]
 

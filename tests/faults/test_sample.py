@@ -9,7 +9,7 @@ from target import Target
 
 @pytest.mark.parametrize(
     ("victim", "step"),
-    [("worker", "building"), ("postgres", "starting"), ("xds", "healthy"), ("runner", "switching")],
+    [("worker", "building"), ("postgres", "draining"), ("xds", "healthy"), ("runner", "starting")],
 )
 def test_a_deploy_ends_well_and_loses_no_request_when_one_of_our_processes_is_killed(
     processes: Target, outcomes: list, victim: str, step: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -16,8 +17,20 @@ TESTS = {
 }
 
 
+def require_toolchain(language: str) -> None:
+    """Skip where the machine lacks it, as `tests/tools` says; Go before 1.21 does not fetch the newer one it needs."""
+    program = {"python": "python3", "node": "npm"}.get(language, language)
+    if not shutil.which(program):
+        pytest.skip(f"{program} is missing: install it, or as root on Debian say make tools")
+    if language == "go":
+        version = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout.strip()
+        if int(version.removeprefix("go1.").partition(".")[0]) < 21:
+            pytest.skip(f"{version} is too old: 1.24 is needed, which 1.21 and later fetch")
+
+
 @pytest.mark.parametrize("language", sorted(TESTS))
 def test_a_new_service_is_tested_runs_and_answers(server, tmp_path, language):
+    require_toolchain(language)
     name = f"new-{language}"
     server.micro("new", name, "--lang", language, cwd=tmp_path)
     # The tests need what every developer of the language has: its caches below their home.

@@ -36,7 +36,15 @@ FOR_EVERYBODY = [
     "/reset/code?email=a@b.org",
     "/v1/docs",
 ]
-OF_A_NAMESPACE = ["/n/joe/", "/n/joe/services/shop", "/n/joe/deploy", "/n/joe/tokens", "/n/none/"]
+OF_A_NAMESPACE = [
+    "/n/joe/",
+    "/n/joe/services/shop",
+    "/n/joe/deploy",
+    "/n/joe/tokens",
+    "/n/none/",
+    "/device",
+    "/device/done",
+]
 BROKEN = {"main.py": "raise SystemExit('the moon is in the wrong phase')\n", "Procfile": "web: python main.py\n"}
 
 
@@ -111,6 +119,24 @@ def test_the_log_arrives_line_by_line(joe, shop):
         page.goto(f"{shop}/visit-{number}")
         page.close()
         expect(log).to_contain_text(f"served /visit-{number}", timeout=5000)
+
+
+def test_a_page_that_nobody_looks_at_lets_go_of_its_stream(joe, shop, server):
+    """A browser has six connections to a host, for all its tabs."""
+    joe.go("/n/joe/services/shop")
+    light = joe.page.locator("#light")
+    expect(light).to_have_text("live")
+    expect(joe.page.locator("#log")).to_contain_text("warming up 7")
+    before = joe.page.locator("#log").inner_text().count("warming up 7")
+    look = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+    look += " document.dispatchEvent(new Event('visibilitychange')) }"
+    joe.page.evaluate(look, True)
+    expect(light).to_have_text("paused")
+    server.get("/unseen", host=shop.partition("://")[2].partition(":")[0])
+    joe.page.evaluate(look, False)
+    expect(light).to_have_text("live")
+    expect(joe.page.locator("#log")).to_contain_text("served /unseen")
+    assert joe.page.locator("#log").inner_text().count("warming up 7") == before
 
 
 def test_steps_and_lines_come_while_it_starts(joe, shop):

@@ -427,9 +427,10 @@ def test_browsers_come_in_by_grpc_web(gateway: Gateway, hello: Grpc):
 )
 def test_a_browser_may_read_why_its_grpc_web_call_failed(gateway: Gateway, hello: Grpc, path, name, status):
     message = ask(hello, name=name)
+    browser = {"content-type": "application/grpc-web+proto", "origin": "https://a.example", "x-grpc-web": "1"}
     answer = gateway.post(
         path,
-        headers=FOO | {"content-type": "application/grpc-web+proto", "origin": "https://a.example"},
+        headers=FOO | browser,
         content=b"\0" + len(message).to_bytes(4, "big") + message,
     )
     assert answer.headers["access-control-allow-origin"] == "https://a.example"

@@ -49,6 +49,7 @@ def test_commands_subcommands_and_options_are_completed(complete):
 def test_environments_are_completed(complete, user):
     user.micro("env", "add", "lab", "lab.example:8081")
     assert complete("env", "set", "la") == ["lab"]
+    assert complete("-e", "la") == ["lab"]
 
 
 def test_services_their_methods_and_flags_are_completed(complete, everything, helloworld):
@@ -118,6 +119,23 @@ def test_fish_and_zsh_get_the_summaries(user):
     assert user.micro(**asked).stdout == "plain,--order\tBy the keys; asc or desc.\n"
     asked = {"_MICRO_COMPLETE": "zsh_complete", "COMP_WORDS": "micro store r", "COMP_CWORD": "2"}
     assert user.micro(**asked).stdout == "plain\nread\nPrint the value under KEY.\n"
+
+
+def test_whatever_the_server_is_asked_for_is_an_argument_that_there_is():
+    import click
+
+    from micro.cli.completion.answers import ARGUMENTS
+    from micro.cli.help import COMMANDS
+    from micro.cli.root import cli
+
+    for path in ARGUMENTS:
+        *names, argument = path.split()
+        if names[0] not in (*COMMANDS, "help"):
+            continue  # another release's command
+        _, command, rest = cli.resolve_command(click.Context(cli, info_name="micro"), names)
+        for name in rest:
+            command = command.commands[name]
+        assert argument in {param.name for param in command.params}, path
 
 
 def test_a_tab_in_an_interactive_bash_completes(user, everything):

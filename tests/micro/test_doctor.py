@@ -104,4 +104,5 @@ def test_missing_programs_are_named_with_what_installs_them(stranger, tmp_path, 
     code, findings = found(stranger, MICRO_SERVER=str(ROOT), **settings)
     assert code == 1
     assert findings["git"]["remedy"] == "apt-get install git"
-    assert findings["go"]["state"] == findings["docker"]["state"] == "warning"
+    assert {findings[name]["state"] for name in ("go", "docker", "bubblewrap")} == {"warning"}
+    assert findings["bubblewrap"]["remedy"] == "apt-get install bubblewrap"

@@ -123,6 +123,8 @@ def test_bytes_and_json_come_from_files(sent, tmp_path):
         (["--data=a!"], "Invalid value for --data: 'a!' is no bytes: base64, or @file"),
         (["--data=@/nosuch"], "Invalid value for --data: /nosuch: No such file or directory"),
         (["--at=soon"], "Invalid value for --at: 'soon' is no timestamp: RFC 3339"),
+        (["--at=99999999999999999999"], "Invalid value for --at: '99999999999999999999' is no timestamp"),
+        (["--at=now-99999999999h"], "Invalid value for --at: 'now-99999999999h' is no timestamp"),
         (["--lasting=long"], "Invalid value for --lasting: 'long' is no duration: such as 1h30m"),
         (["--home=Bonn"], "Invalid value for --home: 'Bonn' is no Place: give it as a JSON object, or its fields"),
         (["--labels", "a"], "Invalid value for --labels: 'a' is no map[string]string: key=value"),
@@ -133,6 +135,7 @@ def test_bytes_and_json_come_from_files(sent, tmp_path):
         (["--name", "Joe", "extra"], "Invalid flag: extra. Expected format: --foo=bar"),
         (["--json", "{"], "Invalid value for --json: "),
         (["--json", "[1]"], "Invalid value for --json: 1 is no JSON object"),
+        (["--json", "[" * 100_000], "Invalid value for --json: "),
         (["--json", "{}", "--json", "{}"], "Everything.Echo takes one message, and --json gives 2."),
         (["--json", "@/nosuch"], "Invalid value for --json: /nosuch: No such file or directory"),
     ],
@@ -182,6 +185,21 @@ def test_the_request_comes_from_stdin(user, everything):
     assert (json.loads(done.stdout)["name"], json.loads(done.stdout)["loud"]) == ("Joe", True)
 
 
+def test_bytes_come_from_stdin(user, everything):
+    done = user.micro("everything", "echo", "--data", "@-", stdin="hi")
+    assert json.loads(done.stdout)["data"] == "aGk="
+
+
+def test_a_stream_that_fails_ends_the_command_though_stdin_is_open(user, everything):
+    process = subprocess.Popen(
+        [*MICRO, "stream", "everything", "Everything.Break", "-"],
+        env=user.env, cwd=user.home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.wait(20) == 128
+    assert process.stderr.read() == "error receiving from everything.Everything.Break: it broke\n"
+    process.stdin.close()
+
+
 def test_a_stream_of_answers_is_one_document_a_message(user, everything):
     done = user.micro("everything", "thrice", "--name=Joe", "--output", "raw")
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["Joe"] * 3
@@ -226,6 +244,7 @@ def test_a_bad_line_ends_the_stream_and_is_named(user, everything, line, text):
 
 def test_help_has_types_and_the_words_of_the_proto(user, everything):
     whole = user.micro("everything", "--help").stderr
+    assert "DESCRIPTION:\n\tSends everything back.\n\nCOMMANDS:\n" in whole
     assert "\n\teach     Answers each message as it comes.\n\techo     Answers with the request.\n" in whole
     done = user.micro("everything", "echo", "--help")
     assert done.returncode == 0

@@ -56,6 +56,7 @@ def test_what_cannot_be_made_is_refused_with_the_reason(stranger, args, text):
     done = stranger.micro("new", *args)
     assert (done.returncode, done.stdout) == (1, "")
     assert text in done.stderr
+    assert "--name" not in done.stderr
     assert list(stranger.home.iterdir()) == []
 
 

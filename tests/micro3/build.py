@@ -1,4 +1,4 @@
-"""Micro 3's own command line, and two programs on its Go framework, compiled from the released module."""
+"""Micro 3's own command line, and three programs on its Go libraries, compiled from the released module."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BINARIES = SOURCE.parents[1] / ".cache" / "micro3"
 
 
 def build() -> Path:
-    """The folder with `micro`, `client` and `greeter`; a second build only looks whether anything has changed."""
+    """The folder with `micro` and our programs; a second build only looks whether anything has changed."""
     if shutil.which("go") is None:
         pytest.skip("go is missing: install it (apt-get install golang-go).")
     BINARIES.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        ["go", "build", "-o", f"{BINARIES}/", "./client", "./greeter", "github.com/micro/micro/v3"],
+        ["go", "build", "-o", f"{BINARIES}/", "./client", "./contract", "./greeter", "github.com/micro/micro/v3"],
         check=False,
         cwd=SOURCE,
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},

@@ -5,6 +5,7 @@ go 1.20
 require (
 	github.com/micro/micro/v3 v3.19.0
 	google.golang.org/grpc v1.54.1
+	google.golang.org/protobuf v1.28.1
 )
 
 require (
@@ -62,7 +63,6 @@ require (
 	golang.org/x/time v0.0.0-20191024005414-555d28b269f0 // indirect
 	golang.org/x/tools v0.9.1 // indirect
 	google.golang.org/genproto v0.0.0-20230306155012-7f2fa6fef1f4 // indirect
-	google.golang.org/protobuf v1.28.1 // indirect
 	gopkg.in/fsnotify.v1 v1.4.7 // indirect
 	gopkg.in/square/go-jose.v2 v2.3.1 // indirect
 	gopkg.in/tomb.v1 v1.0.0-20141024135613-dd632973f1e7 // indirect

@@ -22,6 +22,7 @@ import pytest
 from django.utils.timezone import now
 from google.protobuf.message import Message
 
+from micro.proto import api_pb2 as api
 from micro.proto import auth_pb2 as auth
 from micro.proto import broker_pb2 as broker
 from micro.proto import config_pb2 as config
@@ -97,6 +98,9 @@ ROUTE = router.Route(service="hidden", address="127.0.0.1:1")
 
 # What reads before what writes, and what deletes last: as their owner sends them one after the other.
 ROWS: dict[str, Row] = {
+    "api.Api.AddToBlockList": Row(api.AddToBlockListRequest(id="hidden"), ends="UNIMPLEMENTED"),
+    "api.Api.ReadBlockList": Row(api.ReadBlockListRequest(), ends="UNIMPLEMENTED"),
+    "api.Api.RemoveFromBlockList": Row(api.RemoveFromBlockListRequest(id="hidden"), ends="UNIMPLEMENTED"),
     "auth.Accounts.List": Row(auth.ListAccountsRequest(), shows=True),
     "auth.Rules.List": Row(auth.ListRequest(), shows=True),
     "auth.Auth.Token": Row(auth.TokenRequest(id="hidden", secret="hidden-secret")),

@@ -217,6 +217,32 @@ def test_a_member_is_added_once_and_their_role_changed(operator, shop):
     (row,) = Membership.objects.in_namespace(shop).filter(user=ann)
     assert operator.post(path(Membership, "change", row.pk), {"role": "admin"}).status_code == 302
     assert Membership.objects.in_namespace(shop).get(user=ann).role == "admin"
+    assert operator.post(path(Membership, "delete", row.pk), {"post": "yes"}).status_code == 302
+    assert not Membership.objects.in_namespace(shop).filter(user=ann).exists()
+
+
+def test_who_is_no_admin_anywhere_changes_no_membership_by_the_admin_either(shop):
+    """The operation asks, whatever rights Django's own tables give."""
+    owner = Membership.objects.in_namespace(shop).get()
+    rogue = User.objects.create_user("rogue", "rogue@x.example", "x", is_staff=True)
+    rogue.is_superuser = True
+    rogue.save()
+    client = Client(headers={"host": "localhost"})
+    client.force_login(rogue)
+    form = {"user": rogue.pk, "namespace": shop.pk, "role": "admin"}
+    assert client.post(path(Membership, "add"), form).status_code == 404
+    assert client.post(path(Membership, "change", owner.pk), {"role": "member"}).status_code == 404
+    assert client.post(path(Membership, "delete", owner.pk), {"post": "yes"}).status_code == 404
+    chosen = {"action": "delete_selected", "_selected_action": [owner.pk], "post": "yes"}
+    assert client.post(path(Membership), chosen).status_code == 404
+    assert list(Membership.objects.in_namespace(shop).values_list("user", "role")) == [(owner.user_id, "admin")]
+
+
+@pytest.mark.parametrize("username", ["a b", "a/b", "<b>", "x" * 151])
+def test_a_user_has_a_name_that_every_door_takes(operator, username):
+    form = {"username": username, "password1": "correct horse 1", "password2": "correct horse 1"}
+    answer = operator.post(path(User, "add"), {**form, "usable_password": "true"})
+    assert answer.context["adminform"].form.errors["username"]
 
 
 def test_a_user_is_made_given_another_password_and_disabled(operator):

@@ -26,6 +26,14 @@ async def endless() -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
+RELEASED = threading.Event()
+
+
+def waiting(_request: HttpRequest) -> HttpResponse:
+    RELEASED.wait(20)
+    return HttpResponse("waited")
+
+
 def stream(_request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(endless())
 
@@ -44,6 +52,7 @@ def own_address(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("thread", which_thread),
+    path("waiting", waiting),
     path("stream", stream),
     path("broken", broken),
     path("away", away),
@@ -68,6 +77,19 @@ async def test_pages_are_made_on_a_few_threads_that_stay(application):
     async with client(application) as asking:
         answers = await asyncio.gather(*[asking.get("/thread") for _ in range(5 * THREADS)])
     assert {answer.text for answer in answers} == {f"page-{index}_0" for index in range(THREADS)}
+
+
+async def test_a_page_that_waits_lets_no_other_wait(application):
+    """As long as there are threads that do not."""
+    RELEASED.clear()
+    async with client(application) as asking:
+        slow = [asyncio.ensure_future(asking.get("/waiting")) for _ in range(THREADS - 1)]
+        await asyncio.sleep(0.1)
+        for _ in range(2 * THREADS):
+            answer = await asyncio.wait_for(asking.get("/thread"), 10)
+            assert answer.status_code == 200
+        RELEASED.set()
+        assert {answer.text for answer in await asyncio.gather(*slow)} == {"waited"}
 
 
 async def test_streams_hold_no_thread(application):

@@ -16,8 +16,8 @@ from runtime import operations, variables
 from runtime.models import Deployment, Release, Secret, Service
 from runtime.operations import Changes, Order
 from tenants import permissions
-from tenants.models import Namespace, User
-from tenants.operations import bootstrap
+from tenants.models import Membership, Namespace, User
+from tenants.operations import bootstrap, create_api_token
 
 pytestmark = pytest.mark.django_db
 URL = "https://github.com/org/repo"
@@ -364,7 +364,7 @@ def queries(browser: Client, path: str) -> int:
 
 
 def test_a_page_asks_as_many_questions_for_forty_rows_as_for_two(browser, joe):
-    paths = ["/n/joe/", "/n/joe/services/shop-0", "/n/joe/tokens"]
+    paths = ["/n/joe/", "/n/joe/services/shop-0", "/n/joe/tokens", "/n/joe/deploy"]
     for index in range(2):
         release(queue(*joe, f"shop-{index}", env={"A": "1"}, secrets={"B": "2"}))
     queries(browser, paths[0])  # notes when the session was seen
@@ -373,6 +373,11 @@ def test_a_page_asks_as_many_questions_for_forty_rows_as_for_two(browser, joe):
         release(queue(*joe, f"shop-{index}"))
     for _ in range(8):
         release(queue(*joe, "shop-0", env={"A": "1"}))
+    for index in range(8):
+        more = Namespace.objects.create(slug=f"more-{index}", schema_name=f"ns_x{index}", environment_id="local")
+        Membership.objects.create(user=joe[0], namespace=more)
+        whose = {"namespace": joe[1], "by": permissions.account_of(joe[0], "joe"), "at": now()}
+        create_api_token(name=f"ci-{index}", role="member", expires_at=None, **whose)
     many = [queries(browser, path) for path in paths]
     assert many == few
     assert max(many) <= 12, many

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -74,6 +75,15 @@ def test_nothing_that_was_typed_is_lost_on_bad_input(browser):
     assert 'value="nobody@"' in browser.post("/signup", {"email": "nobody@"}).content.decode()
     assert 'value="joe"' in browser.post("/login", {"name": "joe", "password": "wrong"}).content.decode()
     assert 'value="a@b.org"' in browser.get("/signup?email=a@b.org").content.decode()
+
+
+def test_the_cursor_is_in_the_first_field_that_is_wrong(browser):
+    form = {"email": "joe@example.org", "code": "123456", "password": "short", "namespace": "micro"}
+    page = browser.post("/signup/code", form).content.decode()
+    (field,) = re.findall(r"<input [^>]*autofocus[^>]*>", page)
+    assert 'name="password"' in field
+    assert 'aria-invalid="true"' in field
+    assert 'aria-describedby="id_password_helptext id_password_error"' in field
 
 
 def test_a_name_is_judged_while_it_is_typed(browser):

@@ -58,6 +58,25 @@ def test_a_name_that_is_taken_makes_nothing_and_leaves_the_code_good():
     assert signup.sign_up(namespace="free", **given)[1].slug == "free"
 
 
+def test_what_fails_on_the_way_leaves_no_user_no_namespace_no_schema_and_a_good_code(monkeypatch):
+    signup.request_sign_up(email="joe@example.org", at=now(), **HERE)
+    given = {"email": "joe@example.org", "code": code_of("joe@example.org"), "password": PASSWORD, "at": now(), **HERE}
+
+    def fail(namespace: Namespace) -> None:
+        raise RuntimeError(namespace.schema_name)
+
+    monkeypatch.setattr("tenants.provisioning.provision", fail)
+    with pytest.raises(RuntimeError) as failed:
+        signup.sign_up(namespace="joe", **given)
+    assert not User.objects.filter(username="joe@example.org").exists()
+    assert not Namespace.objects.filter(slug="joe").exists()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM information_schema.schemata WHERE schema_name = %s", [str(failed.value)])
+        assert cursor.fetchone() is None
+    monkeypatch.undo()
+    assert signup.sign_up(namespace="joe", **given)[1].slug == "joe"
+
+
 def test_a_code_is_good_once():
     signup.request_sign_up(email="joe@example.org", at=now(), **HERE)
     code = code_of("joe@example.org")

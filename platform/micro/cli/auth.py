@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +14,9 @@ from .failures import Failure, as_mistakes
 from .output import moment, output_option, show
 from .session import Session, pass_session
 from .tables import tabbed
+
+if TYPE_CHECKING:
+    from micro.client import Client
 
 
 @click.group(cls=Group)
@@ -170,61 +176,56 @@ def create_account(
 
 
 @create.command("token")
-@click.option("--id", "id", default="", help="The account; asked for when it is not given.")
+@click.option("--id", "id", default="", help="The account's id or name.")
 @click.option("--secret", default="", help="Its secret; asked for, without showing it, when it is not given.")
 @click.option("--expiry", default="10m", help="How long it is good: seconds, or e.g. 10m or 12h; at most a day (10m).")
+@click.option("--namespace", default="", help="The account's namespace, when it is not the current one.")
 @output_option()
 @pass_session
-def create_token(session: Session, id: str, secret: str, expiry: str, output: str) -> None:
-    """Print an access token for an account of the namespace.
+def create_token(session: Session, id: str, secret: str, expiry: str, namespace: str, output: str) -> None:
+    """Print a token for an account of the namespace.
 
-    It is for other programs: send it as `Authorization: Bearer TOKEN`. Your own login stays as it is.
+    It is for other programs: they send its access_token as `Authorization: Bearer ...`; the refresh_token brings the
+    next one. Your own login stays as it is.
     """
     from micro import auth as sdk
-    from micro import errors
 
     from .asking import ask
     from .services import seconds
 
+    if not id:
+        raise Failure("Missing account ID")
     life = int(expiry) if expiry.isdecimal() else int(seconds(expiry, flag="expiry", example="600 or 10m"))
-    id = id or ask("Enter the account's id: ")
     secret = secret or ask("Enter its secret: ", is_secret=True)
-    with as_mistakes("Error creating token: "):
-        try:
-            made = sdk.token(id=id, secret=secret, expiry_s=life, client=session.client)
-        except errors.Unauthenticated as error:
-            raise Failure(f"Error creating token: {error.detail}") from None
+    with _trying_a_secret("Error creating token: "):
+        made = sdk.token(id=id, secret=secret, expiry_s=life, client=_within(session, namespace))
     document = {"access_token": made.access_token, "refresh_token": made.refresh_token}
+    lines = [f"Token created: {json.dumps({**document, 'created': made.created, 'expiry': made.expiry})}"]
     times = {"created_at": moment(made.created), "expires_at": moment(made.expiry)}
-    show(document | times, [made.access_token], output)
+    show(document | times, lines, output)
 
 
 @auth.group(cls=Group)
 def update() -> None:
-    """Change an account."""
+    """Change the secret of an account."""
 
 
 @update.command("secret")
 @click.option("--old_secret", "--old-secret", "old", default="", help="The one until now; admins may do without.")
 @click.option("--new_secret", "--new-secret", "new", default="", help="The new one; asked for, twice, when not given.")
+@click.option("--namespace", default="", help="The account's namespace, when it is not the current one.")
 @click.argument("id", nargs=-1)
 @pass_session
-def update_secret(session: Session, old: str, new: str, id: tuple[str, ...]) -> None:
+def update_secret(session: Session, old: str, new: str, namespace: str, id: tuple[str, ...]) -> None:
     """Give an account another secret; its logins end."""
     from micro import auth as sdk
-    from micro import errors
 
     from .asking import ask_new_password
 
     account, secret = _one(id), new or ask_new_password()
-    with as_mistakes("Error updating secret: "):
-        try:
-            sdk.change_secret(account, old=old, new=secret, client=session.client)
-        except errors.Unauthenticated as error:
-            if not old:
-                raise
-            raise Failure(f"Error updating secret: {error.detail}") from None
-    click.echo("Secret updated")
+    with _trying_a_secret("Error updating accounts: ") if old else as_mistakes("Error updating accounts: "):
+        sdk.change_secret(account, old=old, new=secret, client=_within(session, namespace))
+    click.echo("Account updated")
 
 
 @delete.command("rule")
@@ -254,3 +255,19 @@ def _one(id: tuple[str, ...]) -> str:
     if len(id) != 1:
         raise Failure("Expected one argument: ID")
     return id[0]
+
+
+def _within(session: Session, namespace: str) -> Client:
+    return session.client.within(namespace) if namespace else session.client
+
+
+@contextmanager
+def _trying_a_secret(prefix: str) -> Iterator[None]:
+    """Like `as_mistakes`; a login that is refused is the tried one, not the user's own."""
+    from micro import errors
+
+    with as_mistakes(prefix):
+        try:
+            yield
+        except errors.Unauthenticated as error:
+            raise Failure(f"{prefix}{error.detail}") from None

@@ -47,7 +47,7 @@ def _folder(name: str) -> Path:
     folder = Path(name)
     if folder.is_absolute():
         raise Failure(f"{name} is an absolute path: say a name, or a path below this folder.")
-    require_name(folder.name, "")
+    require_name(folder.name, "", way_out="")
     if folder.exists() or folder.is_symlink():
         raise Failure(f"{folder} already exists")
     return folder

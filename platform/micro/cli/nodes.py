@@ -200,8 +200,28 @@ def _ask(client: Client, node: Node, endpoint: str, request: Any) -> bytes:
 
 
 def _figures(answer: debug_pb2.StatsResponse | None) -> dict[str, Any]:
-    names = ("started", "uptime", "memory", "threads", "gc", "requests", "errors")
-    return {name: getattr(answer, name) if answer else None for name in names}
+    """What a node says of itself, with units in the names; null where it says nothing."""
+    known = answer or _Silent()
+    return {
+        "started": _moment(known.started),
+        "uptime_s": known.uptime,
+        "memory_bytes": known.memory,
+        "threads": known.threads,
+        "gc_ns": known.gc,
+        "requests": known.requests,
+        "errors": known.errors,
+    }
+
+
+class _Silent:
+    """The figures of a node that tells none."""
+
+    started = uptime = memory = threads = gc = requests = errors = None
+
+
+def _moment(seconds: int | None) -> str | None:
+    """RFC 3339, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else None
 
 
 def _cells(answer: debug_pb2.StatsResponse | None) -> tuple[str, ...]:

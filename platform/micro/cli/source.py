@@ -94,16 +94,16 @@ def fit(name: str) -> str:
     return re.sub(r"[-_.\s]+", "-", name.lower()).strip("-")
 
 
-def require_name(name: str, namespace: str) -> None:
-    """Raises Failure for what the server would not take as a service's name."""
+def require_name(name: str, namespace: str, *, way_out: str = " with --name") -> None:
+    """Raises Failure for what the server would not take as a service's name; `way_out` says where another is given."""
     longest = LONGEST_NAME - (0 if "." in name else len(f"--{namespace}"))
     if not NAME.fullmatch(name) or "--" in name or ".." in name or len(name) > longest:
         raise Failure(
             f"{name!r} cannot name a service: choose a name of 1 to {longest} lower-case letters, digits, dots "
-            "and single hyphens with --name."
+            f"and single hyphens{way_out}."
         )
     if name in RESERVED or name.startswith("grpc."):
-        raise Failure(f"{name!r} is the platform's own name: choose another with --name.")
+        raise Failure(f"{name!r} is the platform's own name: choose another{way_out}.")
 
 
 def _begins_with_host(text: str) -> bool:

@@ -270,7 +270,7 @@ def _expiry_s(text: str) -> int:
     except Failure:
         expiry = -1.0
     if expiry < 1 or expiry != int(expiry):
-        raise Failure(f"expiry flag is invalid: {text}. Try 10s or 5m")
+        raise Failure(f"Expiry flag is invalid: {text}. Try 10s or 5m")
     return int(expiry)
 
 

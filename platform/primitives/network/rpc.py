@@ -5,7 +5,7 @@ Envoy routes here. What told Micro's own proxies and tunnels about each other ha
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from micro.errors import InvalidArgument, NotFound, Unimplemented
 from micro.proto import network_pb2, registry_pb2, router_pb2
 from transport.callers import PLATFORM_NAMESPACE, Caller, authorize, require_account
-from transport.methods import ANY_ACCOUNT, Methods, server_stream, unary
+from transport.methods import ANY_ACCOUNT, Methods, refuse, server_stream, unary
 
 from .routes import ANYTHING, Query, routes_of
 
@@ -50,10 +50,10 @@ class Network:
             "Network.Nodes": unary(self.nodes, request=pb.NodesRequest, response=pb.NodesResponse, scope=ANY_ACCOUNT),
             "Network.Graph": unary(self.graph, request=pb.GraphRequest, response=pb.GraphResponse, scope=ANY_ACCOUNT),
             "Network.Connect": unary(
-                _refuse(WHY_NO_NODES_JOIN), request=pb.ConnectRequest, response=pb.ConnectResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_NODES_JOIN), request=pb.ConnectRequest, response=pb.ConnectResponse, scope=ANY_ACCOUNT
             ),
             "Network.Status": unary(
-                _refuse(WHY_NO_STATUS), request=pb.StatusRequest, response=pb.StatusResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_STATUS), request=pb.StatusRequest, response=pb.StatusResponse, scope=ANY_ACCOUNT
             ),
         }
 
@@ -68,16 +68,16 @@ class Network:
                 _refuse_stream(WHY_NO_WATCH), request=pb.WatchRequest, response=pb.Event, scope=ANY_ACCOUNT
             ),
             "Table.Create": unary(
-                _refuse(WHY_NO_TABLE), request=pb.Route, response=pb.CreateResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_TABLE), request=pb.Route, response=pb.CreateResponse, scope=ANY_ACCOUNT
             ),
             "Table.Delete": unary(
-                _refuse(WHY_NO_TABLE), request=pb.Route, response=pb.DeleteResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_TABLE), request=pb.Route, response=pb.DeleteResponse, scope=ANY_ACCOUNT
             ),
             "Table.Read": unary(
-                _refuse(WHY_NO_TABLE), request=pb.ReadRequest, response=pb.ReadResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_TABLE), request=pb.ReadRequest, response=pb.ReadResponse, scope=ANY_ACCOUNT
             ),
             "Table.Update": unary(
-                _refuse(WHY_NO_TABLE), request=pb.Route, response=pb.UpdateResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_TABLE), request=pb.Route, response=pb.UpdateResponse, scope=ANY_ACCOUNT
             ),
         }
 
@@ -126,13 +126,6 @@ class Network:
 
     def _node(self) -> network_pb2.Node:
         return network_pb2.Node(id=NODE, address=self._address, network=PLATFORM_NAMESPACE)
-
-
-def _refuse(why: str) -> Callable[[Message, Caller], Awaitable[Any]]:
-    async def refuse(_request: Message, _caller: Caller) -> Any:
-        raise Unimplemented(why)
-
-    return refuse
 
 
 def _refuse_stream(why: str) -> Callable[[Message, Caller], Any]:

@@ -23,7 +23,11 @@ PLAIN = """<!doctype html>
   <title>{title} · micro</title>
   <link rel="icon" href="{static}micro/favicon.svg"><link rel="stylesheet" href="{static}micro/micro.css">
 </head>
-<body><main class="narrow">
+<body>
+<header class="top"><div>
+<a class="brand" href="/"><img src="{static}micro/favicon.svg" alt="" width="24" height="24">micro</a>
+</div></header>
+<main class="narrow">
 <p class="number">{status}</p>
 <h1>{title}</h1>
 <p class="lead">{detail}</p>

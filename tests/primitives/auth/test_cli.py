@@ -62,6 +62,11 @@ def test_rules_are_made_listed_and_deleted(micro):
         (["create", "rule", "default"], "Error: A rule with this ID already exists"),
         (["delete", "rule"], "Expected one argument: ID"),
         (["create", "account"], "Missing argument: ID"),
+        (["create", "token"], "Missing account ID"),
+        (["create", "token", "--id=joe"], "Enter its secret: "),
+        (["create", "token", "--id=who", "--secret=x"], "Error creating token: Account not found with this ID"),
+        (["update", "secret"], "Expected one argument: ID"),
+        (["update", "secret", "joe"], "Enter a new password: "),
         (["create", "account", "joe"], "Error creating account: Account with this ID already exists"),
         (["create", "account", "--namespace=rival", "x"], "Error creating account: access denied to namespace"),
         (["delete", "account", "joe"], "Error deleting account: Can't delete your own account"),
@@ -87,6 +92,19 @@ def test_accounts_are_made_listed_and_deleted(micro):
         ["ID", "Name", "Scopes", "Metadata"], ["bot", "bot", "basic, other", "n/a"], ["joe", "joe", "admin", "n/a"],
     ]  # fmt: skip
     assert micro("auth", "delete", "account", "bot") == (0, "", "")
+
+
+def test_a_secret_is_exchanged_for_a_token_and_changed(micro):
+    micro("auth", "create", "account", "--secret=one", "--type=service", "bot")
+    code, out, _ = micro("auth", "create", "token", "--id=bot", "--secret=one", "--expiry=60")
+    token = json.loads(out.removeprefix("Token created: "))
+    assert (code, token["expiry"] - token["created"]) == (0, 60)
+    assert micro("auth", "update", "secret", "--old_secret=one", "--new_secret=two", "bot") == (
+        0, "Account updated\n", "",
+    )  # fmt: skip
+    wrong = micro("auth", "create", "token", "--id=bot", "--secret=one")
+    assert wrong == (1, "", "Error creating token: Secret not correct\n")
+    micro("auth", "delete", "account", "bot")
 
 
 def test_who_is_not_logged_in_is_told_to(micro):

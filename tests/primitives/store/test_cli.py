@@ -63,8 +63,8 @@ def test_tables_and_databases(micro):
         (("read",), "Key arg is required"),
         (("delete",), "Key arg is required"),
         (("write", "k"), "Key and Value args are required"),
-        (("write", "-e", "soon", "k", "v"), "expiry flag is invalid: soon"),
-        (("write", "-e", "1500ms", "k", "v"), "expiry flag is invalid: 1500ms"),
+        (("write", "-e", "soon", "k", "v"), "Expiry flag is invalid: soon"),
+        (("write", "-e", "1500ms", "k", "v"), "Expiry flag is invalid: 1500ms"),
         (("nonsense",), "Unrecognized subcommand for micro store: nonsense"),
     ],
 )

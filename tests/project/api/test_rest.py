@@ -159,7 +159,17 @@ def test_a_body_that_is_no_proper_json_is_a_problem(joe, client, body, content_t
 
 
 @pytest.mark.parametrize(
-    "path", ["/none", "/services/a%00b", "/services/web/", "/deployments/1", "/", "/services/../x"]
+    "path",
+    [
+        "/none",
+        "/services/a%00b",
+        "/services/web/",
+        "/services/web%0A",
+        "/namespaces/shop%0A",
+        "/deployments/1",
+        "/",
+        "/services/../x",
+    ],
 )
 def test_a_path_that_leads_nowhere_is_a_problem_too(joe, path):
     assert is_problem(joe.get(path), 404, "not-found")

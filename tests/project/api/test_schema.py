@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.validation import validate_schema
 from rest_framework.views import APIView
 
 from micro import errors
@@ -56,6 +57,7 @@ def test_an_endpoint_without_a_scope_is_not_mounted():
 def test_the_description_is_openapi_3_1_without_warnings(capsys):
     document.cache_clear()
     assert document()["openapi"].startswith("3.1")
+    validate_schema(document())
     assert capsys.readouterr().err == ""
 
 

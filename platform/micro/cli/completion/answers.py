@@ -66,6 +66,9 @@ def _ask_the_server(args: list[str]) -> None:
     """Give the arguments of the command that is typed what the server knows of them."""
     from micro.cli.root import cli
 
+    for param in cli.params:
+        if param.name == "environment":
+            setattr(param, "shell_complete", _environments)  # noqa: B010 - as below
     words = [arg for arg in args if not arg.startswith("-")]
     for position in range(len(words)):
         if command := cli.get_command(click.Context(cli), words[position]):
@@ -132,22 +135,27 @@ def _commands(_ctx: click.Context, typed: str) -> list[Item]:
 
 # By command and the name of the argument or option.
 ARGUMENTS: dict[str, Answer] = {
+    "cancel name": _names(live.running),
     "call endpoint": _endpoints,
     "call service": _names(live.services),
-    "config delete key": _names(live.config_keys),
     "config del key": _names(live.config_keys),
     "config get key": _names(live.config_keys),
     "config history key": _names(live.config_keys),
     "config set key": _names(live.config_keys),
     "debug health service": _names(live.services),
     "debug stats service": _names(live.services),
+    "deployments name": _names(live.running),
     "env del name": _environments,
     "env set name": _environments,
     "get service name": _names(live.services),
     "help path": _commands,
     "kill names": _names(live.running),
     "logs name": _names(live.running),
+    "redeploy what": _names(live.running),
     "run source": _source,
+    "secrets del service": _names(live.running),
+    "secrets list service": _names(live.running),
+    "secrets set service": _names(live.running),
     "stats service": _names(live.services),
     "status name": _names(live.running),
     "store delete table": _names(live.tables),
@@ -157,6 +165,10 @@ ARGUMENTS: dict[str, Answer] = {
     "stream endpoint": _endpoints,
     "stream service": _names(live.services),
     "update source": _source,
+    "vars del service": _names(live.running),
+    "vars list service": _names(live.running),
+    "vars set service": _names(live.running),
+    "web service": _names(live.running),
 }
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +34,10 @@ def findings(checkout: Path) -> Iterator[Finding]:
     yield _git()
     docker = _docker()
     yield docker
-    yield from _toolchains(is_needed=docker.state != "ok")
+    is_plain = docker.state != "ok"
+    yield from _toolchains(is_needed=is_plain)
+    if is_plain:
+        yield _bubblewrap()
     yield from _ports()
     yield _disk()
 
@@ -106,6 +108,18 @@ def _toolchains(*, is_needed: bool) -> Iterator[Finding]:
             yield ok(name, f"{name} is not here, and not needed: images bring it")
 
 
+def _bubblewrap() -> Finding:
+    """Whether plain processes can have walls around them."""
+    if not shutil.which("bwrap"):
+        detail = "bwrap is missing: services see what this user sees"
+        return warning("bubblewrap", detail, "apt-get install bubblewrap")
+    tried = ("bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "echo", "walls")
+    if _said(tried) != "walls":
+        detail = "bwrap does not work on this machine: services see what this user sees"
+        return warning("bubblewrap", detail, "allow unprivileged user namespaces, or use Docker")
+    return ok("bubblewrap", "services do not see this server's state, nor other processes")
+
+
 def _ports() -> Iterator[Finding]:
     """Whether the server's addresses are free, or all in use: then it is up, as another finding says or denies."""
     addresses = {variable: os.environ.get(variable, usual) for variable, usual in PORTS.items()}
@@ -146,4 +160,4 @@ def _said(command: tuple[str, ...]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip().partition("\n")[0] or sys.executable
+    return done.stdout.strip().partition("\n")[0]

@@ -79,6 +79,7 @@ class Endpoint:
     streams_in: bool = False
     streams_out: bool = False
     comment: str = ""
+    about: str = ""  # its handler's comment
 
 
 def endpoints_of(services: list[registry_pb2.Service]) -> list[Endpoint]:
@@ -123,6 +124,7 @@ def _from_descriptor(name: str, method: MethodDescriptor, said: Said) -> Endpoin
         streams_in=method.client_streaming,
         streams_out=method.server_streaming,
         comment=said.get(method.full_name, ""),
+        about=said.get(method.containing_service.full_name, ""),
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from micro.proto import registry_pb2
 
 NOTES = {
-    "bytes": "bytes are base64, or @file",
+    "bytes": "bytes are base64, or @file (@- for stdin)",
     "duration": "a duration is written 1h30m or 500ms, or in seconds",
     "timestamp": "a timestamp is RFC 3339, a date, seconds since 1970, now, or now-1h",
 }
@@ -27,6 +27,8 @@ def text(name: str, services: list[registry_pb2.Service], endpoints: list[Endpoi
     version = services[0].version or "latest"
     commands = sorted((as_command(name, endpoint.name), summary(endpoint.comment)) for endpoint in endpoints)
     head = ["NAME:", f"\tmicro {name}", "", "VERSION:", f"\t{version}", "", "USAGE:", f"\tmicro {name} [command]"]
+    if about := [line for said in dict.fromkeys(one.about for one in endpoints) if said for line in said.splitlines()]:
+        head += ["", "DESCRIPTION:", *_indented(about)]
     return "\n".join([*head, "", "COMMANDS:", *_indented(columns(commands))])
 
 

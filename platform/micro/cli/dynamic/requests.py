@@ -104,23 +104,21 @@ def _documents(text: str) -> list[Message]:
             position += len(content[position:]) - len(content[position:].lstrip())
             document, position = decoder.raw_decode(content, position)
             found += document if isinstance(document, list) else [document]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Failure(f"Invalid value for {source}: {error}") from None
     return [_object(document, source) for document in found]
 
 
 def _content(text: str) -> tuple[str, str]:
     """Where the JSON is, and the JSON."""
-    if text == "-":
-        return "stdin", sys.stdin.read()
-    if not text.startswith("@"):
+    if text != "-" and not text.startswith("@"):
         return "--json", text
-    path = text[1:]
+    source = "stdin" if text == "-" else text[1:]
     try:
-        return path, Path(path).read_text()
+        return source, (sys.stdin.buffer.read() if text == "-" else Path(source).read_bytes()).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise Failure(f"Invalid value for --json: {path}: {reason}") from None
+        raise Failure(f"Invalid value for --json: {source}: {reason}") from None
 
 
 def _object(document: object, source: str) -> Message:
@@ -140,7 +138,7 @@ def streamed(text: str) -> Iterator[Message]:
         if line.strip():
             try:
                 yield _object(json.loads(line), f"line {number} of stdin")
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise Failure(f"Invalid value for line {number} of stdin: {error}") from None
 
 

@@ -7,6 +7,7 @@ import binascii
 import json
 import math
 import re
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,7 +67,7 @@ def _one(flag: str, known: Field, value: str) -> Any:
         return _file(flag, value[1:])
     try:
         return SCALARS.get(known.type, str)(value)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError, RecursionError):  # what dates and deep JSON raise, too
         raise _wrong(flag, value, EXPECTED.get(known.type, known.type)) from None
 
 
@@ -80,7 +81,7 @@ def _from_json(value: str) -> Any:
         return None
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -98,7 +99,8 @@ def _member(flag: str, known: Field, value: str) -> str | int:
 
 def _file(flag: str, path: str) -> str:
     try:
-        return base64.b64encode(Path(path).read_bytes()).decode()
+        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return base64.b64encode(content).decode()
     except OSError as error:
         raise Failure(f"Invalid value for --{flag}: {path}: {error.strerror}") from None
 
@@ -207,7 +209,7 @@ SCALARS: dict[str, Callable[[str], Any]] = {
 }
 EXPECTED = {
     "bool": "bool: true or false",
-    "bytes": "bytes: base64, or @file",
+    "bytes": "bytes: base64, or @file (@- for stdin)",
     "duration": "duration: such as 1h30m or 500ms, or seconds",
     "timestamp": "timestamp: RFC 3339 such as 2026-01-31T12:00:00Z, a date, seconds since 1970, now or now-1h",
 }

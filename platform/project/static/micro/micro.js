@@ -13,17 +13,29 @@ if (navigator.clipboard) for (const button of document.querySelectorAll("[data-c
 function follow(log) {
   const light = document.getElementById(log.dataset.light || "");
   const steps = document.getElementById(log.dataset.steps || "");
-  const source = new EventSource(log.dataset.stream);
   const say = (text, isOn) => {
     if (light) { light.textContent = text; light.classList.toggle("on", isOn); }
   };
-  // The server sends the log from its beginning at each connection, hence anew after a break.
-  source.addEventListener("begin", () => { waiting.get(log)?.splice(0); log.replaceChildren(); say("live", true); });
-  source.addEventListener("line", (event) => append(log, JSON.parse(event.data)));
-  source.addEventListener("steps", (event) => { if (steps) steps.innerHTML = JSON.parse(event.data).html; });
-  source.addEventListener("problem", (event) => { say(JSON.parse(event.data).detail, false); source.close(); });
-  source.addEventListener("end", () => { say("ended", false); source.close(); });
-  source.onerror = () => say(source.readyState === EventSource.CLOSED ? "ended" : "reconnecting …", false);
+  let source = null, isOver = false;
+  const end = (text) => { isOver = true; say(text, false); source.close(); };
+  const open = () => {
+    source = new EventSource(log.dataset.stream);
+    // The server sends the log from its beginning at each connection, hence anew after a break.
+    source.addEventListener("begin", () => { waiting.get(log)?.splice(0); log.replaceChildren(); say("live", true); });
+    source.addEventListener("line", (event) => append(log, JSON.parse(event.data)));
+    source.addEventListener("steps", (event) => { if (steps) steps.innerHTML = JSON.parse(event.data).html; });
+    source.addEventListener("problem", (event) => end(JSON.parse(event.data).detail));
+    source.addEventListener("end", () => end("ended"));
+    source.onerror = () => source.readyState === EventSource.CLOSED ? end("ended") : say("reconnecting …", false);
+  };
+  // A browser holds six connections to a host in all its tabs: one that nobody looks at lets go of its own.
+  const look = () => {
+    source?.close();
+    if (isOver) return;
+    if (document.hidden) say("paused", false); else open();
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
 }
 
 // Lines that come in the same moment are laid out together.
