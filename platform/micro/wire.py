@@ -50,6 +50,7 @@ NOT_REACHED = (
 CUT = ("Stream removed", "Received RST_STREAM", "RST_STREAM")  # grpcio says so of calls whose other end has died
 NOT_GRPC = "Received http2 header with status"
 NO_TLS = "WRONG_VERSION_NUMBER"
+CLOSED = ("Socket closed", "onnection reset")
 # What it says when the other end's certificate will not do, and what that means; the first that fits.
 _STRANGER = (
     "is signed by an authority that this machine does not know: if it is your own, name its file in MICRO_TLS_CA "
@@ -159,7 +160,7 @@ class Connection:
             return Untrusted(
                 self.address, f"{self.address} does not speak TLS: if that is meant, say http://{self.address}."
             )
-        if not self._secure and "Socket closed" in text:
+        if not self._secure and any(sign in text for sign in CLOSED):
             why = f"{self.address} closes the connection: if it speaks TLS, say https://{self.address}."
             return Untrusted(self.address, why)
         return None
