@@ -143,7 +143,11 @@ class Number(serializers.IntegerField):
 
 def parse(kind: type[serializers.Serializer], data: Any) -> dict[str, Any]:
     """The validated values of a body or a query; raises DRF's ValidationError, which names each field at fault."""
-    serializer = kind(data=data.dict() if isinstance(data, QueryDict) else data)
+    if isinstance(data, QueryDict):
+        if twice := [name for name, values in data.lists() if len(values) > 1]:
+            raise serializers.ValidationError({name[:100]: ["It is given more than once."] for name in twice[:20]})
+        data = data.dict()
+    serializer = kind(data=data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
 

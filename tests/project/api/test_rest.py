@@ -120,6 +120,12 @@ def test_every_reason_is_told_by_field(joe):
     assert set(answer.json()["errors"]) == {"service", "instances", "env.A", "source"}
 
 
+def test_a_query_parameter_is_given_once(joe):
+    answer = joe.get("/deployments?limit=1&limit=2&service=web")
+    assert is_problem(answer, 400, "invalid-argument")
+    assert answer.json()["errors"] == {"limit": ["It is given more than once."]}
+
+
 @pytest.mark.parametrize(
     "source",
     [
