@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from micro.proto import store_pb2
 from primitives.blobs import operations, uploads
 from primitives.blobs.models import Blob, Leftover
+from primitives.blobs.storage import storage
 from tests.primitives.blobs.conftest import ONE_MIB, Blobs, files
 from tests.primitives.store.conftest import refused
 from tests.primitives.store.test_records import ODD_NAMES
@@ -173,7 +174,7 @@ async def test_what_a_killed_process_left_behind_is_removed(shop, folder):
     await shop.write("k", [b"v"])
 
     def leave(name: str, since) -> None:
-        with operations.storage().open(name, "wb") as file:
+        with storage().open(name, "wb") as file:
             file.write(b"half")
         Leftover.objects.create(object=name, since=since)
 
