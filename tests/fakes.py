@@ -53,6 +53,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
     steps: list[tuple[str, dict[str, str]]] = field(default_factory=lambda: [("running", {})])
     build_log: list[str] = field(default_factory=lambda: ["Release 1 is built; starting it."])
     log_lag_s: float = 0
+    upload_lag_s: float = 0
     run_log: list[str] = field(default_factory=list)
     cancelled: list[tuple[str, str, str]] = field(default_factory=list)
     created: list[runtime_pb2.CreateRequest] = field(default_factory=list)
@@ -221,6 +222,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
         self, requests: Iterator[runtime_pb2.UploadRequest], metadata: dict[str, str]
     ) -> Iterator[runtime_pb2.UploadResponse]:
         self._caller(metadata)
+        self._stopped.wait(self.upload_lag_s)
         first = next(requests)
         id = f"source://{first.service.name}:{first.service.version}"
         self.uploads[id] = first.data + b"".join(request.data for request in requests)

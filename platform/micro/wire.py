@@ -50,6 +50,7 @@ NOT_REACHED = (
 CUT = ("Stream removed", "Received RST_STREAM", "RST_STREAM")  # grpcio says so of calls whose other end has died
 NOT_GRPC = "Received http2 header with status"
 NO_TLS = "WRONG_VERSION_NUMBER"
+CLOSED = ("Socket closed", "onnection reset")
 # What it says when the other end's certificate will not do, and what that means; the first that fits.
 _STRANGER = (
     "is signed by an authority that this machine does not know: if it is your own, name its file in MICRO_TLS_CA "
@@ -69,17 +70,13 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 class Unreachable(errors.Unavailable):
     """Nobody answers at the server's address."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(f"Failed to connect to micro server at {address}")
+    def __init__(self, address: str, why: str = "") -> None:
+        super().__init__(why or f"Failed to connect to micro server at {address}")
         self.address = address
 
 
 class Untrusted(Unreachable):
     """Somebody answers, but it cannot be made sure who: without TLS, or with a certificate that will not do."""
-
-    def __init__(self, address: str, why: str) -> None:
-        super().__init__(address)
-        self.detail = why
 
 
 # Each error class of the tree once, by its HTTP status and by its gRPC status.
@@ -163,7 +160,7 @@ class Connection:
             return Untrusted(
                 self.address, f"{self.address} does not speak TLS: if that is meant, say http://{self.address}."
             )
-        if not self._secure and "Socket closed" in text:
+        if not self._secure and any(sign in text for sign in CLOSED):
             why = f"{self.address} closes the connection: if it speaks TLS, say https://{self.address}."
             return Untrusted(self.address, why)
         return None

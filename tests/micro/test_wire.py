@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from concurrent import futures
+from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import pytest
 
 from micro import codec, errors, wire
 from micro.proto import registry_pb2, runtime_pb2
+from tests.certificates import Authority
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,7 @@ from micro.proto import registry_pb2, runtime_pb2
         ("proxy.m3o.com:443", "proxy.m3o.com:443", True),
         ("https://proxy.lan:8081", "proxy.lan:8081", True),
         ("http://proxy.lan:8081/", "proxy.lan:8081", False),
+        ("http://127.0.0.1:443", "127.0.0.1:443", False),
         ("[::1]:8081", "[::1]:8081", False),
     ],
 )
@@ -126,3 +132,63 @@ def test_json_keeps_original_names_and_writes_defaults_and_64_bits_as_strings():
 def test_the_content_type_says_whether_frames_are_json(value, is_json):
     assert codec.is_json([("x-content-type", value)]) is is_json
     assert codec.is_json([]) is False
+
+
+class Echo(grpc.GenericRpcHandler):
+    """Answers whatever it is sent."""
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return grpc.unary_unary_rpc_method_handler(lambda data, _: data)
+
+
+@contextlib.contextmanager
+def listening(certificate: Path | None):
+    """A server that speaks TLS with a certificate, or plain without; its port."""
+    server = grpc.server(futures.ThreadPoolExecutor(2), (Echo(),))
+    if certificate:
+        pair = certificate.with_suffix(".key").read_bytes(), certificate.read_bytes()
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(None).wait()
+
+
+def answer(address: str, ca: Path | str = "") -> bytes:
+    connection = wire.Connection(address, ca=str(ca))
+    try:
+        return connection.unary("/a.B/C", b"hello", metadata=(), timeout_s=10)
+    finally:
+        connection.close()
+
+
+def test_a_server_is_trusted_by_an_authority_that_the_system_does_not_know(tmp_path):
+    authority = Authority(tmp_path / "ca")
+    with listening(authority.issue()) as port:
+        assert answer(f"https://localhost:{port}", authority.file) == b"hello"
+
+
+def test_what_is_wrong_with_a_servers_tls_is_said(tmp_path):
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    good, old = ours.issue("good"), ours.issue("old", life=timedelta(days=-1))
+    elsewhere = ours.issue("elsewhere", host="other.lan")
+    wrongs = [
+        (good, theirs.file, "https://127.0.0.1", "is signed by an authority that this machine does not know"),
+        (good, "", "https://127.0.0.1", "is signed by an authority that this machine does not know"),
+        (old, ours.file, "https://127.0.0.1", "has expired"),
+        (elsewhere, ours.file, "https://localhost", "is for another name"),
+        (None, ours.file, "https://127.0.0.1", "does not speak TLS: if that is meant, say http://127.0.0.1"),
+        (good, "", "http://127.0.0.1", "if it speaks TLS, say https://127.0.0.1"),
+    ]
+    for certificate, ca, host, text in wrongs:
+        with listening(certificate) as port, pytest.raises(wire.Untrusted, match=text):
+            answer(f"{host}:{port}", ca)
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), ("junk", "holds no certificate in PEM")])
+def test_an_authority_that_cannot_be_read_is_named(tmp_path, content, why):
+    if content:
+        (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(errors.InvalidArgument, match=f"ca.pem cannot be used: .*{why}"):
+        answer("https://127.0.0.1:1", tmp_path / "ca.pem")

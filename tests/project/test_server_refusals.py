@@ -18,6 +18,7 @@ from django.conf import settings
 
 from project.embedded import postgres
 from project.server.leftovers import MARK
+from tests.certificates import Authority
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,6 +93,16 @@ def test_a_port_in_use_is_refused_before_anything_starts(serve, environment):
         done = serve(MICRO_PROXY_ADDRESS=address)
     assert f"{address} (MICRO_PROXY_ADDRESS) is in use" in the_sentence(done, environment)
     assert not (Path(environment["MICRO_HOME"]) / "valkey").exists()
+
+
+def test_a_certificate_that_nobody_could_be_served_with_is_refused(serve, environment, tmp_path):
+    authority = Authority(tmp_path / "ca")
+    file, other = authority.issue(), authority.issue("other")
+    done = serve(MICRO_TLS_CERT=str(file), MICRO_TLS_KEY=str(other.with_suffix(".key")))
+    assert "other.key is not the key of" in the_sentence(done, environment)
+    alone = serve(MICRO_TLS_CERT=str(file))
+    assert alone.returncode == 1
+    assert alone.stderr.endswith("MICRO_TLS_CERT and MICRO_TLS_KEY belong together: set both, or neither.\n")
 
 
 def test_a_database_that_does_not_answer_is_named(serve, environment):

@@ -31,8 +31,8 @@ def _double_dashed(arg: str, known: set[str]) -> list[str]:
 
 
 def option_rows(command: click.Command, ctx: click.Context) -> list[tuple[str, str]]:
-    rows = [_option_row(param) for param in command.get_params(ctx) if isinstance(param, click.Option)]
-    return [row for row in rows if row]
+    options = [param for param in command.get_params(ctx) if isinstance(param, click.Option)]
+    return [_option_row(option) for option in options if not option.hidden]
 
 
 def _option_row(option: click.Option) -> tuple[str, str]:

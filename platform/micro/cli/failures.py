@@ -21,6 +21,19 @@ class Failure(Exception):
         self.exit_code = exit_code
 
 
+class Abandoned(Exception):
+    """Whoever read our output has left. Of the error itself click would make an exit code of its own."""
+
+
+@contextlib.contextmanager
+def noticing_readers() -> Iterator[None]:
+    """Raises Abandoned when the block writes to who has left."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise Abandoned from None
+
+
 def explained(error: Exception) -> Failure | None:
     """What to tell the user about an error; None for one that is our own fault."""
     if isinstance(error, Failure):

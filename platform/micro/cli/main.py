@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from . import help as root_help
@@ -30,7 +29,7 @@ def main(args: list[str] | None = None) -> None:
     except OSError as error:  # standard output itself cannot be written: a full disk behind it
         _say(f"The output cannot be written: {error.strerror or error}.")
         code = min(_abandoned(), 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C could only make a mess of the end
+    _ignore_ctrl_c()
     sys.exit(code)
 
 
@@ -41,6 +40,12 @@ def _take_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")
+
+
+def _ignore_ctrl_c() -> None:
+    """All is done: it could only make a mess of the end. Not where nothing has loaded `signal`, which ends at once."""
+    if signal := sys.modules.get("signal"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _abandoned() -> int:
@@ -79,13 +84,13 @@ def run(args: list[str]) -> int:
 def _command(args: list[str]) -> int:
     import click
 
-    from .failures import Failure, explained
+    from .failures import Abandoned, Failure, explained
     from .root import cli
 
     try:
         result = cli.main(args, prog_name="micro", standalone_mode=False)
-    except BrokenPipeError:
-        raise
+    except Abandoned:
+        return _abandoned()
     except (click.Abort, KeyboardInterrupt):
         return _interrupted()
     except click.ClickException as error:

@@ -25,8 +25,7 @@ What is no command below is a plugin, a program `micro-NAME` on `PATH`, and else
 command, see [calling services](../calling.md#from-the-command-line). `--help` behind any of them says what it takes.
 Flags may have one dash or two.
 
-Answers go to stdout; progress and errors to stderr, with the way out. Colours are for terminals, and not under
-`NO_COLOR`.
+Servers elsewhere, logins, `--output json` and exit codes are [the same for all of them](../commandline.md).
 
 Of Micro 3's commands `init` and `gen` are not here: they wrote Go code for plugins of a Go server, which this is not.
 

@@ -11,7 +11,7 @@ import click
 
 from . import help as root_help
 from .commands import go_style
-from .failures import Failure
+from .failures import Failure, noticing_readers
 from .help import COMMANDS, GLOBAL_OPTIONS
 from .session import Session
 
@@ -50,6 +50,14 @@ class Micro(click.Group):
 
     def get_help(self, ctx: click.Context) -> str:
         return root_help.text()
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with noticing_readers():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with noticing_readers():
+            return super().invoke(ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         if incomplete.startswith("-"):
