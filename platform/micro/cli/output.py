@@ -7,7 +7,6 @@ UTC, what is unknown is null. Keys are added, never renamed or taken away.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -49,6 +48,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     kept = [list(header), *([" ".join(cell.split()) for cell in row] for row in rows)]
     if not sys.stdout.isatty():
         return ["\t".join(row) for row in kept]
+    import shutil
+
     widths = [max(map(len, column)) for column in zip(*kept, strict=True)]
     room = shutil.get_terminal_size().columns
     lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in kept)
