@@ -82,7 +82,7 @@ class LogIn(Form):
     """Name and password."""
 
     name = forms.CharField(
-        label="E-mail address",
+        label="E-mail address or name",
         max_length=150,
         widget=forms.TextInput(attrs={"autocomplete": "username", "autofocus": ""}),
     )

@@ -118,15 +118,19 @@ class Bus:
         except (nats.errors.Error, OSError) as error:
             raise _away(error) from None
 
-    async def connected(self) -> None:
-        """Raises Unavailable when there has been no connection for AWAY_S; waits until it has."""
+    async def connected(self, *, patiently: bool = False) -> None:
+        """Raises Unavailable when there has been no connection for AWAY_S; waits until it has.
+
+        Who waits `patiently` always waits so long, which slows down callers that come back at once and for ever.
+        """
         if self._up.is_set():
             return
         if self._connecting is None:
             self._connecting = self.spawn(self._connect())
             self._lost_at = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout_at(self._lost_at + AWAY_S):
+            since = asyncio.get_running_loop().time() if patiently else self._lost_at
+            async with asyncio.timeout_at(since + AWAY_S):
                 await self._up.wait()
         except TimeoutError:
             raise _away() from None

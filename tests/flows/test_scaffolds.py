@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
-from server import MICRO
+from server import MICRO, ROOT
 
 TESTS = {
     "python": [sys.executable, "-m", "unittest"],
@@ -53,3 +55,18 @@ def test_a_new_service_is_tested_runs_and_answers(server, tmp_path, language):
         assert "--name string Who is greeted." in " ".join(server.micro(name, "call", "--help").stderr.split())
     finally:
         server.micro("kill", name)
+
+
+def test_the_commands_of_the_docs_work_as_they_stand(server, tmp_path):
+    section = (ROOT / "docs" / "calling.md").read_text().partition("## From the command line")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) >= 3
+    done = subprocess.run(
+        ["bash", "-exc", "".join(blocks)],
+        cwd=tmp_path, env=server.client_env | {"PATH": f"{MICRO.parent}:{os.environ['PATH']}"},
+        capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    server.micro("kill", "helloworld")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for sign in ('"msg": "Hello Joe"', '{"stroke": "2"}', "Endpoint: Helloworld.Call", "service  helloworld"):
+        assert sign in done.stdout

@@ -56,6 +56,18 @@ class Whole:
             f"{service}.{name}": method for service, methods in tables.items() for name, method in methods.items()
         }
 
+    @property
+    def address(self) -> str:
+        return self._sidecar.address
+
+    def stop(self) -> None:
+        """Cut everybody off."""
+        self._sidecar.stop()
+
+    def start(self) -> None:
+        """Answer again, at the same address."""
+        self._sidecar.start()
+
     def channel(self) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(self._sidecar.address, options=OPTIONS)
 

@@ -9,6 +9,7 @@ import click
 
 from .commands import Group
 from .failures import Failure
+from .output import output_option, show
 from .session import Session, pass_session
 from .tables import tabbed
 
@@ -23,23 +24,18 @@ def get() -> None:
 
 @get.command()
 @click.argument("name")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="text, or json.")
+@output_option()
 @pass_session
 def service(session: Session, name: str, output: str) -> None:
     """Show a service's versions, its nodes, and what its endpoints take and return."""
-    import json
-
     from micro import errors
 
     try:
         services = session.client.services(name)
     except errors.NotFound:
         raise Failure(f'Service "{name}" not found', 4) from None
-    if output == "json":
-        click.echo(json.dumps([_as_dict(service) for service in services], indent=2, ensure_ascii=False))
-        return
     parts = [f"service  {name}", *map(_version, services), *map(_endpoint, services[0].endpoints)]
-    click.echo("\n\n".join(parts))
+    show([_as_dict(service) for service in services], ["\n\n".join(parts)], output)
 
 
 def _version(service: registry_pb2.Service) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import click
 
 from .commands import Command, Group
 from .failures import Failure
+from .output import moment, output_option, show
 from .session import Session, pass_session
 from .tables import tabbed
 
@@ -24,7 +24,7 @@ UNKNOWN = "n/a"
 STATS_HEADER = ("node", "address:port", "started", "uptime", "memory", "threads", "gc", "requests", "errors")
 HEALTH_HEADER = ("node", "address:port", "status")
 
-_OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text", help="text, or json.")
+_OUTPUT = output_option()
 _ALL = click.option("--all", "is_all", is_flag=True, help="Every service of the namespace.")
 
 
@@ -104,10 +104,7 @@ def _named(node: Node) -> dict[str, Any]:
 def _show(
     rows: list[dict[str, Any]], lines: list[tuple[str, ...]], nodes: list[Node], header: tuple[str, ...], output: str
 ) -> None:
-    if output == "json":
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    click.echo("\n\n".join(_section(nodes, lines, header)))
+    show(rows, ["\n\n".join(_section(nodes, lines, header))], output)
 
 
 def _section(nodes: list[Node], lines: list[tuple[str, ...]], header: tuple[str, ...]) -> Iterator[str]:
@@ -203,7 +200,7 @@ def _figures(answer: debug_pb2.StatsResponse | None) -> dict[str, Any]:
     """What a node says of itself, with units in the names; null where it says nothing."""
     known = answer or _Silent()
     return {
-        "started": _moment(known.started),
+        "started": moment(known.started),
         "uptime_s": known.uptime,
         "memory_bytes": known.memory,
         "threads": known.threads,
@@ -216,12 +213,8 @@ def _figures(answer: debug_pb2.StatsResponse | None) -> dict[str, Any]:
 class _Silent:
     """The figures of a node that tells none."""
 
-    started = uptime = memory = threads = gc = requests = errors = None
-
-
-def _moment(seconds: int | None) -> str | None:
-    """RFC 3339, in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else None
+    started = 0
+    uptime = memory = threads = gc = requests = errors = None
 
 
 def _cells(answer: debug_pb2.StatsResponse | None) -> tuple[str, ...]:

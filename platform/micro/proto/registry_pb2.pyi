@@ -154,9 +154,11 @@ class Value(_message.Message):
     def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
-    __slots__ = ("service", "options")
+    __slots__ = ("service", "options", "from_start")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    FROM_START_FIELD_NUMBER: _ClassVar[int]
     service: str
     options: Options
-    def __init__(self, service: _Optional[str] = ..., options: _Optional[_Union[Options, _Mapping]] = ...) -> None: ...
+    from_start: bool
+    def __init__(self, service: _Optional[str] = ..., options: _Optional[_Union[Options, _Mapping]] = ..., from_start: bool = ...) -> None: ...

@@ -107,6 +107,7 @@ async def subscribe(request: pb.SubscribeRequest, caller: Caller) -> AsyncGenera
         stack.enter_context(broker.open.one_more(namespace, limit=limits.of(namespace).subscribers))
         stack.callback(broker.bus.on_away.discard, mailbox.fail)
         broker.bus.on_away.add(mailbox.fail)
+        await broker.bus.connected(patiently=True)  # Micro's Go client subscribes again without a pause
         await _listen(broker.bus, stack, _subject(namespace, request.topic), mailbox, queue=request.queue)
         async for message in mailbox.read():
             yield message

@@ -104,6 +104,10 @@ class Registry:
         domain = _readable_domain(caller, request.options)
         rung = self._bell.rung
         known = await self._watched(request.service, domain)
+        if request.from_start:
+            for service in known.values():
+                yield registry_pb2.Result(action="create", service=service, timestamp=int(time.time()))
+            yield registry_pb2.Result(action="ready", timestamp=int(time.time()))
         while True:
             rung = await self._bell.after(rung)
             current = await self._watched(request.service, domain)

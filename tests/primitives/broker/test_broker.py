@@ -200,3 +200,15 @@ async def test_callers_hear_within_two_seconds_that_nats_is_away(broker, nats):
     codes = [(await code_of(broker.publish()))[0], (await code_of(call.read()))[0]]
     assert loop.time() - started < 2
     assert codes == [grpc.StatusCode.UNAVAILABLE] * 2
+
+
+async def test_who_subscribes_while_nats_is_away_is_kept_waiting_for_a_second(broker, nats):
+    """Micro's Go client comes back at once and for ever."""
+    loop = asyncio.get_running_loop()
+    await broker.publish()
+    nats.kill()
+    await code_of(broker.publish())
+    started = loop.time()
+    codes = [await code_of((await broker.subscribe(settle=False)).read()) for _ in range(2)]
+    assert {code for code, _ in codes} == {grpc.StatusCode.UNAVAILABLE}
+    assert 1.5 < loop.time() - started < 4

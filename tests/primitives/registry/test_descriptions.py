@@ -24,10 +24,9 @@ def tree(value):
 
 def test_endpoints_come_in_the_order_of_their_names_with_streams_marked():
     endpoints = description_of(runtime_pb2).endpoints
-    names = (
-        "Build.Read Runtime.Cancel Runtime.Create Runtime.Delete Runtime.Logs Runtime.Read Runtime.Update Source.Upload"
-    )
-    assert [endpoint.name for endpoint in endpoints] == names.split()
+    names = [endpoint.name for endpoint in endpoints]
+    assert names == sorted(names)
+    assert {"Build.Read", "Runtime.Create", "Runtime.Logs", "Source.Upload"} <= set(names)
     assert [e.name for e in endpoints if e.metadata["stream"] == "true"] == [
         "Build.Read",
         "Runtime.Logs",

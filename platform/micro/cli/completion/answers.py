@@ -69,10 +69,9 @@ def _ask_the_server(args: list[str]) -> None:
     for param in cli.params:
         if param.name == "environment":
             setattr(param, "shell_complete", _environments)  # noqa: B010 - as below
-    words = [arg for arg in args if not arg.startswith("-")]
-    for position in range(len(words)):
-        if command := cli.get_command(click.Context(cli), words[position]):
-            return _attach(command, words[position])
+    for word in args:
+        if command := cli.get_command(click.Context(cli), word):
+            _attach(command, word)
 
 
 def _attach(command: click.Command, path: str) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
 
 from micro.cli.commands import Command
+from micro.cli.output import output_option, show
 from micro.cli.session import Session, pass_session
 
 from .findings import Finding
 
 
 @click.command(cls=Command)
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="text, or json.")
+@output_option()
 @pass_session
 def doctor(session: Session, output: str) -> int:
     """Check the installation, and name what is missing.
@@ -24,10 +24,7 @@ def doctor(session: Session, output: str) -> int:
     also at what the server needs. Ends with 1 when something that is needed is missing.
     """
     found = list(_findings(session))
-    if output == "json":
-        click.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
-    else:
-        click.echo("\n".join(_lines(found)))
+    show([asdict(finding) for finding in found], _lines(found), output)
     return int(any(finding.state == "missing" for finding in found))
 
 
