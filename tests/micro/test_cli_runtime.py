@@ -217,7 +217,7 @@ def test_what_a_service_prints_while_it_starts_is_shown_once(user, sidecar, fold
 
 
 def test_a_source_is_named_once(user, folder):
-    assert user.micro("run").stderr.startswith("Name a SOURCE")
+    assert user.micro("run").stdout == user.micro("run", "--help").stdout
     assert user.micro("run", "--source", folder).returncode == 0
     assert user.micro("run", "--source", folder, folder).stderr.startswith("Say the SOURCE once")
     assert user.micro("run", "--watch", "--detach", folder).stderr.startswith("--watch is for a folder")

@@ -123,12 +123,14 @@ def kill(session: Session, names: tuple[str, ...]) -> None:
 
 
 def _meant(session: Session, given: dict[str, Any]) -> Source:
-    """The source that was typed. Raises Failure, with how it is said, when there is none or two."""
+    """The source that was typed. Without one, shows the help; raises Failure for two."""
     from . import deployment
 
     text = given["source"] or given["source_option"]
     if not text:
-        raise Failure("Name a SOURCE: a folder such as ., or host/org/repo. See --help.")
+        context = click.get_current_context()
+        click.echo(context.get_help())
+        context.exit(0)
     if given["source"] and given["source_option"]:
         raise Failure("Say the SOURCE once: as an argument or with --source.")
     if given["image"]:
