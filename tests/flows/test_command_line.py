@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
 
 
 @pytest.fixture(scope="module")
-def shelf(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shelf(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder whose service tells its variables; it runs."""
     folder = tmp_path_factory.mktemp("shelf") / "shelf"
     folder.mkdir()
@@ -33,7 +34,8 @@ def shelf(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "Procfile").write_text("web: python main.py\n")
     server.login()
     server.micro("run", folder, "--env_vars=COLOUR=red", "--secrets=KEY=hidden")
-    return folder
+    yield folder
+    server.micro("kill", "shelf")
 
 
 def documents(server: Server, *args: str | Path) -> Any:

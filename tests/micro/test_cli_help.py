@@ -104,3 +104,9 @@ def test_every_command_that_prints_data_prints_it_as_json_too():
     found = {path: command for name, top in tops for path, command in runnable(top, name)}
     without = {path for path, command in found.items() if not any("--output" in each.opts for each in command.params)}
     assert without == WITHOUT_OUTPUT
+
+
+def test_micros_global_flags_that_mean_nothing_here_harm_nobody(stranger):
+    done = stranger.micro("--profile", "local", "-registry_address=:8000", "--report_usage=false", "env", "get")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "local\n", "")
+    assert "--profile" not in stranger.micro("--help").stdout
