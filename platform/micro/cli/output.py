@@ -1,7 +1,8 @@
 """How commands print data: lines for people, and with `--output json` one stable document for programs.
 
 A document is an array of objects, or an object; streams print one object a line. Keys are snake_case, times RFC 3339 in
-UTC, what is unknown is null. Keys are added, never renamed or taken away.
+UTC, what is unknown is null; what a service answers, and what Micro 3 printed as JSON, keeps its own keys. Keys are
+added, never renamed or taken away.
 """
 
 from __future__ import annotations
