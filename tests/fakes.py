@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import grpc
+import keyring.backend
 from google.protobuf.message import Message
 
 from micro import codec, errors, wire
@@ -404,3 +405,30 @@ class FakeEnvoy:
         self.descriptors = {entry.service: entry.descriptors for entry in snapshot.entries}
         self.protocols = {entry.service: entry.protocol for entry in snapshot.entries}
         operations.record_ack(envoy_id="fake", pid=os.getpid(), revision=snapshot.revision, connected=True, at=now())
+
+
+class MemoryKeyring(keyring.backend.KeyringBackend):
+    """A desktop's keyring; with a `refusal` it is one that cannot be used."""
+
+    priority = 1  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[tuple[str, str], str] = {}
+        self.refusal = ""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self._answer()
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._answer()
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._answer()
+        del self.kept[service, username]
+
+    def _answer(self) -> None:
+        if self.refusal:
+            raise RuntimeError(self.refusal)
