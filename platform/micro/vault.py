@@ -1,6 +1,6 @@
 """Logins in the keyring of a desktop, for who chooses it: `micro user config set logins keyring`.
 
-The package `keyring` comes with `pip install 'micro[keyring]'`. Each failure is a FailedPrecondition that says what to do.
+The package `keyring` comes with `pip install 'micro[keyring]'`. Each failure is a FailedPrecondition with the way out.
 """
 
 from __future__ import annotations
