@@ -87,8 +87,10 @@ def by_hand(folder: Path) -> Path:
     wheel = next((ROOT / ".venv/share/micro").glob("*.whl"))
     shutil.copy(wheel, folder / "added")
     plan = plans.Plan("Python", "main.py", "exec python main.py", "main.py", wants_micro=True)
-    text = dockerfiles.generate(plan, images=dockerfiles.Images(), wheel=wheel.name).text
-    (folder / "Dockerfile").write_text(text)
+    recipe = dockerfiles.generate(plan, images=dockerfiles.Images(), wheel=wheel.name)
+    (folder / "Dockerfile").write_text(recipe.text)
+    for name, text in recipe.added.items():
+        (folder / "added" / name).write_text(text)
     return folder
 
 

@@ -149,6 +149,8 @@ def _manager(state: State, name: str, *, slashes: int, streams: int) -> hcm_pb2.
         http_protocol_options=_http1(),
         http2_protocol_options=protocol_pb2.Http2ProtocolOptions(
             max_concurrent_streams=_number(streams),
+            # A bad path ends its own call, not all calls of the connection.
+            override_stream_error_on_invalid_http_message=wrappers_pb2.BoolValue(value=True),
             initial_stream_window_size=_number(STREAM_WINDOW_BYTES),
             initial_connection_window_size=_number(CONNECTION_WINDOW_BYTES),
             connection_keepalive=protocol_pb2.KeepaliveSettings(

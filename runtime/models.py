@@ -33,6 +33,7 @@ class Service(models.Model):
     version = models.CharField(max_length=200, default="latest")
     source = models.CharField(max_length=2100, blank=True)
     owner = models.CharField(max_length=200, blank=True)
+    metadata = models.JSONField(default=dict, blank=True, help_text="What its owner says of it: texts by name")
     release = models.ForeignKey("Release", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)

@@ -24,6 +24,7 @@ from .sources import git, tokens, uploads
 
 DEFAULT_VERSION = "latest"
 MOST_INSTANCES = 100
+MOST_METADATA_CHARACTERS = 4096
 _DEPLOY_LOCK = 7_214_002  # the class of the advisory lock
 
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+#=-]{0,199}")
@@ -42,6 +43,7 @@ class Order:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)  # further variables, never to be shown again
     instances: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)  # what its owner says of it; none: as it was
     git_token: str = field(default="", repr=False)  # opens a private repository: a token, or user:password
 
 
@@ -246,10 +248,19 @@ def _require_order(order: Order) -> None:
         require_variable(name, value)
     if twice := order.env.keys() & order.secrets.keys():
         raise InvalidArgument(f"The environment variable {min(twice)} is given twice, once as a secret.")
+    _require_metadata(order.metadata)
     if any("\0" in word for word in order.command):
         raise InvalidArgument("The command holds a NUL.")
     sources.require_folder(order.folder)
     tokens.require(order.git_token)
+
+
+def _require_metadata(metadata: Mapping[str, str]) -> None:
+    texts = [*metadata, *metadata.values()]
+    if not all(metadata) or sum(map(len, texts)) > MOST_METADATA_CHARACTERS or any("\0" in text for text in texts):
+        raise InvalidArgument(
+            f"The metadata of a service has names, and {MOST_METADATA_CHARACTERS} characters in all, none a NUL."
+        )
 
 
 def _with_variables_of(last: Deployment | None, order: Order) -> Order:
@@ -295,7 +306,8 @@ def _place(service: Service, source: str, order: Order, *, kept: Kept, by: Accou
     instances = order.instances or _instances(service)
     quotas.require(service.namespace, replicas=lambda: _used(service.namespace, except_for=service) + instances)
     service.source, service.owner, service.updated_at = order.shown_source or order.source, by.name or by.id, now()
-    service.save(update_fields=["source", "owner", "updated_at"])
+    service.metadata = dict(order.metadata) or service.metadata
+    service.save(update_fields=["source", "owner", "updated_at", "metadata"])
     secrets = {name: revision for name, revision in kept.secrets.items() if name not in order.env}
     deployment = _queue(service, source, order, instances=instances, by=by)
     deployment.secrets = {**secrets, **variables.seal(service, order.secrets)}

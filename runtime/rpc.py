@@ -134,6 +134,7 @@ def _order(service: wire.Service, options: wire.CreateOptions) -> Order:
         env={name: value for name, _, value in pairs},
         secrets=secrets,
         instances=options.instances,
+        metadata={name: value for name, value in service.metadata.items() if name != "source"},
         git_token=git_token,
     )
 

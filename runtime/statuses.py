@@ -103,7 +103,8 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
         "error": error,
         "warning": "" if error else _warning(deployment, replicas),
     }
-    known = {key: value for key, value in metadata.items() if value}
+    theirs = {name: text for name, text in service.metadata.items() if name not in metadata}
+    known = {key: value for key, value in metadata.items() if value} | theirs
     return Report(service, status, known, deployment, tuple(sorted(replicas, key=lambda replica: replica.created_at)))
 
 

@@ -96,7 +96,7 @@ def confirm(*, typed: str, namespace: str, by: User, at: datetime) -> DeviceLogi
     if namespace not in choices(by=by):
         raise PermissionDenied(f"You are no member of the namespace {namespace!r}.")
     changed = DeviceLogin.objects.filter(pk=row.pk, user=None, is_refused=False)
-    if not changed.update(user=by, namespace=Namespace.objects.get(slug=namespace)):
+    if not changed.update(user=by, chosen=Namespace.objects.get(slug=namespace)):
         raise InvalidArgument(UNKNOWN)
     return row
 
@@ -113,7 +113,7 @@ def poll(*, device_code: str, at: datetime) -> Answer:
 
     Raises NotFound for a code that is unknown.
     """
-    rows = DeviceLogin.objects.select_for_update(of=("self",)).select_related("user", "namespace")
+    rows = DeviceLogin.objects.select_for_update(of=("self",)).select_related("user", "chosen")
     row = rows.filter(digest=_digest(device_code)).first()
     if row is None:
         raise NotFound("There is no such login under way.")
@@ -141,7 +141,7 @@ def _answer(row: DeviceLogin, at: datetime) -> Answer:
     if row.is_refused:
         return Answer(State.REFUSED)
     if row.user is not None:
-        return Answer(State.CONFIRMED, row.user, row.namespace)
+        return Answer(State.CONFIRMED, row.user, row.chosen)
     is_hasty = row.polled_at is not None and at - row.polled_at < INTERVAL / 2
     return Answer(State.SLOW_DOWN if is_hasty else State.PENDING)
 

@@ -221,7 +221,9 @@ class DeviceLogin(models.Model):
     origin = models.CharField(max_length=60, help_text="The network address that asked.")
     wanted = models.CharField(max_length=40, blank=True, help_text="The namespace it asked for.")
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+", help_text="Who confirmed it.")
-    namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, null=True, related_name="+")
+    chosen = models.ForeignKey(
+        Namespace, on_delete=models.CASCADE, null=True, related_name="+", help_text="Where it may act."
+    )
     is_refused = models.BooleanField(default=False)
     polled_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
@@ -231,8 +233,7 @@ class DeviceLogin(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="a_device_is_confirmed_by_a_user_for_a_namespace_or_refused",
-                condition=Q(user=None, namespace=None)
-                | Q(user__isnull=False, namespace__isnull=False, is_refused=False),
+                condition=Q(user=None, chosen=None) | Q(user__isnull=False, chosen__isnull=False, is_refused=False),
             )
         ]
 

@@ -158,11 +158,11 @@ def _counted(email: str, origin: str, at: datetime) -> str:
 def _normal(email: str) -> str:
     """The address in the one form we keep. Raises InvalidArgument for one that we do not take."""
     email = email.strip().lower()
-    names.require_email(email)
     try:
         validate_email(email)
     except ValidationError:
         raise InvalidArgument(f"{email[:100]!r} is no e-mail address.") from None
+    names.require_email(email)
     if len(email) > LONGEST_ADDRESS:
         raise InvalidArgument(f"An e-mail address has at most {LONGEST_ADDRESS} characters.")
     return email

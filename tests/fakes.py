@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import grpc
+import keyring.backend
 from google.protobuf.message import Message
 
 from micro import codec, errors, wire
@@ -111,6 +112,8 @@ class FakeSidecar(grpc.GenericRpcHandler):
 
         return {
             "Auth.Token": (auth_pb2.TokenRequest, unary(self._token)),
+            "Device.Start": (auth_pb2.DeviceStartRequest, unary(self._start_device)),
+            "Device.Poll": (auth_pb2.DevicePollRequest, unary(self._poll_device)),
             "Auth.Inspect": (auth_pb2.InspectRequest, unary(self._inspect)),
             "Registry.GetService": (registry_pb2.GetRequest, unary(self._get_service)),
             "Registry.ListServices": (registry_pb2.ListRequest, unary(self._list_services)),
@@ -180,6 +183,21 @@ class FakeSidecar(grpc.GenericRpcHandler):
         return auth_pb2.InspectResponse(
             account=auth_pb2.Account(id=id, name=id, issuer=namespace, type=account.type, scopes=account.scopes)
         )
+
+    def _start_device(self, _request: auth_pb2.DeviceStartRequest, _: dict[str, str]) -> auth_pb2.DeviceStartResponse:
+        page, code = "https://pages.example/device", "BCDF-GHJK"
+        return auth_pb2.DeviceStartResponse(
+            device_code="long", user_code=code, verification_uri=page, verification_uri_complete=f"{page}?code={code}",
+            interval=1,
+        )  # fmt: skip
+
+    def _poll_device(self, request: auth_pb2.DevicePollRequest, _: dict[str, str]) -> auth_pb2.DevicePollResponse:
+        """Confirmed by the admin, as soon as it is asked for a second time."""
+        asked = sum(path == "/auth.Device/Poll" for path, _ in self.calls)
+        if asked < 2:
+            return auth_pb2.DevicePollResponse()
+        token = self._issue("micro", "admin", request.token_expiry)
+        return auth_pb2.DevicePollResponse(state=auth_pb2.CONFIRMED, token=token, namespace="micro")
 
     def _caller(self, metadata: dict[str, str]) -> str:
         """The caller's id. Raises Unauthenticated for nobody and for an expired token."""
@@ -387,3 +405,30 @@ class FakeEnvoy:
         self.descriptors = {entry.service: entry.descriptors for entry in snapshot.entries}
         self.protocols = {entry.service: entry.protocol for entry in snapshot.entries}
         operations.record_ack(envoy_id="fake", pid=os.getpid(), revision=snapshot.revision, connected=True, at=now())
+
+
+class MemoryKeyring(keyring.backend.KeyringBackend):
+    """A desktop's keyring; with a `refusal` it is one that cannot be used."""
+
+    priority = 1  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[tuple[str, str], str] = {}
+        self.refusal = ""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self._answer()
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._answer()
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        self._answer()
+        del self.kept[service, username]
+
+    def _answer(self) -> None:
+        if self.refusal:
+            raise RuntimeError(self.refusal)

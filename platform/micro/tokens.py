@@ -1,4 +1,4 @@
-"""`~/.micro/tokens`: one line for each login, in Micro 3's format.
+"""`~/.micro/tokens`: one line for each login, in Micro 3's format; or the same in the desktop's keyring.
 
 micro://<proxy address>/<namespace>/<account id>:<base64 of the token as JSON>
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import home
+from . import home, vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,20 @@ class Token:
 
 def read(target: home.Target) -> Token | None:
     """The token of whoever is logged in at `target`; None when nobody is."""
-    if saved := _load().get(_key(target, _account(target))):
+    key = _key(target, _account(target))
+    if saved := _parse(vault.read(key)) if vault.is_chosen(target.config) else _load().get(key):
         return saved
     return _from_old_config(target)
 
 
 def save(target: home.Target, *, account: str, token: Token) -> None:
     """Keep `token`, and remember `account` as the one logged in."""
-    with home.locked(_path()):
-        _store(_load() | {_key(target, account): token})
+    key = _key(target, account)
+    if vault.is_chosen(target.config):
+        vault.keep(key, _packed(token))
+    else:
+        with home.locked(_path()):
+            _store(_load() | {key: token})
     if _account(target) != account:
         target.config.set(f"{target.environment}.current-user", account)
 
@@ -60,6 +65,8 @@ def renewing() -> Iterator[None]:
 def remove(target: home.Target) -> None:
     """Forget whoever is logged in at `target`."""
     account = _account(target)
+    if vault.is_chosen(target.config):
+        vault.forget(_key(target, account))
     with home.locked(_path()):
         kept = _load()
         if kept.pop(_key(target, account), None):
@@ -104,10 +111,11 @@ def _parse(line: str) -> Token | None:
 
 
 def _store(tokens: dict[str, Token]) -> None:
-    lines = [
-        f"{key}:{base64.b64encode(json.dumps(asdict(token)).encode()).decode()}\n" for key, token in tokens.items()
-    ]
-    home.write_private(_path(), "".join(lines))
+    home.write_private(_path(), "".join(f"{key}:{_packed(token)}\n" for key, token in tokens.items()))
+
+
+def _packed(token: Token) -> str:
+    return base64.b64encode(json.dumps(asdict(token)).encode()).decode()
 
 
 def _from_old_config(target: home.Target) -> Token | None:

@@ -24,11 +24,11 @@ class Migration(migrations.Migration):
                 ('polled_at', models.DateTimeField(null=True)),
                 ('created_at', models.DateTimeField()),
                 ('expires_at', models.DateTimeField(db_index=True)),
-                ('namespace', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.namespace')),
+                ('chosen', models.ForeignKey(help_text='Where it may act.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.namespace')),
                 ('user', models.ForeignKey(help_text='Who confirmed it.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('namespace', None), ('user', None)), models.Q(('is_refused', False), ('namespace__isnull', False), ('user__isnull', False)), _connector='OR'), name='a_device_is_confirmed_by_a_user_for_a_namespace_or_refused')],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('chosen', None), ('user', None)), models.Q(('chosen__isnull', False), ('is_refused', False), ('user__isnull', False)), _connector='OR'), name='a_device_is_confirmed_by_a_user_for_a_namespace_or_refused')],
             },
         ),
     ]

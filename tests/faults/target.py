@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import psutil
@@ -58,7 +58,7 @@ def files(word: str, *, slow_build: bool = False, slow_start: bool = False) -> d
         "Procfile": "web: exec python main.py\n",
     }
     if slow_build:
-        backend = SLOW_BACKEND.replace("@pause@", str(SLOW_S)) + f"# {word}\n"
+        backend = SLOW_BACKEND.replace("@pause@", str(SLOW_S)) + f"# {uuid4()}\n"  # no cache has it yet
         found |= {"requirements.txt": "./slow\n", "slow/slow.py": backend, "slow/pyproject.toml": SLOW_PROJECT}
     return found
 

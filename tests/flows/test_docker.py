@@ -74,6 +74,15 @@ def test_a_repository_in_any_language_becomes_a_running_container(name, server, 
         time.sleep(0.1)
 
 
+def test_a_new_service_deploys_as_it_stands(server, tmp_path):
+    """In Node: in Go its image takes a minute to build, and Python's is that of any service of the framework."""
+    server.micro("new", "a-node", "--lang", "node", cwd=tmp_path)
+    server.micro("run", "a-node", cwd=tmp_path, timeout_s=300)
+    assert json.loads(server.micro("a-node", "call", "--name=Joe").stdout) == {"msg": "Hello Joe"}
+    assert "Who is greeted." in server.micro("a-node", "call", "--help").stderr
+    server.micro("kill", "a-node")
+
+
 def test_an_update_under_load_loses_no_request_and_replaces_the_container(server, tmp_path):
     write(tmp_path / "app", FLASK)
     server.micro("run", tmp_path / "app", timeout_s=300)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.certificates import Authority
 from tests.micro.conftest import MICRO, User
 
 
@@ -162,3 +163,91 @@ def test_a_damaged_config_file_is_named(stranger):
     assert done.returncode != 0
     assert "config.json is not valid JSON" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_environment_is_kept_with_its_authority_and_described(stranger, tmp_path):
+    authority = Authority(tmp_path / "ca")
+    done = stranger.micro(
+        "env", "add", "work", "https://micro.example.com", "--ca", authority.file, "--description=Ours"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    stranger.micro("env", "set", "work")
+    [work] = [each for each in json.loads(stranger.micro("env", "-o", "json").stdout) if each["is_current"]]
+    assert work == {
+        "name": "work",
+        "address": "https://micro.example.com",
+        "description": "Ours",
+        "ca": str(authority.file),
+        "is_current": True,
+    }
+    assert json.loads(stranger.micro("env", "get", "--output=json").stdout) == {"name": "work"}
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["a.b", "host:1"], "Invalid name: 'a.b'"),
+        (["mine", "host:1/path"], "Invalid address: host:1/path"),
+        (["mine", "joe@host"], "Invalid address: joe@host"),
+        (["mine", "https://"], "Invalid address: https://"),
+        (["local", "host:1"], "Environment 'local' is built in"),
+        (["mine", "host:1", "--ca=nosuch.pem"], "There is no file nosuch.pem."),
+    ],
+)
+def test_an_environment_that_cannot_be_is_refused(stranger, args, text):
+    done = stranger.micro("env", "add", *args)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text in done.stderr
+
+
+def test_namespaces_and_git_credentials_belong_to_an_environment(stranger):
+    stranger.micro("env", "add", "work")
+    stranger.micro("-e", "work", "user", "namespace", "set", "shop")
+    assert stranger.micro("-e", "work", "user", "namespace").stdout == "shop\n"
+    assert stranger.micro("user", "namespace").stdout == "micro\n"
+    stranger.micro("-e", "work", "user", "config", "set", "git.credentials.github", "secret")
+    assert stranger.micro("-e", "work", "user", "config", "get", "git.credentials.github").stdout == "secret\n"
+    assert stranger.micro("user", "config", "get", "git.credentials.github").stdout == "\n"
+    assert "git.credentials: [hidden]" in stranger.micro("-e", "work", "user", "config").stdout
+    assert "git.credentials: n/a" in stranger.micro("user", "config").stdout
+    stranger.micro("-e", "work", "user", "config", "delete", "git.credentials.github")
+    assert stranger.micro("-e", "work", "user", "config", "get", "git.credentials.github").stdout == "\n"
+
+
+def test_what_micro_3_kept_for_all_environments_is_found_in_each(stranger):
+    (stranger.home / ".micro").mkdir()
+    (stranger.home / ".micro" / "config.json").write_text('{"git": {"credentials": {"gitlab": "old"}}}')
+    stranger.micro("env", "add", "work")
+    assert stranger.micro("-e", "work", "user", "config", "get", "git.credentials.gitlab").stdout == "old\n"
+
+
+def test_whoever_is_logged_in_is_told_to_programs_too(user):
+    assert json.loads(user.micro("user", "-o", "json").stdout) == {
+        "id": "admin",
+        "name": "admin",
+        "type": "user",
+        "namespace": "micro",
+        "scopes": ["admin"],
+    }
+    told = json.loads(user.micro("user", "token", "-o", "json").stdout)
+    assert told["access_token"] == token_of(user)["access_token"]
+    assert told["expires_at"].endswith("Z")
+    assert json.loads(user.micro("user", "config", "-o", "json").stdout)["git.baseurl"] is None
+    assert json.loads(user.micro("services", "-o", "json").stdout) == []
+
+
+def test_a_blank_user_name_on_a_terminal_means_the_browser(stranger, sidecar):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(MICRO[0], [MICRO[0], "login"], stranger.env)  # noqa: S606
+    seen = b""
+    while b"Enter username: " not in seen:
+        seen += os.read(terminal, 1000)
+    assert b"Without a username you log in with your browser." in seen
+    os.write(terminal, b"\n")
+    while b"logged in" not in seen:
+        seen += os.read(terminal, 1000)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert b"https://pages.example/device?code=BCDF-GHJK" in seen
+    assert b"Successfully logged in to namespace micro." in seen
+    assert stranger.micro("user").stdout == "admin\n"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import click
 import pytest
 
 from micro.cli.help import COMMANDS
+from micro.cli.root import cli
 
 
 def test_help_has_micros_sections_and_says_where_to_start(stranger):
@@ -73,3 +76,37 @@ def test_nothing_of_the_client_imports_django():
         "sys.exit('django' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+# Silent, or JSON already, or a file's content.
+WITHOUT_OUTPUT = {
+    *("auth create rule", "auth delete rule", "auth delete account", "auth update secret"),
+    *("broker publish", "cancel", "cli", "completion", "config set", "config del", "config watch"),
+    *("env set", "env add", "env del", "kill", "login", "logout", "network connect", "network graph", "new"),
+    *("secrets set", "secrets del", "server", "shutdown", "signup"),
+    *("store write", "store delete", "store blob write", "store blob read", "store blob delete"),
+    *("tokens revoke", "user namespace set", "user config set", "user config delete", "user set password"),
+    *("vars set", "vars del"),
+}
+
+
+def runnable(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something by itself, by what is typed."""
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield path, command
+    for name, sub in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from runnable(sub, f"{path} {name}")
+
+
+def test_every_command_that_prints_data_prints_it_as_json_too():
+    context = click.Context(cli, info_name="micro")
+    tops = ((name, cli.get_command(context, name)) for name in COMMANDS)
+    found = {path: command for name, top in tops for path, command in runnable(top, name)}
+    without = {path for path, command in found.items() if not any("--output" in each.opts for each in command.params)}
+    assert without == WITHOUT_OUTPUT
+
+
+def test_micros_global_flags_that_mean_nothing_here_harm_nobody(stranger):
+    done = stranger.micro("--profile", "local", "-registry_address=:8000", "--report_usage=false", "env", "get")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "local\n", "")
+    assert "--profile" not in stranger.micro("--help").stdout

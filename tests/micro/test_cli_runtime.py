@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -181,6 +182,54 @@ def test_an_impossible_name_is_refused_before_anything_is_sent(user, sidecar, fo
 def test_run_leaves_the_number_of_instances_to_the_platform_unless_it_is_told(user, sidecar, folder):
     assert user.micro("run", "--detach", folder).returncode == 0
     assert sidecar.created[0].options.instances == 0
+
+
+def test_run_sends_what_is_said_of_a_service(user, sidecar, folder):
+    assert user.micro("run", folder, "--metadata=team=shop", "--metadata", "note=a=b").returncode == 0
+    known = dict(sidecar.created[0].resource.service.metadata)
+    assert (known["team"], known["note"]) == ("shop", "a=b")
+    done = user.micro("run", folder, "--metadata=team")
+    assert (done.returncode, done.stderr) == (1, "Invalid metadata: team. Expected format: key=value\n")
+
+
+def test_kill_goes_on_after_a_name_that_is_not_there(user, sidecar, folder):
+    user.micro("run", folder)
+    done = user.micro("kill", "nosuch", "greeter")
+    assert (done.returncode, done.stdout, done.stderr) == (127, "", "nosuch@latest: not found\n")
+    assert not sidecar.deployments
+
+
+def test_with_json_a_run_prints_the_service_and_nothing_else(user, sidecar, folder):
+    sidecar.steps = FORWARD
+    done = user.micro("run", folder, "-o", "json")
+    shown = json.loads(done.stdout)
+    assert (shown["name"], shown["status"]) == ("greeter", "running")
+    assert "is running at" in done.stderr
+
+
+def test_what_a_service_prints_while_it_starts_is_shown_once(user, sidecar, folder):
+    sidecar.run_log = ["warming up", "it broke"]
+    sidecar.steps = [("building", {}), *[("starting", {"step": "starting"})] * 8, ("error", {"error": "It ended."})]
+    done = user.micro("run", folder)
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "it broke" in line] == ["  it broke"]
+    assert done.stderr.endswith("greeter failed: It ended.\n")
+
+
+def test_a_source_is_named_once(user, folder):
+    assert user.micro("run").stdout == user.micro("run", "--help").stdout
+    assert user.micro("run", "--source", folder).returncode == 0
+    assert user.micro("run", "--source", folder, folder).stderr.startswith("Say the SOURCE once")
+    assert user.micro("run", "--watch", "--detach", folder).stderr.startswith("--watch is for a folder")
+
+
+def test_update_of_a_name_leaves_its_source_as_it_is(user, sidecar, folder):
+    user.micro("run", folder)
+    uploads = dict(sidecar.uploads)
+    done = user.micro("update", "greeter@latest")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert sidecar.updated[-1].resource.service.source == ""
+    assert sidecar.uploads == uploads
 
 
 def test_detach_returns_at_once(user, sidecar, folder):

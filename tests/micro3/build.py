@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -18,13 +19,15 @@ def build() -> Path:
     if shutil.which("go") is None:
         pytest.skip("go is missing: install it (apt-get install golang-go).")
     BINARIES.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        ["go", "build", "-o", f"{BINARIES}/", "./client", "./contract", "./greeter", "github.com/micro/micro/v3"],
-        check=False,
-        cwd=SOURCE,
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
-        capture_output=True,
-        text=True,
-    )
+    with (BINARIES / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side, and a program that runs cannot be replaced
+        done = subprocess.run(
+            ["go", "build", "-o", f"{BINARIES}/", "./client", "./contract", "./greeter", "github.com/micro/micro/v3"],
+            check=False,
+            cwd=SOURCE,
+            env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
+            capture_output=True,
+            text=True,
+        )
     assert done.returncode == 0, done.stderr
     return BINARIES

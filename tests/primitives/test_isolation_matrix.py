@@ -259,13 +259,15 @@ class Tenant:
         patience_s = patience_s or (PATIENCE_S if self._whole.is_live(name) else 60.0)
         return await self._whole.send(self._channel, name, [request], token=self._token, patience_s=patience_s, **rest)
 
-    async def all(self, attempts: list[tuple[str, Message, dict[str, str]]]) -> list[Answer]:
+    async def all(
+        self, attempts: list[tuple[str, Message, dict[str, str]]], *, patience_s: float | None = None
+    ) -> list[Answer]:
         """The answers to many calls, few at a time: the machine is slow, and streams wait."""
         gate = asyncio.Semaphore(16)
 
         async def one(name: str, request: Message, headers: dict[str, str]) -> Answer:
             async with gate:
-                return await self.send(name, request, headers=headers)
+                return await self.send(name, request, headers=headers, patience_s=patience_s)
 
         return await asyncio.gather(*(one(*attempt) for attempt in attempts))
 
@@ -375,7 +377,7 @@ async def write_log() -> None:
 async def everything(joe: Tenant) -> dict[str, bytes]:
     """All that its owner can see of shop."""
     shown = [name for name, row in ROWS.items() if row.shows and row.ends == "OK"]
-    answers = await joe.all([(name, ROWS[name].request, {}) for name in shown])
+    answers = await joe.all([(name, ROWS[name].request, {}) for name in shown], patience_s=60)  # all of them end
     assert {answer.code for answer in answers} == {"OK"}
     return {name: answer.frames for name, answer in zip(shown, answers, strict=True)}
 

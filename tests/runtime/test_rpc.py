@@ -201,3 +201,21 @@ def test_secrets_reach_the_service_and_are_not_shown(platform, running, envoy):
     assert "hunter2" not in str(read())
     assert "hunter2" not in str(list(Deployment.objects.in_namespace("micro").values()))
     assert Deployment.objects.in_namespace("micro").get().git_token is None  # an upload needs none
+
+
+def test_what_its_owner_says_of_a_service_is_shown_and_hides_nothing_of_ours(platform):
+    said = {"source": "./web", "team": "shop", "owner": "somebody else", "error": "none at all"}
+    call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b", metadata=said)))
+    [service] = read("web")
+    assert (service.metadata["team"], service.metadata["owner"], service.source) == ("shop", "admin", "./web")
+    assert "error" not in service.metadata
+    call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b")))
+    assert read("web")[0].metadata["team"] == "shop"
+    for wrong in ({"": "x"}, {"x": "\0"}, {"x": "y" * 5000}):
+        with pytest.raises(InvalidArgument, match="metadata"):
+            call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b", metadata=wrong)))
+
+
+def test_services_are_of_one_type(platform):
+    call("Create", wire.CreateRequest(resource=resource(source="github.com/a/b")))
+    assert [len(read(type=kind)) for kind in ("", "service", "other")] == [1, 1, 0]

@@ -25,9 +25,12 @@ PATIENCE_S = 60.0  # how long a server may be away while a deployment is watched
 STEPS = {"pending": "queued", "building": "building", "starting": "starting"}
 
 
-def resolved(session: Session, text: str, name: str | None) -> Source:
+def resolved(session: Session, text: str, name: str | None, metadata: tuple[str, ...] = ()) -> Source:
     """What the user typed, under the name that it shall have. Raises Failure for a name that no service can have."""
-    source = sources.resolve(text, session.git_setting)
+    pairs = tuple((key, value) for key, _, value in (pair.partition("=") for pair in metadata))
+    if wrong := [pair for pair, (key, _) in zip(metadata, pairs, strict=True) if not key or "=" not in pair]:
+        raise Failure(f"Invalid metadata: {wrong[0]}. Expected format: key=value")
+    source = replace(sources.resolve(text, session.git_setting), metadata=pairs)
     if name:
         source = replace(source, name=name, named_after="")
     sources.require_name(source.name or source.named_after, session.target.namespace)
@@ -84,7 +87,7 @@ def _service(session: Session, source: Source, progress: Progress) -> Service:
     location = source.location
     if not location and not source.is_kept:
         location = _upload(session, source, progress)
-    metadata = {"source": source.shown}
+    metadata = {**dict(source.metadata), "source": source.shown}
     return Service(name=source.name, version=source.version, source=location, metadata=metadata)
 
 

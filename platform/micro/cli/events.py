@@ -13,7 +13,7 @@ import click
 
 from .commands import Group
 from .failures import Failure
-from .output import output_option
+from .output import output_option, show, show_table
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -34,8 +34,11 @@ def events() -> None:
 @click.argument("payload", nargs=-1)
 @click.option("--metadata", multiple=True, help="A header as key=value; may be given several times.")
 @click.option("--id", "id_", default="", help="An id of your own: an event is published once.")
+@output_option()
 @pass_session
-def publish(session: Session, topic: str, payload: tuple[str, ...], metadata: tuple[str, ...], id_: str) -> None:
+def publish(
+    session: Session, topic: str, payload: tuple[str, ...], metadata: tuple[str, ...], id_: str, output: str
+) -> None:
     """Publish an event, and print its id once it is on disk.
 
     micro events publish orders '{"id": 7}'
@@ -44,9 +47,9 @@ def publish(session: Session, topic: str, payload: tuple[str, ...], metadata: tu
     """
     from micro import events as sdk
 
-    click.echo(
-        sdk.publish(topic, said(payload), metadata=dict(map(key_and_value, metadata)), id=id_, client=session.client)
-    )
+    headers = dict(map(key_and_value, metadata))
+    made = sdk.publish(topic, said(payload), metadata=headers, id=id_, client=session.client)
+    show({"id": made}, [made], output)
 
 
 @events.command()
@@ -92,8 +95,9 @@ def read(session: Session, topic: str, since: str, after: int | None, limit: int
 @events.command()
 @click.argument("topic", required=False, default="", metavar="[TOPIC]")
 @click.option("--delete", "deleted", default="", help="Forget this group of the topic, and what waits for it.")
+@output_option("table")
 @pass_session
-def groups(session: Session, topic: str, deleted: str) -> None:
+def groups(session: Session, topic: str, deleted: str, output: str) -> None:
     """List groups: how many events wait for each, and how many wait for its acknowledgement."""
     from micro import events as sdk
 
@@ -103,9 +107,12 @@ def groups(session: Session, topic: str, deleted: str) -> None:
         sdk.delete_group(topic, deleted, client=session.client)
         return
     found = sdk.groups(topic, client=session.client)
-    if found:
-        rows = [(group.topic, group.name, str(group.waiting), str(group.unacknowledged)) for group in found]
-        _table(("TOPIC", "GROUP", "WAITING", "UNACKNOWLEDGED"), rows)
+    documents = [
+        {"topic": each.topic, "name": each.name, "waiting": each.waiting, "unacknowledged": each.unacknowledged}
+        for each in found
+    ]
+    rows = [(group.topic, group.name, str(group.waiting), str(group.unacknowledged)) for group in found]
+    show_table(documents, ("TOPIC", "GROUP", "WAITING", "UNACKNOWLEDGED"), rows, output)
 
 
 @events.command()

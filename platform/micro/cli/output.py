@@ -1,13 +1,13 @@
 """How commands print data: lines for people, and with `--output json` one stable document for programs.
 
 A document is an array of objects, or an object; streams print one object a line. Keys are snake_case, times RFC 3339 in
-UTC, what is unknown is null. Keys are added, never renamed or taken away.
+UTC, what is unknown is null; what a service answers, and what Micro 3 printed as JSON, keeps its own keys. Keys are
+added, never renamed or taken away.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -49,6 +49,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     kept = [list(header), *([" ".join(cell.split()) for cell in row] for row in rows)]
     if not sys.stdout.isatty():
         return ["\t".join(row) for row in kept]
+    import shutil
+
     widths = [max(map(len, column)) for column in zip(*kept, strict=True)]
     room = shutil.get_terminal_size().columns
     lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in kept)

@@ -67,7 +67,14 @@ class Micro(click.Group):
         return first_words(ctx, incomplete)
 
 
-VALUED = {name.lstrip("-") for names, _ in GLOBAL_OPTIONS.values() for name in names}
+# Micro 3's: they chose implementations, of which there is one here. Scripts that give them go on to work.
+WITHOUT_MEANING = (
+    *("profile", "auth_address", "auth_public_key", "auth_private_key", "registry_address", "broker_address"),
+    *("store_address", "report_usage", "service_name", "service_version", "service_address", "prompt_update"),
+    *("config_secret_key", "tracing_reporter_address"),
+    *(f"{name}_tls_{file}" for name in ("registry", "broker", "events") for file in ("ca", "cert", "key")),
+)
+VALUED = {name.lstrip("-") for names, _ in GLOBAL_OPTIONS.values() for name in names} | set(WITHOUT_MEANING)
 
 
 def _up_to_command(args: list[str]) -> int:
@@ -80,6 +87,8 @@ def _up_to_command(args: list[str]) -> int:
 
 
 def _global_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for name in WITHOUT_MEANING:
+        function = click.option(f"--{name}", hidden=True, expose_value=False)(function)
     for destination, (names, meaning) in reversed(GLOBAL_OPTIONS.items()):
         function = click.option(*names, destination, default="", help=meaning)(function)
     return function

@@ -52,6 +52,7 @@ def _shared(function: F) -> F:
 @click.option("--args", default="", help="Arguments for the command.")
 @click.option("--env_vars", multiple=True, help="Environment variables as k=v[,k=v]; may be given several times.")
 @click.option("--secrets", multiple=True, help="The same for those that nobody may read again.")
+@click.option("--metadata", multiple=True, help="What `micro status -o json` shows of it, as k=v; several times.")
 @click.option("--force", is_flag=True, help="Also where it runs already, which needs no saying here.")
 @click.option("--watch", is_flag=True, help="Update it whenever a file of the folder changes, until Ctrl-C.")
 @click.option("--watch_delay", type=click.IntRange(50), default=WATCH_MS, help="Milliseconds of quiet before that.")
@@ -122,17 +123,19 @@ def kill(session: Session, names: tuple[str, ...]) -> None:
 
 
 def _meant(session: Session, given: dict[str, Any]) -> Source:
-    """The source that was typed. Raises Failure, with how it is said, when there is none or two."""
+    """The source that was typed. Without one, shows the help; raises Failure for two."""
     from . import deployment
 
     text = given["source"] or given["source_option"]
     if not text:
-        raise Failure("Name a SOURCE: a folder such as ., or host/org/repo. See --help.")
+        context = click.get_current_context()
+        click.echo(context.get_help())
+        context.exit(0)
     if given["source"] and given["source_option"]:
         raise Failure("Say the SOURCE once: as an argument or with --source.")
     if given["image"]:
         click.echo("--image has no meaning here: images are built from the source.", err=True)
-    return deployment.resolved(session, text, given["name"])
+    return deployment.resolved(session, text, given["name"], given.get("metadata", ()))
 
 
 def _own_source(session: Session, given: dict[str, Any]) -> Source | None:

@@ -52,6 +52,7 @@ class Source:
     location: str = ""
     folder: Path | None = None
     is_kept: bool = False
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 def resolve(text: str, setting: Setting) -> Source:

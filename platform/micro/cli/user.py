@@ -85,7 +85,8 @@ def config(ctx: click.Context, output: str) -> None:
 
     Keys that mean something: git.credentials.github, .gitlab and .bitbucket (tokens for private repositories), or
     git.credentials.url with git.credentials.token for another host; git.baseurl (where `micro run NAME` looks for what
-    is no folder; unless it is set, nowhere). These are kept for the current environment alone.
+    is no folder; unless it is set, nowhere). These are kept for the current environment alone. logins (file, or keyring
+    for the desktop's, which needs `pip install 'micro[keyring]'`) says where logins are kept.
     """
     if ctx.invoked_subcommand is not None:
         return

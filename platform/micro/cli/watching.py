@@ -54,8 +54,8 @@ def until_interrupted(name: str) -> Iterator[None]:
 
 def watch(session: Session, source: Source, before: Folder, *, delay_s: float) -> None:
     """Update the service whenever the folder has changed and then been quiet for `delay_s`; until Ctrl-C."""
-    click.echo(f"Watching {source.shown} ...", err=True)
     while True:
+        click.echo(f"Watching {source.shown} ...", err=True)
         before = _changed(before, delay_s)
         try:
             deployment.deploy(session, source, lambda service: _update(session, service), is_awaited=True)
@@ -63,7 +63,7 @@ def watch(session: Session, source: Source, before: Folder, *, delay_s: float) -
             failure = explained(error)
             if failure is None or failure.exit_code == 130:
                 raise
-            click.echo(f"{failure.text}\nWatching {source.shown} ...", err=True)
+            click.echo(failure.text, err=True)
 
 
 def _update(session: Session, service: Service) -> None:

@@ -102,6 +102,7 @@ def generate(new: NewAccount, *, namespace: str) -> tuple[Account, str]:
     Raises InvalidArgument without an id, AlreadyExists when its id or name is taken, ResourceExhausted at the limit.
     """
     _require_sound(new)
+    _require_free(new, namespace)  # looked at again below; sealing takes a while, and need not for who is refused
     plain = new.secret or secrets.draw()
     sealed = secrets.seal_chosen(plain) if new.secret else secrets.seal_random(plain)
     with transaction.atomic():

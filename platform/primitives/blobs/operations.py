@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from django.core.files.storage import Storage, storages
 from django.db import connections, transaction
 from django.db.models import QuerySet, Sum
 
@@ -21,6 +20,7 @@ from tenants import quotas
 from tenants.models import Namespace
 
 from .models import Blob, Leftover
+from .storage import reached, storage
 from .uploads import Spooled
 
 LEFT_FOR = timedelta(hours=1)  # longer than any save into the storage takes
@@ -35,11 +35,6 @@ class Description:
     sha256: str
     content_type: str = ""
     is_public: bool = False
-
-
-def storage() -> Storage:
-    """Where the bytes are."""
-    return storages["blobs"]
 
 
 def bytes_left(key: str) -> int:
@@ -119,7 +114,8 @@ def _name(description: Description, name: str) -> tuple[Blob, str]:
 
 
 def _save(name: str, file: Spooled) -> None:
-    kept = storage().save(name, file)
+    with reached():
+        kept = storage().save(name, file)
     if kept != name:
         raise AssertionError(f"the storage called {name} {kept}")
     try:
@@ -134,7 +130,8 @@ def _save(name: str, file: Spooled) -> None:
 
 
 def _discard(name: str) -> None:
-    storage().delete(name)
+    with reached():
+        storage().delete(name)
     Leftover.objects.filter(object=name).delete()
 
 

@@ -16,6 +16,7 @@ from transport.tenancy import in_tenant
 from . import operations
 from .models import Blob
 from .operations import Description
+from .storage import opened, piece
 from .uploads import Upload
 
 CHUNK_BYTES = 256 * 1024
@@ -28,8 +29,8 @@ async def read(request: store_pb2.BlobReadRequest, caller: Caller) -> AsyncItera
     """A blob in pieces; the first message tells of it, too."""
     blob, file = await _open(await _readable(request, caller), _key(request.key))
     with file:
-        yield store_pb2.BlobReadResponse(blob=await asyncio.to_thread(file.read, CHUNK_BYTES), info=_info(blob))
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+        yield store_pb2.BlobReadResponse(blob=await asyncio.to_thread(piece, file, CHUNK_BYTES), info=_info(blob))
+        while chunk := await asyncio.to_thread(piece, file, CHUNK_BYTES):
             yield store_pb2.BlobReadResponse(blob=chunk)
 
 
@@ -110,7 +111,7 @@ async def _open(namespace: str, key: str) -> tuple[Blob, File[bytes]]:
     for _ in range(3):
         blob = await in_tenant(namespace, operations.find, key)
         try:
-            return blob, await asyncio.to_thread(operations.storage().open, blob.object)
+            return blob, await asyncio.to_thread(opened, blob.object)
         except FileNotFoundError:
             continue
     raise NotFound("Blob not found")

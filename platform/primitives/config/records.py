@@ -150,7 +150,7 @@ async def _read_heads(lane: Connection, slugs: Sequence[str]) -> list[Head | Err
     return found
 
 
-_read_head: Batcher[str, Head] = Batcher(_read_heads, lane_of=lambda slug: slug)
+_read_head: Batcher[str, Head] = Batcher(_read_heads, lane_of=lambda slug: slug, lanes=1)
 
 _HEADS = """
     SELECT a.nth, t.namespace_id, t.revision, t.oldest

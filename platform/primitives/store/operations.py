@@ -123,7 +123,10 @@ async def _change_together(lane: Connection, changes: Sequence[Change]) -> list[
     return outcomes
 
 
-_change: Batcher[Change, int] = Batcher(_change_together, lane_of=lambda change: change.place.namespace, weigh=size_of)
+# One lane: what a batch costs, the sync of its commit above all, is shared by twice as many.
+_change: Batcher[Change, int] = Batcher(
+    _change_together, lane_of=lambda change: change.place.namespace, weigh=size_of, lanes=1
+)
 
 
 def _decide(change: Change, usages: dict[str, _Usage], kept: dict[Place, _Kept]) -> int | Error:

@@ -20,12 +20,20 @@ def _files() -> dict[str, Any]:
 
 def _s3() -> dict[str, Any]:
     """Credentials are boto's business: AWS_ACCESS_KEY_ID with its secret, a profile, or the machine's role."""
+    from boto3.s3.transfer import TransferConfig
+    from botocore.config import Config
+
     options = {
         "bucket_name": env.text("MICRO_BLOB_S3_BUCKET"),
         "endpoint_url": env.text("MICRO_BLOB_S3_ENDPOINT", "") or None,
         "region_name": env.text("MICRO_BLOB_S3_REGION", "us-east-1"),
-        "addressing_style": "path",
-        "signature_version": "s3v4",
+        "client_config": Config(
+            s3={"addressing_style": "path"},
+            signature_version="s3v4",
+            connect_timeout=2,
+            retries={"mode": "standard", "max_attempts": 2},
+        ),
+        "transfer_config": TransferConfig(max_concurrency=2),  # of parts that are in memory at a time
         "default_acl": None,
         "file_overwrite": True,  # names are never used twice, so nothing need be asked first
         "max_memory_size": 8 * 1024 * 1024,  # larger ones are read by way of the disk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -98,20 +99,42 @@ def test_an_id_is_taken_once_the_default_ones_too(joe):
     assert refusal(lambda: delete(joe, "")) == ("INVALID_ARGUMENT", "ID missing")
 
 
-def test_a_namespace_has_no_more_rules_than_its_limit_even_when_a_hundred_come_at_once(joe, settings):
-    from concurrent.futures import ThreadPoolExecutor
+def a_hundred(attempt) -> list[str]:
+    """How a hundred attempts at once ended."""
 
-    settings.MICRO_DEFAULT_RULES = 12
-
-    def one(n):
+    def one(n: int) -> str:
         try:
-            create(joe, id=f"r{n}", resource=resource(), access=GRANTED)
+            attempt(n)
         except grpc.RpcError as error:
             return error.code().name
         return "OK"
 
-    with ThreadPoolExecutor(20) as pool:
-        outcomes = list(pool.map(one, range(100)))
+    with ThreadPoolExecutor(100) as pool:
+        return list(pool.map(one, range(100)))
+
+
+def test_a_namespace_has_no_more_accounts_than_its_limit_even_when_a_hundred_come_at_once(joe, settings):
+    settings.MICRO_DEFAULT_ACCOUNTS = 7
+    listed = joe.call("/auth.Accounts/List", auth_pb2.ListAccountsRequest(), auth_pb2.ListAccountsResponse).accounts
+    before = [account.id for account in listed]
+
+    def generate(n: int) -> None:
+        request = auth_pb2.GenerateRequest(id=f"many-{n}")
+        joe.call("/auth.Auth/Generate", request, auth_pb2.GenerateResponse)
+
+    outcomes = a_hundred(generate)
+    listed = joe.call("/auth.Accounts/List", auth_pb2.ListAccountsRequest(), auth_pb2.ListAccountsResponse).accounts
+    made = [account.id for account in listed if account.id not in before]
+    for id in made:
+        joe.call("/auth.Accounts/Delete", auth_pb2.DeleteAccountRequest(id=id), auth_pb2.DeleteAccountResponse)
+    assert outcomes.count("OK") == len(made)
+    assert 0 < len(made) <= 7
+    assert outcomes.count("RESOURCE_EXHAUSTED") == 100 - len(made)
+
+
+def test_a_namespace_has_no_more_rules_than_its_limit_even_when_a_hundred_come_at_once(joe, settings):
+    settings.MICRO_DEFAULT_RULES = 12
+    outcomes = a_hundred(lambda n: create(joe, id=f"r{n}", resource=resource(), access=GRANTED))
     assert outcomes.count("OK") == 11  # and the default one
     assert outcomes.count("RESOURCE_EXHAUSTED") == 89
     assert len(rules(joe)) == 12

@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from micro.proto import store_pb2
 from primitives.blobs import operations, uploads
 from primitives.blobs.models import Blob, Leftover
+from primitives.blobs.storage import storage
 from tests.primitives.blobs.conftest import ONE_MIB, Blobs, files
 from tests.primitives.store.conftest import refused
 from tests.primitives.store.test_records import ODD_NAMES
@@ -126,12 +127,12 @@ async def test_what_is_larger_than_allowed_is_refused_while_it_comes_in(shop, fo
 
 
 async def test_writers_at_once_cannot_share_what_is_left(shop, folder, settings):
-    settings.MICRO_DEFAULT_BLOB_BYTES = 5 * ONE_MIB
+    settings.MICRO_DEFAULT_BLOB_BYTES = 5 * 64 * 1024
     results = await asyncio.gather(
-        *(shop.write(f"k{number}", [b"x" * ONE_MIB]) for number in range(12)), return_exceptions=True
+        *(shop.write(f"k{number}", [b"x" * 64 * 1024]) for number in range(100)), return_exceptions=True
     )
     refusals = [result for result in results if isinstance(result, grpc.aio.AioRpcError)]
-    assert len(refusals) == 7
+    assert len(refusals) == 95
     assert {error.code() for error in refusals} == {EXHAUSTED}
     assert len(files(folder)) == len(await shop.keys()) == 5
 
@@ -173,7 +174,7 @@ async def test_what_a_killed_process_left_behind_is_removed(shop, folder):
     await shop.write("k", [b"v"])
 
     def leave(name: str, since) -> None:
-        with operations.storage().open(name, "wb") as file:
+        with storage().open(name, "wb") as file:
             file.write(b"half")
         Leftover.objects.create(object=name, since=since)
 

@@ -135,3 +135,22 @@ async def test_an_object_that_is_not_there_is_not_found(shop, file_storage):
         file_storage.delete(name)
     async with refused(grpc.StatusCode.NOT_FOUND, match="Blob not found"):
         await shop.read("k")
+
+
+@pytest.mark.usefixtures("file_storage")
+async def test_a_bucket_that_is_away_is_unavailable_and_what_was_refused_leaves_no_blob(
+    shop, folder, settings, monkeypatch
+):
+    from project.settings import blobs
+
+    await shop.write("k", [b"v"])
+    monkeypatch.setenv("MICRO_BLOB_S3_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
+    with override_settings(STORAGES=settings.STORAGES | {"blobs": blobs._s3()}):
+        started = time.monotonic()
+        async with refused(grpc.StatusCode.UNAVAILABLE, match="storage of blobs"):
+            await shop.read("k")
+        async with refused(grpc.StatusCode.UNAVAILABLE, match="storage of blobs"):
+            await shop.write("new", [b"v"])
+        assert time.monotonic() - started < 10
+    assert await shop.keys() == ["k"]
+    assert files(folder) == []

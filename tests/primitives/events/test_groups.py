@@ -91,7 +91,7 @@ async def test_what_is_not_acknowledged_comes_again_after_the_ack_wait(events):
 
 
 async def test_an_acknowledged_event_never_comes_again(events):
-    consumer = await events.consume(group="g", ack_wait=SECOND // 2, retry_limit=-1)
+    consumer = await events.consume(group="g", ack_wait=3 * SECOND, retry_limit=-1)
     expected = [str(number).encode() for number in range(200)]
     await events.publish_all(expected)
     got = []
@@ -100,7 +100,7 @@ async def test_an_acknowledged_event_never_comes_again(events):
         got.append(event.payload)
         await consumer.ack(event)
     assert got == expected
-    assert await consumer.is_silent(1.2)
+    assert await consumer.is_silent(3.6)
     assert [(group.waiting, group.unacknowledged) for group in await events.groups()] == [(0, 0)]
 
 
