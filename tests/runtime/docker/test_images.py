@@ -96,7 +96,7 @@ def test_a_source_becomes_an_image_that_runs(source, builder, tmp_path, attempt,
 
 
 def test_a_static_site_serves_its_files_and_no_hidden_one(server, tmp_path, attempt, docker_engine):
-    files = {"index.html": "<p>hi", "about.html": "about", ".env": "SECRET", ".git/config": "x", "a/.htpasswd": "y"}
+    files = {"index.html": "<p>hi", "about.html": "about\n", ".env": "SECRET", ".git/config": "x", "a/.htpasswd": "y"}
     artifact = built(tmp_path, attempt, files)
     ask = (
         "ls -A /srv /srv/a; PORT=8080 sh -c 'sed s/\\$PORT/8080/ /etc/nginx/micro.conf >/tmp/n; nginx -c /tmp/n' && "
@@ -104,7 +104,7 @@ def test_a_static_site_serves_its_files_and_no_hidden_one(server, tmp_path, atte
     )
     said = output(docker_engine, artifact.image, ["bash", "-c", ask])
     assert "index.html" in said
-    assert said.endswith("about")
+    assert said.endswith("about\n")
     assert not {".env", ".git", ".htpasswd"} & set(said.split())
 
 
