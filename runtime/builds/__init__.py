@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from micro.errors import FailedPrecondition
@@ -12,7 +13,7 @@ from runtime.attempts import Attempt
 from runtime.backends import choice
 from runtime.sources import Fetched
 
-from . import complaints, detect, environments, images, toolchains
+from . import complaints, detect, dockerfiles, environments, images, toolchains
 from .plans import SHELL, Artifact, Plan
 
 
@@ -20,7 +21,7 @@ def plan(fetched: Fetched, *, command: Sequence[str] = ()) -> Plan:
     """What will be done with the fetched files. Raises InvalidArgument when nothing in them can be run."""
     has_images = choice.chosen() == choice.DOCKER
     found = detect.detect(fetched.path, command=shlex.join(command), with_images=has_images)
-    return found if has_images else toolchains.adapted(found)
+    return replace(found, line=dockerfiles.line(found)) if has_images else toolchains.adapted(found)
 
 
 def build(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:

@@ -79,7 +79,7 @@ def _literally(name: str) -> str:
     return "".join(special.get(character, character) for character in name)
 
 
-def _line(plan: Plan) -> str:
+def line(plan: Plan) -> str:
     """The start command. One that we found out ourselves is for this machine's loopback, which a container's is not."""
     return plan.line.replace("127.0.0.1", "0.0.0.0") if plan.server else plan.line  # noqa: S104 - a container's own
 
@@ -114,7 +114,7 @@ def _python(
         yield f"RUN {pip} {'--no-deps ' if dependencies is not None else ''}."
     elif needs_sources:
         yield f"RUN {pip} -r {shlex.quote(plan.dependencies)}"
-    yield _start(_line(plan))
+    yield _start(line(plan))
 
 
 def _node(plan: Plan, images: Images) -> Iterator[str]:

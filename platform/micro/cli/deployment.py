@@ -13,6 +13,7 @@ from micro.proto.runtime_pb2 import LogsRequest, Service
 
 from . import source as sources
 from .failures import Failure, as_mistakes
+from .help import COMMANDS
 from .live_log import LiveLog
 from .output import JSON, show
 from .progress import Progress
@@ -21,6 +22,7 @@ from .session import Session
 from .source import Source
 
 POLL_S = 0.1
+LAST_WORDS_S = 1.2  # what a service says as it ends comes this much later than the news of its end
 PATIENCE_S = 60.0  # how long a server may be away while a deployment is watched
 STEPS = {"pending": "queued", "building": "building", "starting": "starting"}
 
@@ -127,10 +129,10 @@ def _watch(session: Session, name: str, version: str, progress: Progress) -> Ser
             word, step = runtime.status(service), service.metadata.get("step", "")
             progress.step(step or STEPS.get(word, ""))
             if word == "starting":
-                start = start or LiveLog.of_start(service, progress, session.client)
+                start = start or LiveLog.of_start(service, progress, session.client, after=build)
             if word in ("running", "error") or step == "cancelled":
                 build.finish()
-                is_told = start.finish() if start else False
+                is_told = start.finish(LAST_WORDS_S if word == "error" else 0.0) if start else False
             if step == "cancelled":
                 raise _cancelled(service)
             if word == "running":
@@ -150,7 +152,9 @@ def _tell(session: Session, service: Service, progress: Progress) -> None:
     progress.done(f"{service.name} is running" + (f" at {address}" if address else ""))
     with contextlib.suppress(errors.Error):
         if any(known.protocol == "grpc" for known in session.client.services(service.name)):
-            progress.line(f"Call it: micro {service.name} --help")
+            # A command of the same name comes before the service.
+            how = f"get service {service.name}" if service.name in COMMANDS else f"{service.name} --help"
+            progress.line(f"Call it: micro {how}")
 
 
 def _polled(session: Session, name: str, version: str) -> Iterator[Service]:
@@ -174,9 +178,13 @@ def _polled(session: Session, name: str, version: str) -> Iterator[Service]:
 def _failed(session: Session, service: Service, progress: Progress, *, is_told: bool) -> Failure:
     """Why it failed, after the last lines that it printed, unless these are told."""
     request = LogsRequest(service=service.name, version=service.version, count=15, kind="run")
+    deadline = time.monotonic() + LAST_WORDS_S
     with contextlib.suppress(errors.Error):
-        for record in () if is_told else runtime.logs(request, client=session.client):
-            progress.log(record.message)
+        while not is_told and time.monotonic() < deadline:
+            for record in runtime.logs(request, client=session.client):
+                is_told = True
+                progress.log(record.message)
+            time.sleep(0 if is_told else POLL_S)
     return _ended(service, f"{service.name} failed: {service.metadata.get('error') or 'the server gives no reason'}")
 
 

@@ -97,6 +97,8 @@ def _of_the_platform(error: Exception) -> Failure:
 
 
 def _by_text(text: str) -> Failure | None:
+    if text.startswith("upstream connect error"):
+        return Failure("The server's gateway reaches nobody behind it just now: try again in a moment.", 4)
     if found := MALFORMED.search(text):
         return Failure(f'Method name "{found["name"]}" invalid format. Expecting service.endpoint', 3)
     if found := NO_ROUTE.search(text):

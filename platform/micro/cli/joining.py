@@ -8,6 +8,7 @@ from typing import TypeVar
 import click
 
 from micro import errors, signup
+from micro.wire import is_loopback
 
 from . import account
 from .asking import ask, ask_new_password, is_interactive
@@ -24,6 +25,7 @@ def sign_up(session: Session, *, email: str | None, password: str | None, namesp
     """Send a code, check it, and make the account. Raises Failure with what the server refuses."""
     client = session.client
     email = _until_taken(email, "Enter email address: ", lambda given: signup.request(given, client=client))
+    _say_where_the_code_is(session)
     code = _until_taken(
         None, "Enter the OTP sent to your email address: ", lambda given: signup.verify(email, given, client=client)
     )
@@ -41,10 +43,17 @@ def sign_up(session: Session, *, email: str | None, password: str | None, namesp
     click.echo(f"\nSignup complete! You're now logged in.\nYour namespace is {made}.")
 
 
+def _say_where_the_code_is(session: Session) -> None:
+    """A server on this machine may well be one that sends no e-mails."""
+    if is_loopback(session.target.address):
+        click.echo("Where the server sends no e-mail, the code is in its MICRO_HOME/mail/latest.txt.", err=True)
+
+
 def recover(session: Session, *, email: str | None, password: str | None) -> None:
     """Send a code, and set the password with it."""
     client = session.client
     email = _until_taken(email, "Enter email address: ", lambda given: signup.request_recovery(given, client=client))
+    _say_where_the_code_is(session)
     code = ask("Enter the OTP sent to your email address: ")
     secret = password or ask_new_password()
     while True:

@@ -18,15 +18,17 @@ LAST_LINE = re.compile(r"Release \d+ is built; |Failed: |Cancelled by ")
 NO_LINE = re.compile(r"(?!)")  # of what a service prints, none is the last
 BUILD_LAG_S = 1.5  # a build's last lines may come this much later than the news that the deployment is over
 START_LAG_S = 0.3
+NOISE = re.compile(r"#\d+ sha256:[0-9a-f]{64}$")  # what older builders say of each step; the log keeps it
 
 
 class LiveLog:
     """Shows one of the two logs. It is a courtesy: without it, the deployment is watched all the same."""
 
     def __init__(
-        self, service: Service, progress: Progress, client: Client, *, kind: str, last: re.Pattern[str], lag_s: float
+        self, service: Service, progress: Progress, client: Client, *, kind: str, after: LiveLog | None = None
     ) -> None:
-        self._client, self._progress, self._last, self._lag_s = client, progress, last, lag_s
+        self._client, self._progress, self._after = client, progress, after
+        self._last, self._lag_s = (NO_LINE, START_LAG_S) if after else (LAST_LINE, BUILD_LAG_S)
         self._request = LogsRequest(
             service=service.name,
             version=service.version,
@@ -41,26 +43,33 @@ class LiveLog:
     @classmethod
     def of_build(cls, service: Service, progress: Progress, client: Client) -> Self:
         """What the build prints."""
-        return cls(service, progress, client, kind="build", last=LAST_LINE, lag_s=BUILD_LAG_S)
+        return cls(service, progress, client, kind="build")
 
     @classmethod
-    def of_start(cls, service: Service, progress: Progress, client: Client) -> Self:
-        """What the service prints from its start on."""
-        return cls(service, progress, client, kind="run", last=NO_LINE, lag_s=START_LAG_S)
+    def of_start(cls, service: Service, progress: Progress, client: Client, *, after: LiveLog) -> Self:
+        """What the service prints from its start on, once the build's log is shown."""
+        return cls(service, progress, client, kind="run", after=after)
 
-    def finish(self) -> bool:
+    def finish(self, lag_s: float = 0.0) -> bool:
         """Show what is left, until the last line or for as long as that may lag; whether there was anything to show."""
-        self._is_told.wait(self._lag_s)
+        self._is_told.wait(lag_s or self._lag_s)
         self._is_closed = True
         return self._lines > 0
+
+    def wait(self) -> None:
+        """Return when the last line is shown, or may be taken to have got lost."""
+        self._is_told.wait(self._lag_s)
 
     def _follow(self) -> None:
         with contextlib.suppress(errors.Error):
             for record in runtime.logs(self._request, client=self._client):
+                if self._after:
+                    self._after.wait()
                 if self._is_closed:
                     return
                 self._lines += 1
-                self._progress.log(record.message)
+                if not NOISE.match(record.message):
+                    self._progress.log(record.message)
                 if self._last.match(record.message):
                     self._is_told.set()
                 else:

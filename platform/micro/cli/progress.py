@@ -66,7 +66,7 @@ class Progress:
 
     def log(self, text: str) -> None:
         """A line of somebody else's output. Its escape codes stay out of this terminal."""
-        self._print(Text(f"  {plain(text)}", style="dim"))
+        self._print(Text(f"  {plain(text)}", style="" if self._console.no_color else "dim"))
 
     def done(self, text: str) -> None:
         seconds = time.monotonic() - self._started

@@ -35,7 +35,9 @@ def _shared(function: F) -> F:
         click.argument("source", default=""),
         click.option("--name", help="The service's name, instead of the folder's or repository's."),
         click.option("--source", "source_option", default="", help="The SOURCE, as an option."),
-        click.option("--instances", type=int, default=0, help="How many replicas run; one, or as many as there are."),
+        click.option(
+            "--instances", type=click.IntRange(1), help="How many replicas run; one, or as many as there are."
+        ),
         click.option("--detach", "-d", is_flag=True, help="Do not wait until it runs."),
         click.option("--image", default="", hidden=True, help="Micro's: images are built here."),
         click.option("--type", "kind", default="", hidden=True, help="Micro's: all are services here."),
@@ -91,7 +93,7 @@ def update(session: Session, /, **given: Any) -> None:
     from . import deployment
 
     def change(service: Service) -> None:
-        runtime.update(service, instances=given["instances"], client=session.client)
+        runtime.update(service, instances=given["instances"] or 0, client=session.client)
 
     meant = _own_source(session, given) or _meant(session, given)
     deployment.require_deployed(session, meant)
@@ -166,7 +168,7 @@ def _options(given: dict[str, Any]) -> CreateOptions:
         command, args = shlex.split(given["command"]), shlex.split(given["args"])
     except ValueError as error:
         raise Failure(f"The command cannot be understood: {error}.") from None
-    env, instances = deployment.variables(given["env_vars"]), given["instances"]
+    env, instances = deployment.variables(given["env_vars"]), given["instances"] or 0
     return CreateOptions(command=command, args=args, env=env, instances=instances, force=given["force"])
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from micro.proto.runtime_pb2 import LogRecord, Service
 
 HEADER = ("NAME", "VERSION", "SOURCE", "STATUS", "BUILD", "UPDATED", "METADATA")
+LINES, LINES_OF_A_BUILD = 15, 5000
 SHORTEST_ERROR = 24  # characters of an error that are shown however narrow the terminal is
 
 
@@ -46,7 +47,7 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 
 @click.command(cls=Command)
 @click.argument("name", metavar="NAME[@VERSION]")
-@click.option("--lines", "-n", type=int, default=15, help="How many of the last lines to show (15).")
+@click.option("--lines", "-n", type=int, help="How many of the last lines to show (15; of a build all).")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or until it is killed.")
 @click.option("--build", is_flag=True, help="The log of the last build, instead of what the service prints.")
 @output_option(meaning="one object a line")
@@ -54,7 +55,7 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 @click.option("--version", default="", help="The service's version (latest).")
 @pass_session
 def logs(
-    session: Session, name: str, lines: int, follow: bool, build: bool, output: str, since: str, version: str
+    session: Session, name: str, lines: int | None, follow: bool, build: bool, output: str, since: str, version: str
 ) -> None:
     """Show what a service prints, or its build."""
     from micro import errors, runtime
@@ -70,7 +71,7 @@ def logs(
         service=name,
         version=version or at,
         stream=follow,
-        count=lines,
+        count=lines if lines is not None else LINES_OF_A_BUILD if build else LINES,
         since=int(time.time() - seconds(since, flag="since", example="30s or 10m")) if since else 0,
         kind="build" if build else "run",
     )

@@ -47,7 +47,8 @@ def prepare(*, processes: int = schemas.PROCESSES) -> str:
         raise CannotRun(
             f"The database is damaged, or not micro's ({_reason(error)}): restore a backup, or empty it."
         ) from error
-    return f"{pending} migrations, {namespaces} namespaces, {time.monotonic() - began:.1f} s"
+    took = f"{time.monotonic() - began:.1f} s"
+    return f"{pending} migrations, {namespaces} namespaces, {took}" if pending else f"nothing to migrate, {took}"
 
 
 def create_database(url: str, within: timedelta = DATABASE_WITHIN) -> None:
