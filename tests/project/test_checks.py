@@ -71,8 +71,10 @@ def test_a_port_that_shares_itself_with_others_counts_as_in_use(plan):
 
 def test_two_addresses_that_are_the_same_are_refused(plan):
     names = ["MICRO_WEB_ADDRESS", "MICRO_API_ADDRESS"]
-    same = replace(plan, addresses=dict.fromkeys(names, ("127.0.0.1", 45555)))
-    assert "MICRO_WEB_ADDRESS and MICRO_API_ADDRESS are both 127.0.0.1:45555" in refusal(checks.check_addresses, same)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    same = replace(plan, addresses=dict.fromkeys(names, ("127.0.0.1", port)))
+    assert f"MICRO_WEB_ADDRESS and MICRO_API_ADDRESS are both 127.0.0.1:{port}" in refusal(checks.check_addresses, same)
 
 
 def test_an_address_of_another_machine_is_refused(plan):

@@ -143,3 +143,9 @@ def test_a_wheel_that_postgres_account_cannot_reach_is_copied_with_all_that_its_
             [copy / "pginstall" / "bin" / program, "--version"], capture_output=True, text=True, check=True, **as_owner
         )
         assert "PostgreSQL" in said.stdout
+
+
+def test_folders_that_are_made_on_the_way_to_a_secret_are_this_users_alone(tmp_path):
+    kept_secret(tmp_path / "user" / ".micro" / "server" / "secret_key")
+    made = [tmp_path / "user", tmp_path / "user/.micro", tmp_path / "user/.micro/server"]
+    assert [oct(folder.stat().st_mode & 0o777) for folder in made] == ["0o700"] * 3

@@ -16,10 +16,16 @@ def package_folder(name: str) -> Path:
     return Path(locations[0] if locations else f"{name} (not installed)")
 
 
+def private_folder(path: Path) -> None:
+    """Make the folder, and those above it that are missing, for this user alone; `~/.micro` has their logins, too."""
+    for folder in reversed((path, *path.parents)):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def kept_secret(path: Path) -> str:
     """The content of `path` (mode 0600), made at first use and the same ever after, whoever comes first."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         draft = path.with_suffix(f".{os.getpid()}")
         try:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from gateway import certificates
-from project.embedded import nats, package_folder, postgres, valkey
+from project.embedded import nats, package_folder, postgres, private_folder, valkey
 
 from .errors import CannotRun
 from .plan import Plan, text
@@ -45,8 +45,7 @@ def check_folders(plan: Plan) -> None:
             f"MICRO_RUN {plan.run} is too long for sockets ({longest} characters with the longest socket's name, "
             f"{LONGEST_SOCKET_PATH} at most): set MICRO_RUN to a short folder such as /tmp/micro."
         )
-    plan.home.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # ~/.micro has the user's logins, too
-    plan.home.mkdir(exist_ok=True, mode=0o700)
+    private_folder(plan.home)
     plan.logs.mkdir(exist_ok=True, mode=0o700)
     # Postgres has its own account below root and must pass through; what lies in the folder is closed to others.
     plan.run.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
