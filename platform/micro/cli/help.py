@@ -65,6 +65,14 @@ COMMANDS = {
     "web": ("web", "Print the address of the platform's pages, and open them"),
 }
 
+# What Micro 3's command line had and this one has not, and why.
+LEFT_OUT = {
+    "gen": "it wrote Go code; what `micro new` makes is whole",
+    "init": "it wrote Go code for plugins of a Go server; a plugin here is a program micro-NAME on PATH",
+    "service": "it ran a process of a Go server, or one beside a service; here `micro server` starts what is needed, and "
+    "services in any language are found without one",
+}
+
 # The spellings of each global option that takes a value, and what it means.
 GLOBAL_OPTIONS = {
     "config_file": (("--c",), "The config file, instead of ~/.micro/config.json [MICRO_CONFIG_FILE]."),
