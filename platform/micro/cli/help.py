@@ -69,8 +69,8 @@ COMMANDS = {
 LEFT_OUT = {
     "gen": "it wrote Go code; what `micro new` makes is whole",
     "init": "it wrote Go code for plugins of a Go server; a plugin here is a program micro-NAME on PATH",
-    "service": "it ran a process of a Go server, or one beside a service; here `micro server` starts what is needed, and "
-    "services in any language are found without one",
+    "service": "it ran a process of a Go server, or one beside a service; here `micro server` starts what is needed, "
+    "and services in any language are found without one",
 }
 
 # The spellings of each global option that takes a value, and what it means.
