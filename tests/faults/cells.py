@@ -64,9 +64,10 @@ class Strike:
             time.sleep(0.3)
             deployment = self._strike()
             eventually(lambda: target.state(deployment) in FINAL, TERMINAL_WITHIN_S, "a terminal state")
-            outcome.state, outcome.terminal_after_s = target.state(deployment), time.monotonic() - self.struck_at
+            outcome.terminal_after_s = time.monotonic() - self.struck_at
             eventually(lambda: leftovers(target) == [], SETTLED_WITHIN_S, Later(target))
             wait_until_whole(target.server)
+            outcome.state = target.state(deployment)  # only now: the database may have been the one that was killed
         outcome.lost, outcome.answered = len(load.failures), sum(load.answers.values())
         assert outcome.state == "live", target.reason(deployment)
         assert target.answer() == self.words[-1]
