@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 ENGINE = Path(__file__).parent / "engine"
+LABEL = "--label=micro.tests=yes"  # as tests/engine/up says it
 
 
 def own() -> psutil.Process | None:
-    """The engine that tests/engine/up started; one that somebody else did is not ours to kill."""
-    record = Path(__file__).parents[1] / ".cache" / "engine" / "dockerd.pid"
-    with suppress(FileNotFoundError, psutil.NoSuchProcess):
-        process = psutil.Process(int(record.read_text()))
-        if process.name() == "dockerd":
-            return process
-    return None
+    """The engine that a tests/engine/up started; one that somebody else did is not ours to kill."""
+    found = psutil.process_iter(["name", "cmdline"])
+    return next((one for one in found if one.info["name"] == "dockerd" and LABEL in (one.info["cmdline"] or ())), None)
 
 
 def require(config: pytest.Config) -> None:
