@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
+import socket
 import tarfile
 import threading
 import time
@@ -20,6 +22,7 @@ import keyring.backend
 from google.protobuf.message import Message
 
 from micro import codec, errors, wire
+from micro.channel import CODES
 from micro.proto import auth_pb2, registry_pb2, runtime_pb2
 
 
@@ -102,7 +105,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
             except errors.Error as error:
                 status, text, trailers = wire.to_status(error)
                 context.set_trailing_metadata(trailers)
-                context.abort(status, text)
+                context.abort(CODES[status], text)
 
         return grpc.stream_stream_rpc_method_handler(answer)
 
@@ -137,7 +140,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
         if not found:
             status, text, trailers = wire.to_status(errors.NotFound(f"service {name}: route not found"))
             context.set_trailing_metadata(trailers)
-            context.abort(status, text)
+            context.abort(CODES[status], text)
         passed = [(key, value) for key, value in metadata.items() if key not in ("user-agent", "te")]
         with grpc.insecure_channel(found.nodes[0].address, [("grpc.enable_http_proxy", 0)]) as channel:
             try:
@@ -432,3 +435,46 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
     def _answer(self) -> None:
         if self.refusal:
             raise RuntimeError(self.refusal)
+
+
+class FakePeer:
+    """Whatever may listen at an address: sends each connection the next of `answers`, byte for byte, and closes it.
+
+    The last answer stays. `pause_s` lies between an answer's pieces; with `is_open` it goes on to hold the connection.
+    """
+
+    def __init__(self, *answers: bytes | list[bytes], pause_s: float = 0, is_open: bool = False) -> None:
+        self._answers = [answer if isinstance(answer, list) else [answer] for answer in answers]
+        self._pause_s, self._is_open = pause_s, is_open
+        self._stopped = threading.Event()
+        self.requests: list[bytes] = []
+
+    def __enter__(self) -> Self:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join(5)
+
+    def _serve(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:  # so a socket that is shut down wakes who waits for it
+                return
+            with connection, contextlib.suppress(OSError):  # the other end may leave early
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        self.requests.append(connection.recv(1 << 20))
+        for piece in self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]:
+            connection.sendall(piece)
+            self._stopped.wait(self._pause_s)
+        if self._is_open:
+            self._stopped.wait()

@@ -284,7 +284,7 @@ end
 
 -- The answer of a refused gRPC-web call, whole: Envoy would make up a status of its own for another.
 local function web_refusal(code, detail)
-  local text = string.format('{"id":"","code":%d,"detail":%s,"status":%s}', code, json_text(detail), json_text(REASONS[code]))
+  local text = string.format('{"id":"gateway","code":%d,"detail":%s,"status":%s}', code, json_text(detail), json_text(REASONS[code]))
   return {
     [":status"] = "200",
     ["content-type"] = "application/grpc",

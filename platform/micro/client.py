@@ -19,6 +19,7 @@ from . import codec, errors, home, wire
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
+    from . import channel, web_calls
     from .proto import registry_pb2
 
 TIMEOUT_S = 5.0
@@ -36,11 +37,14 @@ class Client:
     Safe to share between threads.
     """
 
-    def __init__(self, address: str = "", *, namespace: str = "", target: home.Target | None = None) -> None:
+    def __init__(
+        self, address: str = "", *, namespace: str = "", target: home.Target | None = None, is_brief: bool = False
+    ) -> None:
+        """`is_brief` is for a process that makes a call or two and ends: it goes without grpcio where it can."""
         from . import identity
 
         self._target = target or home.target(address=address, namespace=namespace)
-        self._connection = wire.Connection(self._target.address, ca=self._target.ca)
+        self._connection = _connection(self._target, is_brief=is_brief)
         self._identity = identity.of_this_process(self._target)
         self._services: dict[str, list[registry_pb2.Service]] = {}
         self._methods: dict[str, dict[str, MethodDescriptor]] = {}
@@ -201,11 +205,11 @@ class Requests(Iterator[bytes]):
 
     def __init__(self, requests: Iterable[Mapping[str, Any]], encode: Callable[[Mapping[str, Any]], bytes]) -> None:
         self._requests, self._encode = iter(requests), encode
-        self._stream: wire.Stream | None = None
+        self._stream: channel.Stream | None = None
         self._is_attached = threading.Event()
         self.error: Exception | None = None
 
-    def attach(self, stream: wire.Stream) -> wire.Stream:
+    def attach(self, stream: channel.Stream) -> channel.Stream:
         """Say which call these are the requests of."""
         self._stream = stream
         self._is_attached.set()
@@ -227,7 +231,7 @@ class Requests(Iterator[bytes]):
 class Replies(Iterator[R]):
     """The messages of a stream, as they come."""
 
-    def __init__(self, stream: wire.Stream, decode: Callable[[bytes], R], sent: Requests | None = None) -> None:
+    def __init__(self, stream: channel.Stream, decode: Callable[[bytes], R], sent: Requests | None = None) -> None:
         self._stream, self._decode, self._sent = stream, decode, sent
 
     def __next__(self) -> R:
@@ -242,6 +246,16 @@ class Replies(Iterator[R]):
     def close(self) -> None:
         """End the call."""
         self._stream.close()
+
+
+def _connection(target: home.Target, *, is_brief: bool) -> channel.Connection | web_calls.Connection:
+    if is_brief:
+        from .web_calls import Connection as Brief
+
+        return Brief(target.address, ca=target.ca)
+    from .channel import Connection
+
+    return Connection(target.address, ca=target.ca)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ import grpc
 from google.protobuf.descriptor import FileDescriptor
 
 from . import codec, errors, wire
+from .channel import CODES
 from .context import Context, current
 from .handlers import Endpoint
 from .proto import debug_pb2
@@ -148,7 +149,8 @@ class Answer:
             log.error("%s failed", self.endpoint.name, exc_info=error)
             error = errors.Internal(str(error) or type(error).__name__)
         error.id = error.id or self.service
-        return wire.to_status(error)
+        status, text, trailers = wire.to_status(error)
+        return CODES[status], text, trailers
 
 
 _KINDS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {

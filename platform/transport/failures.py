@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from typing import NamedTuple
@@ -11,10 +10,10 @@ import grpc
 import psycopg
 import psycopg_pool
 from django.db import InterfaceError, OperationalError
-from google.rpc.status_pb2 import Status
 
+from micro import wire
+from micro.channel import CODES
 from micro.errors import DeadlineExceeded, Error, Internal, Unavailable
-from micro.proto.errors_pb2 import Error as ErrorMessage
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +25,15 @@ class Failure(NamedTuple):
 
     code: grpc.StatusCode
     message: str
-    trailers: tuple[tuple[str, bytes], ...]
+    trailers: wire.Metadata
 
 
 def failure(exception: Exception, *, id: str) -> Failure:
     """The wire form of `exception`; `id` names the method."""
     error = as_error(exception, id)
     error.id = error.id or id
-    status = Status(code=error.status.value[0], message=error.as_json())
-    status.details.add().Pack(ErrorMessage(**json.loads(status.message)))
-    return Failure(error.status, status.message, (("grpc-status-details-bin", status.SerializeToString()),))
+    status, message, trailers = wire.to_status(error)
+    return Failure(CODES[status], message, trailers)
 
 
 def as_error(exception: Exception, id: str) -> Error:

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from micro.channel import CODES
 from micro.errors import NotFound
 
 TEXT, INT64, BYTES = (
@@ -139,7 +140,7 @@ class _Call:
         name = _name(data, self.backend, self.is_json)
         if name == "missing":
             error = NotFound("No such person.", id="helloworld")
-            context.abort(error.status, error.as_json())
+            context.abort(CODES[error.status], error.as_json())
         if name == "broken":
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, 'plain "words"')
         return self._answer(name, len(data))

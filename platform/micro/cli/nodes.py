@@ -183,7 +183,9 @@ def _ask(client: Client, node: Node, endpoint: str, request: Any) -> bytes:
 
     path, message = wire.path(node.service, endpoint), request.SerializeToString()
     if wire.is_loopback(client.address):
-        connection = wire.Connection(node.address)
+        from micro.channel import Connection
+
+        connection = Connection(node.address)
         try:
             return connection.unary(path, message, metadata=(), timeout_s=ANSWER_S)
         except wire.Unreachable:

@@ -37,7 +37,7 @@ class Session:
     def client(self) -> Client:
         from micro.client import Client
 
-        return Client(target=self.target)
+        return Client(target=self.target, is_brief=True)
 
     @cached_property
     def config(self) -> Config:
