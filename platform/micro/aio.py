@@ -1,11 +1,12 @@
-"""Asynchronous twins of what is written once, for threads: the work runs in a thread, the loop goes on."""
+"""Asynchronous twins of what is written once, for threads: the work runs in a thread, the loop goes on.
+
+asyncio is imported by whoever awaits one: the command line imports the twins with the rest, and has no loop.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 P = ParamSpec("P")
@@ -29,6 +30,8 @@ def call(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
 
     @functools.wraps(function)
     async def twin(*args: P.args, **kwargs: P.kwargs) -> R:
+        import asyncio
+
         return await asyncio.to_thread(function, *args, **kwargs)
 
     return twin
@@ -48,6 +51,8 @@ class AsyncStream(Generic[Item]):
     """A stream that is read in a thread of its own. Leaving `async with`, or being cancelled, ends it."""
 
     def __init__(self, open_: Callable[[], Stream[Item]]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         self._open = open_
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="micro-stream")
         self._stream: Stream[Item] | None = None
@@ -57,6 +62,8 @@ class AsyncStream(Generic[Item]):
         return self
 
     async def __anext__(self) -> Item:
+        import asyncio
+
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._thread, self._next)
         except asyncio.CancelledError:

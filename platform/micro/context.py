@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
 import os
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from .auth import Account
 from .errors import Error, Unavailable
+
+if TYPE_CHECKING:
+    from .auth import Account
 
 current: ContextVar[Context | None] = ContextVar("micro_context", default=None)
 
@@ -47,6 +47,8 @@ class Context:
 
     async def identify(self) -> Account | None:
         """`account`, without holding up the event loop."""
+        import asyncio
+
         return await asyncio.to_thread(lambda: self.account)
 
 
@@ -79,6 +81,9 @@ class _Accounts:
 
 def _expiry(token: str) -> float:
     """When a token ends (unix seconds). The platform has already judged the token: this only reads it."""
+    import base64
+    import json
+
     try:
         payload = token.split(".")[1]
         return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from . import auth, errors, home, tokens
+from . import errors, home, tokens
 from .tokens import Token
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class ServiceAccount:
             return self._token.access_token
 
     def _renewed(self, client: Client) -> Token:
+        from . import auth
+
         if self._token is not None:
             try:
                 return auth.refresh(self._token.refresh_token, expiry_s=EXPIRY_S, client=client)
@@ -76,6 +78,8 @@ class Login:
             return self._renewed(saved, client) if saved and _is_ending(saved) else saved
 
     def _renewed(self, saved: Token, client: Client) -> Token | None:
+        from . import auth
+
         try:
             token = auth.refresh(saved.refresh_token, expiry_s=EXPIRY_S, client=client)
         except errors.Unavailable:
@@ -90,6 +94,8 @@ class Login:
 
 def keep(target: home.Target, token: Token, client: Client) -> None:
     """Save a token under the id of its account."""
+    from . import auth
+
     account = auth.inspect(token.access_token, client=client)
     tokens.save(target, account=account.id, token=token)
 

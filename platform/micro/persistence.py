@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -30,5 +29,7 @@ def persistently(call: Callable[[], R], *, is_repeatable: bool = True) -> R:
             is_hopeless = isinstance(error, Unreachable) and "MICRO_SERVICE_ADDRESS" not in os.environ
             if not is_repeatable or is_hopeless or time.monotonic() + pause_s > deadline:
                 raise
+        import random
+
         time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - so that not all come back at once
         pause_s = min(LONGEST_PAUSE_S, pause_s * 2)

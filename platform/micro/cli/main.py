@@ -9,6 +9,9 @@ from . import help as root_help
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from threading import Thread
+
     from .failures import Failure
 
 HELP = ("--help", "-help", "-h", "help", "h")
@@ -30,6 +33,8 @@ def main(args: list[str] | None = None) -> None:
         _say(f"The output cannot be written: {error.strerror or error}.")
         code = min(_abandoned(), 1)
     _ignore_ctrl_c()
+    if args is None:
+        _leave(code)
     sys.exit(code)
 
 
@@ -46,6 +51,26 @@ def _ignore_ctrl_c() -> None:
     """All is done: it could only make a mess of the end. Not where nothing has loaded `signal`, which ends at once."""
     if signal := sys.modules.get("signal"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _leave(code: int) -> None:
+    """End the process, unless a thread is left to wait for. To take Python down would last as long as a call."""
+    import atexit
+
+    if (threading := sys.modules.get("threading")) and _others(threading.enumerate()):
+        return
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # what there was to say has been said; this is of those handlers
+            code = code or 1
+    os._exit(code)
+
+
+def _others(threads: Iterable[Thread]) -> list[Thread]:
+    """The threads that Python waits for at its end, beside the one that ends it."""
+    return [thread for thread in threads if not thread.daemon and thread.name != "MainThread"]
 
 
 def _abandoned() -> int:
