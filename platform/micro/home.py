@@ -11,10 +11,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from . import errors
 
 DEFAULT_NAMESPACE = "micro"
@@ -25,15 +26,29 @@ def folder() -> Path:
 
     Raises FailedPrecondition where nobody can tell where home is.
     """
-    try:
-        path = Path.home() / ".micro"
-    except RuntimeError:
+    from pathlib import Path
+
+    return Path(folder_name())
+
+
+def folder_name() -> str:
+    """`folder` for who only reads in it: pathlib takes a while to import, and most commands go without it."""
+    name = os.path.expanduser("~/.micro")  # noqa: PTH111
+    if name.startswith("~"):
         from .errors import FailedPrecondition
 
-        raise FailedPrecondition("This user has no home folder: set HOME to a folder for ~/.micro.") from None
-    if path.is_file():
-        _adopt_old_file(path)
-    return path
+        raise FailedPrecondition("This user has no home folder: set HOME to a folder for ~/.micro.")
+    if os.path.isfile(name):  # noqa: PTH113
+        from pathlib import Path
+
+        _adopt_old_file(Path(name))
+    return name
+
+
+def read_text(name: str, *, errors: str = "strict") -> str:
+    """What is in a file. Raises FileNotFoundError, and ValueError for what is no text."""
+    with open(name, encoding="utf-8", errors=errors) as file:  # noqa: PTH123
+        return file.read()
 
 
 def _adopt_old_file(path: Path) -> None:
@@ -77,7 +92,13 @@ class Config:
 
     def __init__(self, path: str | Path | None = None) -> None:
         chosen = path or os.environ.get("MICRO_CONFIG_FILE")
-        self.path = Path(chosen) if chosen else folder() / "config.json"
+        self._name = str(chosen or f"{folder_name()}/config.json")
+
+    @property
+    def path(self) -> Path:
+        from pathlib import Path
+
+        return Path(self._name)
 
     def get(self, key: str) -> str:
         """The value under a dotted path; a subtree as JSON; blank when there is none."""
@@ -102,7 +123,7 @@ class Config:
 
     def _read(self) -> dict[str, Any]:
         try:
-            tree = json.loads(self.path.read_text(encoding="utf-8") or "{}")
+            tree = json.loads(read_text(self._name) or "{}")
         except FileNotFoundError:
             return {"env": "local"}
         except (ValueError, RecursionError):

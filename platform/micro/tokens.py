@@ -10,9 +10,12 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import home, vault
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def _key(target: home.Target, account: str) -> str:
 
 def _load() -> dict[str, Token]:
     try:
-        lines = _path().read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = home.read_text(f"{home.folder_name()}/tokens", errors="replace").splitlines()
     except FileNotFoundError:
         return {}
     return {key: token for line in lines if (key := line.rpartition(":")[0]) and (token := _parse(line))}
