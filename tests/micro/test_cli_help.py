@@ -110,3 +110,17 @@ def test_micros_global_flags_that_mean_nothing_here_harm_nobody(stranger):
     done = stranger.micro("--profile", "local", "-registry_address=:8000", "--report_usage=false", "env", "get")
     assert (done.returncode, done.stdout, done.stderr) == (0, "local\n", "")
     assert "--profile" not in stranger.micro("--help").stdout
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "import atexit; atexit.register(print, 'done')",
+        "import threading, time; threading.Thread(target=lambda: (time.sleep(1), print('done'))).start()",
+    ],
+)
+def test_a_command_ends_at_once_but_not_before_its_exit_handlers_and_threads(before):
+    script = f"{before}; import sys; sys.argv = ['micro', '--version']; from micro.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1:] == ["done"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from micro import errors, web_calls, wire
 from tests.certificates import Authority
 from tests.fakes import FakeEcho, FakePeer
+from tests.micro.conftest import MICRO, eventually
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/grpc-web+proto\r\n"
 PATH = "/a.B/Last"
@@ -214,3 +216,18 @@ def test_a_command_that_makes_one_call_imports_nothing_heavy(heavy, tmp_path):
             check=False,
         )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"v\n", b"")
+
+
+def test_ctrl_c_while_a_call_is_waited_for_is_one_word(tmp_path):
+    with FakePeer(b"", is_open=True) as peer:
+        process = subprocess.Popen(
+            [*MICRO, "store", "read", "k"],
+            env={"HOME": str(tmp_path), "MICRO_PROXY": peer.address},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda: peer.requests, 20)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err.strip()) == (130, "Interrupted.")
