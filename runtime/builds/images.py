@@ -81,7 +81,7 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
         staged = stage(fetched, plan, attempt.folder)
         _patiently(attempt, lambda: _run(staged, name, attempt))
         folders.remove(staged.context.parent)
-        image = _patiently(attempt, lambda: _require_small(name))
+        image = _patiently(attempt, lambda: _require_fit(name))
     return Artifact(
         digest=fetched.digest,
         command=[SHELL, "-c", plan.line] if plan.is_image and plan.line else [],
@@ -133,14 +133,32 @@ def _find(name: str) -> str | None:
         return None
 
 
-def _require_small(name: str) -> str:
+def _require_fit(name: str) -> str:
+    """The digest of an image that may run here; one that may not is removed again."""
     image = engine.client().images.get(name)
-    if (size := image.attrs["Size"]) > LARGEST_IMAGE_BYTES:
+    try:
+        _require_small(image.attrs["Size"])
+        _require_volumes(containers.Image.of(image.attrs))
+    except Error:
         engine.client().images.remove(name, force=True)
-        raise ResourceExhausted(
-            f"The image has {size / GIBIBYTE:.1f} GiB; {LARGEST_IMAGE_BYTES / GIBIBYTE:g} GiB may be."
-        )
+        raise
     return str(image.id)
+
+
+def _require_small(size_bytes: int) -> None:
+    if size_bytes > LARGEST_IMAGE_BYTES:
+        raise ResourceExhausted(
+            f"The image has {size_bytes / GIBIBYTE:.1f} GiB; {LARGEST_IMAGE_BYTES / GIBIBYTE:g} GiB may be."
+        )
+
+
+def _require_volumes(image: containers.Image) -> None:
+    if refused := containers.refused_volume(image):
+        raise InvalidArgument(f"The image declares VOLUME {refused}, which cannot be one: name a folder of your own.")
+    if len(image.volumes) > containers.MOST_VOLUMES:
+        raise InvalidArgument(
+            f"The image declares {len(image.volumes)} volumes; {containers.MOST_VOLUMES} may be: name fewer in VOLUME."
+        )
 
 
 # Staging: what the engine is given, made of the fetched files.

@@ -76,6 +76,17 @@ def test_nothing_is_said_of(key):
     assert key not in told()
 
 
+def test_a_declared_volume_is_memory_of_a_fixed_size():
+    said = told(image=replace(IMAGE, volumes=("/data/", "var//lib/x", TMP, "/a/../b")))
+    assert said["tmpfs"] == dict.fromkeys([TMP, "/data", "/var/lib/x", "/b"], ALWAYS["tmpfs"][TMP])
+
+
+@pytest.mark.parametrize("volume", ["/", "/proc", "/sys/fs", "dev", "/x/../proc/1", "//dev/shm"])
+def test_a_volume_over_the_root_or_what_the_kernel_shows_is_refused(volume):
+    assert containers.refused_volume(replace(IMAGE, volumes=("/data", volume))) == volume
+    assert containers.refused_volume(replace(IMAGE, volumes=("/data", "/process"))) == ""
+
+
 def test_open_files_and_core_dumps_are_limited():
     limits = {limit.name: (limit.soft, limit.hard) for limit in told()["ulimits"]}
     assert limits == {"nofile": (4096, 4096), "core": (0, 0)}
@@ -117,6 +128,8 @@ def test_no_label_holds_a_value_of_the_environment():
         ("0", "10001:10001"),
         ("0:0", "10001:10001"),
         ("00", "10001:10001"),
+        ("+0", "10001:10001"),
+        ("-0:0", "10001:10001"),
         ("1000", "1000"),
         ("1000:1000", "1000:1000"),
         ("node", "node"),
@@ -135,8 +148,9 @@ def test_an_image_that_exposes_one_port_is_given_that(exposed, port):
 
 
 def test_what_an_inspection_says_of_an_image_is_read():
-    answer = {"Id": "sha256:1", "Config": {"User": "node", "ExposedPorts": {"3000/tcp": {}}}}
-    assert Image.of(answer) == Image("sha256:1", "node", ("3000/tcp",))
+    config = {"User": "node", "ExposedPorts": {"3000/tcp": {}}, "Volumes": {"/data": {}}}
+    answer = {"Id": "sha256:1", "Config": config}
+    assert Image.of(answer) == Image("sha256:1", "node", ("3000/tcp",), ("/data",))
     assert Image.of({"Id": "sha256:2", "Config": None}) == Image("sha256:2")
 
 
