@@ -126,6 +126,19 @@ def labels(launch: Launch, image: Image, around: Surroundings) -> dict[str, str]
     }
 
 
+def is_ours(attributes: Mapping[str, Any], server: str) -> bool:
+    """Whether a listed container was made by this server, as its name tells, and not by a builder.
+
+    A builder's containers have the labels of the image being built, which its Dockerfile sets; their names are the
+    engine's choice. On a container that we made, our labels have replaced those of its image.
+    """
+    said = attributes.get("Labels") or {}
+    beginning = f"/{said.get(NAMESPACE)}-{said.get(SERVICE)}-{said.get(DEPLOYMENT)}-"
+    return said.get(SERVER) == server and any(
+        own.startswith(beginning) and own.removeprefix(beginning).isdecimal() for own in attributes.get("Names") or ()
+    )
+
+
 def spec(launch: Launch, image: Image, around: Surroundings) -> dict[str, Any]:
     """Everything that the engine is told, as arguments of `containers.create`.
 
@@ -184,7 +197,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 
 def _writable(image: Image, limits: Limits) -> dict[str, str]:
-    """What can be written: memory of a fixed size. Over a VOLUME too, else the engine puts a disk without limit there."""
+    """Where it may write: memory of a fixed size. Over a VOLUME too: the engine puts a disk without limit there."""
     options = f"rw,noexec,nosuid,nodev,size={limits.temporary_bytes},mode=1777"
     folders = ("/tmp", *map(folder, image.volumes))  # noqa: S108 - the container's own
     return dict.fromkeys(folders, options)

@@ -119,6 +119,32 @@ def test_no_label_holds_a_value_of_the_environment():
     assert "s3cret" not in str(told(launch=secret)["labels"])
 
 
+def listed(*names: str, **changed: str) -> dict[str, object]:
+    labels = containers.labels(LAUNCH, IMAGE, AROUND) | {f"micro.{key}": value for key, value in changed.items()}
+    return {"Id": "1", "Names": list(names), "Labels": labels}
+
+
+def test_a_container_of_this_server_is_known_by_the_name_that_only_we_give():
+    assert containers.is_ours(listed(f"/{containers.name(LAUNCH)}"), "abcdef")
+    assert not containers.is_ours(listed(f"/{containers.name(LAUNCH)}"), "another")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        listed("/jolly_tesla"),
+        listed(f"/{containers.name(LAUNCH)}", deployment="another"),
+        listed(f"/{containers.name(LAUNCH)}x"),
+        listed("/None-None-None-0"),
+        listed(),
+        {"Names": ["/jolly_tesla"], "Labels": {containers.SERVER: "abcdef"}},
+        {"Names": None, "Labels": None},
+    ],
+)
+def test_a_container_that_a_builder_made_is_not_ours_whatever_its_labels_say(attributes):
+    assert not containers.is_ours(attributes, "abcdef")
+
+
 @pytest.mark.parametrize(
     ("named", "given"),
     [

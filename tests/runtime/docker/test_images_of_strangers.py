@@ -13,6 +13,7 @@ from containing import PYTHON, text, until
 from micro.errors import InvalidArgument
 from runtime import builds
 from runtime.backends import containers
+from runtime.backends.docker import Docker, stop_everything
 from runtime.builds import images
 from runtime.sources import Fetched
 
@@ -57,7 +58,10 @@ def test_a_declared_volume_is_bounded_memory_and_leaves_none_on_the_engine(make_
     backend.forget(one.replica_id)
 
 
-@pytest.mark.parametrize("lines", ["VOLUME /proc\n", "VOLUME /dev/shm\n", "".join(f"VOLUME /v{n}\n" for n in range(17))])
+TOO_MANY = "".join(f"VOLUME /v{n}\n" for n in range(containers.MOST_VOLUMES + 1))
+
+
+@pytest.mark.parametrize("lines", ["VOLUME /proc\n", "VOLUME /dev/shm\n", TOO_MANY])
 def test_an_image_with_volumes_that_cannot_be_is_refused_and_does_not_stay(
     lines, server, tmp_path, attempt, docker_engine
 ):
@@ -67,3 +71,65 @@ def test_an_image_with_volumes_that_cannot_be_is_refused_and_does_not_stay(
     with pytest.raises(InvalidArgument, match="VOLUME"):
         builds.build(fetched, builds.plan(fetched), attempt)
     assert not docker_engine.images.list(filters={"reference": images.tag("acme", attempt.deployment_id)})
+
+
+def labelled(server: str, replica_id: object, log: object) -> str:
+    """Lines of a Dockerfile that claim the labels of a container of ours."""
+    claimed = {
+        containers.SERVER: server,
+        containers.REPLICA: replica_id,
+        containers.NAMESPACE: "acme",
+        containers.SERVICE: "web",
+        containers.DEPLOYMENT: "nonsense",
+        containers.LOG: log,
+        containers.LISTENS: "nonsense",
+    }
+    return "".join(f"LABEL {name}={json.dumps(str(value))}\n" for name, value in claimed.items())
+
+
+@pytest.mark.parametrize("is_nonsense", [True, False])
+def test_labels_of_an_image_change_nothing_about_its_containers(is_nonsense, make_image, backend, launch, server):
+    victim = launch(namespace="victim")
+    backend.start(victim)
+    labels = labelled("nonsense" if is_nonsense else server, "x" if is_nonsense else victim.replica_id, "/nowhere/log")
+    one = replace(launch(), image=make_image(labels))
+    backend.start(one)
+    for runner in (backend, Docker()):
+        assert set(runner.replica_ids()) == {victim.replica_id, one.replica_id}
+        assert runner.is_running(one.replica_id)
+    until(lambda: "up\n" in text(one))
+    endpoints = {backend.endpoint(each.replica_id, None) for each in (victim, one)}
+    assert len(endpoints) == 2
+    stop_everything()
+
+
+def test_a_container_of_a_builder_with_our_labels_is_neither_adopted_nor_followed_nor_stopped(
+    make_image, backend, launch, server, docker_engine, tmp_path
+):
+    one, stolen = launch(), tmp_path / "stolen"
+    backend.start(one)
+    image = make_image(labelled(server, one.replica_id, stolen))
+    script = ["python", "-u", "-c", "print('written by a stranger'); x = 'y' * (200 << 20)"]
+    builders = docker_engine.containers.run(
+        image, ["sleep", "600"], detach=True
+    )  # named by the engine, as a build's are
+    hungry = docker_engine.containers.run(image, script, detach=True, mem_limit=64 << 20, memswap_limit=64 << 20)
+    try:
+        hungry.wait(timeout=60)
+        runners = (backend, Docker())
+        for runner in runners:
+            runner._is_stale.set()
+            assert list(runner.replica_ids()) == [one.replica_id]
+            assert runner.endpoint(one.replica_id, None)
+            assert runner.trouble(one.replica_id) == ""
+        later = launch(index=1)
+        backend.start(later)
+        backend.kill(later.replica_id)
+        until(lambda: backend.is_gone(later.replica_id), within_s=8)  # it still hears the engine's events
+        stop_everything()
+        builders.reload()
+        assert builders.status == "running"
+        assert not stolen.exists()
+    finally:
+        builders.remove(force=True)
+        hungry.remove(force=True)
