@@ -129,7 +129,11 @@ def test_a_second_attempt_finds_the_image_of_the_first(server, tmp_path, attempt
 
 
 BROKEN = {
-    "no instruction": ("FROM debian:bookworm-slim\nBREW coffee\n", InvalidArgument, "BREW"),
+    "no instruction": ("FROM debian:bookworm-slim\nBREW coffee\n", InvalidArgument, "line 2: unknown.*BREW.$"),
+    "no such flag": ("# x\nFROM debian:bookworm-slim\n\nCOPY --nope=1 a b\n", InvalidArgument, "line 4: .*nope.$"),
+    "half a pair": ("FROM debian:bookworm-slim\nENV A=b\nENV x\n", InvalidArgument, "line 3: ENV must .* arguments.$"),
+    "no stage": ("RUN x\nFROM debian:bookworm-slim\n", InvalidArgument, "line 1: .*no build stage"),
+    "no port": ("FROM debian:bookworm-slim\nEXPOSE abc\n", InvalidArgument, "line 2: .*abc"),
     "empty": ("\n", InvalidArgument, "parsed"),
     "another frontend": ("//syntax=evil/x\nFROM debian:bookworm-slim\n", InvalidArgument, "//syntax"),
     "failing step": (
@@ -146,6 +150,28 @@ def test_a_dockerfile_that_cannot_be_built_says_why(case, builder, tmp_path, att
     text, kind, words = BROKEN[case]
     with pytest.raises(kind, match=words):
         built(tmp_path, attempt, {"Dockerfile": text})
+
+
+SECRETS = {
+    "PIP_INDEX_URL": "https://robot:s3cret%2Fword@index.invalid/simple",
+    "HTTP_PROXY": "http://t0ken-alone@proxy.invalid:3128",
+}
+TELLTALE = """FROM debian:bookworm-slim
+ARG PIP_INDEX_URL
+RUN echo index $PIP_INDEX_URL proxy $HTTP_PROXY; echo $PIP_INDEX_URL; env | sed s,%2F,/,; false
+"""
+
+
+def test_credentials_in_a_builds_arguments_are_in_neither_its_log_nor_its_error(
+    builder, tmp_path, attempt, monkeypatch
+):
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(FailedPrecondition) as failed:
+        built(tmp_path, attempt, {"Dockerfile": TELLTALE})
+    for said in (attempt.log.read_text(), failed.value.detail):
+        assert "index.invalid" in said
+        assert not [secret for secret in ("s3cret", "t0ken") if secret in said]
 
 
 def test_a_dockerfile_that_leads_out_of_the_source_is_refused(server, tmp_path, attempt):
