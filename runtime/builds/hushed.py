@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 CHUNK_BYTES = 1 << 16
@@ -44,7 +44,7 @@ def without(secrets: Iterable[bytes], text: bytes) -> bytes:
     return text
 
 
-def passed_on(output: BinaryIO, hidden: list[bytes]) -> Iterator[bytes]:
+def passed_on(output: IO[bytes], hidden: list[bytes]) -> Iterator[bytes]:
     """What comes from `output`, line by line, so that no secret is cut in two."""
     kept = max(map(len, hidden), default=1)
     waiting = b""
