@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from micro.errors import Error, FailedPrecondition, InvalidArgument
+from micro.errors import Error, FailedPrecondition, InvalidArgument, ResourceExhausted
 from runtime.backends import engine
+
+from . import disks
 
 LAST_BYTES = 8192
 
@@ -17,6 +19,7 @@ _AWAY = (
     "Connection aborted",
     "error reading from server: EOF",
 )
+_FULL = "no space left on device"
 _CUT = re.compile(r"(^|: )(unexpected )?EOF$")
 _UNPARSED = re.compile(
     r"dockerfile parse error.*|unknown instruction.*|unknown flag.*|failed to parse dockerfile.*|"
@@ -41,7 +44,17 @@ def of(log: Path, dockerfile: str) -> Error | engine.NoEngine:
     said = [line.removesuffix('")') for line in reversed(lines[-3:]) if not _STEP.search(line)]
     if complaint := next((match[0] for line in said if (match := _UNPARSED.search(line))), ""):
         return InvalidArgument(f"The Dockerfile cannot be parsed{_unparsed(complaint, dockerfile)}")
+    if no_room := next((line for line in reversed(lines[-25:]) if _FULL in line.lower()), ""):
+        return ResourceExhausted(_full(no_room))
     return FailedPrecondition(f"The image could not be built: {' '.join(_telling(lines))[-600:]}")
+
+
+def _full(said: str) -> str:
+    """The engine's own disk, if that is the one; else the disk that the line names, such as a step's /dev/shm."""
+    folder = disks.root()
+    if folder and disks.is_full(folder):
+        return disks.full(folder)
+    return f"A disk was full while the image was built, though the engine's own is not: {said[-400:]}"
 
 
 def _unparsed(complaint: str, dockerfile: str) -> str:

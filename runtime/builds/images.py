@@ -23,13 +23,12 @@ from runtime.attempts import Attempt
 from runtime.backends import containers, engine
 from runtime.sources import Fetched
 
-from . import cgroups, classic, contexts, environments, failures, hushed
+from . import cgroups, classic, contexts, disks, environments, failures, hushed
 from .plans import SHELL, Artifact, Plan
 
 GIBIBYTE = 1 << 30
 LARGEST_LOG_BYTES = 10 << 20
 LARGEST_IMAGE_BYTES = 2 * GIBIBYTE
-MEMORY_BYTES = 2 * GIBIBYTE
 CPUS, PIDS = 2, 512
 MOST_TRIES = 4
 RETRY_S = 0.5
@@ -49,7 +48,7 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
     """Build the image of a plan, its output in the log.
 
     Raises InvalidArgument for a Dockerfile that cannot be parsed, FailedPrecondition when a step of it fails,
-    ResourceExhausted when it prints too much or the image is too large.
+    ResourceExhausted when it prints too much, takes too much disk, the disk is full or the image is too large.
     """
     name = tag(attempt.namespace, attempt.deployment_id)
     image = _patiently(attempt, lambda: _find(name))
@@ -166,7 +165,7 @@ def buildkit_argv(cli: str, order: Order) -> list[str]:
 def classic_argv(order: Order) -> list[str]:
     """The command line of our own program that drives the classic builder. Values are in its environment here too."""
     staged, host = order.staged, settings.MICRO_DOCKER_HOST
-    words = [host, str(staged.context), str(staged.dockerfile), order.tag, order.network, str(MEMORY_BYTES)]
+    words = [host, str(staged.context), str(staged.dockerfile), order.tag, order.network, str(memory_bytes())]
     return [sys.executable, str(Path(classic.__file__)), *words, *sorted(order.arguments or {})]
 
 
@@ -187,7 +186,7 @@ def _run(staged: contexts.Staged, name: str, attempt: Attempt) -> None:
         order = Order(staged, name, network, arguments, cgroup)
         argv = hushed_argv(buildkit_argv(cli, order) if cli else classic_argv(order), arguments)
         env = _environment() | arguments
-        status = attempt.run(argv, env=env, cwd=staged.context, may_go_on=_within_log(attempt))
+        status = attempt.run(argv, env=env, cwd=staged.context, may_go_on=disks.watched(_within_log(attempt)))
     if status != 0:
         raise failures.of(attempt.log, staged.dockerfile.read_text())
 
@@ -209,15 +208,19 @@ def _environment() -> dict[str, str]:
     }
 
 
+def memory_bytes() -> int:
+    """What a build may use."""
+    return int(settings.MICRO_BUILD_MEMORY_MIB) << 20
+
+
 @contextmanager
 def _limited(has_buildkit: bool, attempt: Attempt) -> Iterator[str]:
     """The control group for BuildKit; the classic builder takes its limits itself.
 
     An engine before 23 puts all builds into one group of its own, whatever it is told: that one is limited then.
     """
-    limits = cgroups.Limits(memory_bytes=MEMORY_BYTES, cpus=CPUS, pids=PIDS)
-    is_here = settings.MICRO_DOCKER_HOST in {"", "unix:///var/run/docker.sock"}
-    if not has_buildkit or not is_here or engine.client().info().get("CgroupDriver") != "cgroupfs":
+    limits = cgroups.Limits(memory_bytes=memory_bytes(), cpus=CPUS, pids=PIDS)
+    if not has_buildkit or not disks.is_here() or engine.client().info().get("CgroupDriver") != "cgroupfs":
         yield ""
     elif int(engine.client().version()["Version"].partition(".")[0]) < 23:
         cgroups.limit("docker/buildkit", limits)

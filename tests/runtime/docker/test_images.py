@@ -13,7 +13,7 @@ from docker.types import LogConfig
 from micro.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, ResourceExhausted
 from runtime import builds
 from runtime.backends import containers
-from runtime.builds import images
+from runtime.builds import disks, images
 from runtime.sources import Fetched
 
 HELLO_GO = 'package main\nimport "fmt"\nfunc main() { fmt.Println("hello from go") }\n'
@@ -232,8 +232,30 @@ def test_a_build_that_prints_without_end_is_stopped(builder, tmp_path, attempt):
     assert attempt.log.stat().st_size < 2 * images.LARGEST_LOG_BYTES
 
 
-def test_a_build_cannot_use_more_memory_than_it_may(builder, tmp_path, attempt, monkeypatch):
-    monkeypatch.setattr(images, "MEMORY_BYTES", 100 << 20)
+def test_a_build_cannot_use_more_memory_than_it_may(builder, tmp_path, attempt, settings):
+    settings.MICRO_BUILD_MEMORY_MIB = 100
     hog = f"FROM python:3.11-slim\nRUN python -c \"x = bytearray(300 << 20); print('{attempt.deployment_id}')\"\n"
     with pytest.raises(FailedPrecondition):
         built(tmp_path, attempt, {"Dockerfile": hog})
+
+
+def test_a_build_that_takes_more_disk_than_it_may_is_stopped_and_names_the_setting(
+    builder, tmp_path, attempt, settings
+):
+    settings.MICRO_BUILD_DISK_GIB = 1
+    fill = "dd if=/dev/urandom of=/x bs=1M count=4000"
+    with pytest.raises(ResourceExhausted, match=r"more than 1 GiB of the engine's disk.*MICRO_BUILD_DISK_GIB"):
+        built(tmp_path, attempt, {"Dockerfile": f"FROM debian:bookworm-slim\nRUN {fill} && echo whole\n"})
+    assert "whole" not in [line.strip() for line in attempt.log.read_text().splitlines()]
+
+
+def test_a_build_does_not_take_the_last_of_the_engines_disk(builder, tmp_path, attempt, monkeypatch):
+    monkeypatch.setattr(disks, "LEAST_FREE_BYTES", 1 << 60)
+    with pytest.raises(ResourceExhausted, match=f"engine's disk, which holds {disks.root()}, is full .*MiB are free"):
+        built(tmp_path, attempt, {"Dockerfile": "FROM debian:bookworm-slim\nRUN sleep 60\n"})
+
+
+def test_a_full_disk_within_a_step_is_named_by_the_line_that_met_it(builder, tmp_path, attempt):
+    fill = "head -c 200M /dev/zero >/dev/shm/fill"
+    with pytest.raises(ResourceExhausted, match=r"though the engine's own is not: .*[Nn]o space left on device"):
+        built(tmp_path, attempt, {"Dockerfile": f"FROM debian:bookworm-slim\nRUN {fill}\n"})
