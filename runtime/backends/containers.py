@@ -92,6 +92,11 @@ def user(image: Image) -> str:
     return NOBODY if is_root else image.user
 
 
+def names_a_user(image: Image) -> bool:
+    """Whether its user is a name, whose number only its own list of users knows: any name may be root's."""
+    return not re.fullmatch(r"[+-]?\d+", user(image).partition(":")[0])
+
+
 def port(image: Image) -> int:
     """The one TCP port that the image exposes, else the usual one."""
     exposed = [text.partition("/")[0] for text in image.ports if text.partition("/")[2] in {"", "tcp"}]

@@ -87,6 +87,8 @@ class Docker:
             around = surroundings.of(network, server=self._server, is_walled=self._walls.wall is not None)
             container = client.containers.create(**containers.spec(launch, image, around))
             container.start()
+            if containers.names_a_user(image):
+                _require_no_root(client, container.id, image.user)
         self._is_stale.set()
         self._look()
 
@@ -288,6 +290,26 @@ def _read(attributes: Mapping[str, Any]) -> tuple[UUID, _Seen]:
         port=int(labels[containers.LISTENS]),
     )
     return UUID(labels[containers.REPLICA]), seen
+
+
+def _require_no_root(client: docker.DockerClient, container_id: str, user: str) -> None:
+    """Raises OSError, and leaves no container, when the named user is root by another name, or cannot be told."""
+    with contextlib.suppress(NotFound):
+        try:
+            processes = client.api.top(container_id, ps_args="-eo pid,uid")["Processes"]
+            reason = f"its image's USER {user} is root by another name" if _is_roots(processes) else ""
+        except APIError as error:
+            has_ended = not client.api.inspect_container(container_id)["State"]["Running"]
+            reason = (
+                "" if has_ended else f"the engine cannot tell who USER {user} of its image is ({error.explanation})"
+            )
+        if reason:
+            client.api.remove_container(container_id, v=True, force=True)
+            raise OSError(f"{reason}; say a number in its Dockerfile, such as USER 1000")
+
+
+def _is_roots(processes: Collection[Collection[str]]) -> bool:
+    return any(list(process)[-1] == "0" for process in processes)
 
 
 def _words(state: Mapping[str, Any]) -> str:

@@ -51,6 +51,8 @@ ALWAYS = {
     "cpu_quota": 100_000,
     "pids_limit": 256,
     "shm_size": 64 << 20,
+    "blkio_weight": 300,
+    "oom_score_adj": 500,
     "tmpfs": {TMP: f"rw,noexec,nosuid,nodev,size={64 << 20},mode=1777"},
     "network": "micro-abcdef-acme",
     "stop_signal": "SIGTERM",
@@ -163,6 +165,13 @@ def test_a_container_that_a_builder_made_is_not_ours_whatever_its_labels_say(att
 )
 def test_an_image_runs_as_its_own_user_unless_that_is_root(named, given):
     assert told(image=replace(IMAGE, user=named))["user"] == given
+
+
+@pytest.mark.parametrize(
+    ("named", "is_name"), [("", False), ("root", False), ("7:7", False), ("node", True), ("toor:0", True)]
+)
+def test_a_name_may_be_roots_and_is_looked_at_once_it_runs(named, is_name):
+    assert containers.names_a_user(replace(IMAGE, user=named)) is is_name
 
 
 @pytest.mark.parametrize(

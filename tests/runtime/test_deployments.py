@@ -117,7 +117,7 @@ def test_an_update_whose_workers_cannot_load_it_never_takes_over_from_the_old_ve
         eventually(lambda: Replica.objects.in_namespace("micro").count() == 1)
     assert failed.state == "failed"
     ended = "The process ended with status 3 before it answered on $PORT."
-    assert failed.reason == f"{ended} Its last words: RuntimeError: no such table"
+    assert failed.reason == f"{ended} Its last words: RuntimeError: no such table (app.py line 3)"
     assert load.failures == []
     assert set(load.answers) == {"one"}
     assert platform.report("web").metadata["serving"] == "1"

@@ -133,3 +133,15 @@ def test_a_container_of_a_builder_with_our_labels_is_neither_adopted_nor_followe
     finally:
         builders.remove(force=True)
         hungry.remove(force=True)
+
+
+def test_root_by_another_name_does_not_run_and_another_named_user_does(make_image, backend, launch, docker_engine):
+    users = "RUN echo toor:x:0:0::/:/bin/sh >>/etc/passwd && echo app:x:1234:1234::/:/bin/sh >>/etc/passwd\n"
+    one = replace(launch(), image=make_image(f"{users}USER toor\n"))
+    with pytest.raises(OSError, match="USER toor is root by another name"):
+        backend.start(one)
+    assert not docker_engine.containers.list(all=True, filters={"name": containers.name(one)})
+    two = replace(launch("import os, time; print(os.getuid()); time.sleep(60)"), image=make_image(f"{users}USER app\n"))
+    backend.start(two)
+    until(lambda: text(two) == "1234\n")
+    backend.forget(two.replica_id)
