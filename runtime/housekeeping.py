@@ -14,7 +14,7 @@ from micro.errors import Unavailable
 
 from . import credentials, folders, logs
 from .backends import choice
-from .builds import images
+from .builds import caches, images
 from .models import Deployment, Release, Replica, Service, Upload
 
 KEPT_RELEASES = 5
@@ -36,6 +36,8 @@ def tidy() -> None:
         close_logs()
         remove_archives()
         remove_unfinished()
+        if choice.chosen() == choice.DOCKER:
+            caches.prune()
     except Exception:
         logger.exception("housekeeping stumbled; it is tried again later")
     finally:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from django.conf import settings
 
-from . import credentials, folders, variables
+from . import credentials, folders, last_words, variables
 from .backends import Launch
 from .builds.environments import BASE_PATH
 from .models import Replica
 
 LOOPBACK = "127.0.0.1"
 LAST_BYTES = 1 << 16
-LINES_AFTER_A_TRACEBACK = 12
+LONGEST = 500
 
 
 def launch(replica: Replica) -> Launch:
@@ -69,7 +68,7 @@ def log_path(replica: Replica) -> Path:
 
 
 def last_line(replica: Replica) -> str:
-    """What a replica printed last, as the end of a reason: the exception it ended with, else the last line.
+    """What a replica printed last, as the end of a reason: the line that tells why it ended.
 
     Its own output alone, and without its secret.
     """
@@ -78,15 +77,6 @@ def last_line(replica: Replica) -> str:
         return ""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - LAST_BYTES))
-        lines = [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        words = last_words.telling(file.read().decode(errors="replace"))[:LONGEST]
     secret = credentials.secret(replica.release.deployment_id)
-    words = (_exception(lines) or lines[-1].strip())[:500] if lines else ""
     return f" Its last words: {words}".replace(secret, "…").replace("\0", "") if words else ""
-
-
-def _exception(lines: Sequence[str]) -> str:
-    """The last line of the last traceback, unless much was printed since; servers say after it that they stop."""
-    headers = [index for index, line in enumerate(lines) if line.strip() == "Traceback (most recent call last):"]
-    after = lines[headers[-1] + 1 :] if headers else []
-    ends = [index for index, line in enumerate(after) if not line[0].isspace()]
-    return after[ends[0]] if ends and len(after) - ends[0] <= LINES_AFTER_A_TRACEBACK else ""

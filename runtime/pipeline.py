@@ -21,7 +21,7 @@ from micro.errors import DeadlineExceeded, Error
 from . import builds, folders, notices, releases, sources, variables
 from .attempts import Attempt
 from .buildlogs import BuildLog
-from .builds import protos
+from .builds import disks, protos
 from .builds.plans import Artifact
 from .leases import Lease, Lost
 from .models import MOST_ATTEMPTS, Deployment
@@ -87,8 +87,19 @@ def recording_failure(deployment: Deployment, lease: Lease, log: BuildLog) -> It
     except Error as error:
         fail(deployment, lease, log, reason=error.detail)
     except Exception as error:
-        fail(deployment, lease, log, reason=f"The platform could not do it: {error}")
+        reason = _full(error) or f"The platform could not do it: {error}"
+        fail(deployment, lease, log, reason=reason)
         raise
+
+
+def _full(error: Exception) -> str:
+    """The sentence for a disk of this server that is full; blank for another error."""
+    if not isinstance(error, OSError) or error.errno not in disks.FULL:
+        return ""
+    return (
+        f"The disk of the server that holds {error.filename or folders.home()} is full: the operator has to make room "
+        "there; then deploy again."
+    )
 
 
 def fail(deployment: Deployment, lease: Lease, log: BuildLog, *, reason: str) -> None:
@@ -100,10 +111,10 @@ def fail(deployment: Deployment, lease: Lease, log: BuildLog, *, reason: str) ->
         ended = lease.rows().update(state=Deployment.State.FAILED, reason=text, finished_at=now())
         notices.ring()
     if ended:
+        folders.remove(_folder(deployment))  # first: it may be what the disk is full of
+        folders.remove(folders.jobs() / str(deployment.pk))
         log.say(f"Failed: {text}")
         log.close()
-        folders.remove(_folder(deployment))
-        folders.remove(folders.jobs() / str(deployment.pk))
 
 
 def leave_if_cancelled(deployment: Deployment, log: BuildLog) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +24,8 @@ DEPLOYMENT, LOG, LISTENS = "micro.deployment", "micro.log", "micro.port"
 
 MEBIBYTE = 1 << 20
 PERIOD_US = 100_000
+NOT_VOLUMES = {"", "proc", "sys", "dev"}  # the root, and what the kernel shows
+MOST_VOLUMES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,14 @@ class Image:
     id: str
     user: str = ""
     ports: Sequence[str] = field(default_factory=tuple)
+    volumes: Sequence[str] = field(default_factory=tuple)  # folders that it declares with VOLUME
 
     @classmethod
     def of(cls, attributes: Mapping[str, Any]) -> Image:
         """From the engine's answer to an inspection."""
         config = attributes.get("Config") or {}
-        return cls(attributes["Id"], config.get("User") or "", tuple(config.get("ExposedPorts") or ()))
+        ports, volumes = tuple(config.get("ExposedPorts") or ()), tuple(sorted(config.get("Volumes") or ()))
+        return cls(attributes["Id"], config.get("User") or "", ports, volumes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,13 @@ def name(launch: Launch) -> str:
 def user(image: Image) -> str:
     """The image's own user, unless that is root or nobody in particular."""
     who = image.user.partition(":")[0]
-    is_root = who in {"", "root"} or (who.isdigit() and int(who) == 0)
+    is_root = who in {"", "root"} or re.fullmatch(r"[+-]?0+", who)  # all of them are 0 to the engine
     return NOBODY if is_root else image.user
+
+
+def names_a_user(image: Image) -> bool:
+    """Whether its user is a name, whose number only its own list of users knows: any name may be root's."""
+    return not re.fullmatch(r"[+-]?\d+", user(image).partition(":")[0])
 
 
 def port(image: Image) -> int:
@@ -120,6 +131,19 @@ def labels(launch: Launch, image: Image, around: Surroundings) -> dict[str, str]
     }
 
 
+def is_ours(attributes: Mapping[str, Any], server: str) -> bool:
+    """Whether a listed container was made by this server, as its name tells, and not by a builder.
+
+    A builder's containers have the labels of the image being built, which its Dockerfile sets; their names are the
+    engine's choice. On a container that we made, our labels have replaced those of its image.
+    """
+    said = attributes.get("Labels") or {}
+    beginning = f"/{said.get(NAMESPACE)}-{said.get(SERVICE)}-{said.get(DEPLOYMENT)}-"
+    return said.get(SERVER) == server and any(
+        own.startswith(beginning) and own.removeprefix(beginning).isdecimal() for own in attributes.get("Names") or ()
+    )
+
+
 def spec(launch: Launch, image: Image, around: Surroundings) -> dict[str, Any]:
     """Everything that the engine is told, as arguments of `containers.create`.
 
@@ -137,6 +161,7 @@ def spec(launch: Launch, image: Image, around: Surroundings) -> dict[str, Any]:
         "stop_signal": STOP_SIGNAL,
         **_walls(around),
         **_limits(around.limits),
+        "tmpfs": _writable(image, around.limits),
         **_network(around),
     }
 
@@ -168,13 +193,30 @@ def _limits(limits: Limits) -> dict[str, Any]:
         "shm_size": limits.shared_memory_bytes,
         "blkio_weight": 300,
         "oom_score_adj": 500,  # when the machine itself runs out, tenants go before the platform
-        "tmpfs": {"/tmp": f"rw,noexec,nosuid,nodev,size={limits.temporary_bytes},mode=1777"},  # noqa: S108
         "log_config": LogConfig(
             type="json-file",
             config={"max-size": str(limits.log_bytes), "max-file": str(LOG_FILES), "mode": "non-blocking"},
         ),
         **({"storage_opt": {"size": str(limits.disk_bytes)}} if limits.disk_bytes else {}),
     }
+
+
+def _writable(image: Image, limits: Limits) -> dict[str, str]:
+    """Where it may write: memory of a fixed size. Over a VOLUME too: the engine puts a disk without limit there."""
+    options = f"rw,noexec,nosuid,nodev,size={limits.temporary_bytes},mode=1777"
+    folders = ("/tmp", *map(folder, image.volumes))  # noqa: S108 - the container's own
+    return dict.fromkeys(folders, options)
+
+
+def folder(volume: str) -> str:
+    """Where a declared volume is, as the engine itself reads it."""
+    return posixpath.normpath(f"/{volume.lstrip('/')}")
+
+
+def refused_volume(image: Image) -> str:
+    """The first declared volume over which nothing can be laid; blank when there is none."""
+    parts = {volume: folder(volume).split("/")[1] for volume in image.volumes}
+    return next((volume for volume, part in parts.items() if part in NOT_VOLUMES), "")
 
 
 def share(cpus: float) -> dict[str, int]:

@@ -87,6 +87,8 @@ class Docker:
             around = surroundings.of(network, server=self._server, is_walled=self._walls.wall is not None)
             container = client.containers.create(**containers.spec(launch, image, around))
             container.start()
+            if containers.names_a_user(image):
+                _require_no_root(client, container.id, image.user)
         self._is_stale.set()
         self._look()
 
@@ -180,7 +182,7 @@ class Docker:
         self._is_stale.clear()
         try:
             with engine.reached() as client:
-                found = client.api.containers(all=True, filters={"label": f"{containers.SERVER}={self._server}"})
+                found = _listed(client, self._server)
         except engine.NoEngine:
             self._is_stale.set()
             raise
@@ -264,9 +266,15 @@ class Docker:
         if event.get("Action") == "die":
             self._dead.add(event["id"])
         elif event.get("Action") == "oom":
-            replica_id = UUID(event["Actor"]["Attributes"][containers.REPLICA])
-            self._troubles.ran_out_of_memory(replica_id)
+            for replica_id in [key for key, seen in list(self._seen.items()) if seen.id == event["id"]]:
+                self._troubles.ran_out_of_memory(replica_id)
         self._ring()
+
+
+def _listed(client: docker.DockerClient, server: str) -> list[Mapping[str, Any]]:
+    """The containers that this server made. What a Dockerfile has labelled like one of them is not among them."""
+    found = client.api.containers(all=True, filters={"label": f"{containers.SERVER}={server}"})
+    return [attributes for attributes in found if containers.is_ours(attributes, server)]
 
 
 def _read(attributes: Mapping[str, Any]) -> tuple[UUID, _Seen]:
@@ -282,6 +290,26 @@ def _read(attributes: Mapping[str, Any]) -> tuple[UUID, _Seen]:
         port=int(labels[containers.LISTENS]),
     )
     return UUID(labels[containers.REPLICA]), seen
+
+
+def _require_no_root(client: docker.DockerClient, container_id: str, user: str) -> None:
+    """Raises OSError, and leaves no container, when the named user is root by another name, or cannot be told."""
+    with contextlib.suppress(NotFound):
+        try:
+            processes = client.api.top(container_id, ps_args="-eo pid,uid")["Processes"]
+            reason = f"its image's USER {user} is root by another name" if _is_roots(processes) else ""
+        except APIError as error:
+            has_ended = not client.api.inspect_container(container_id)["State"]["Running"]
+            reason = (
+                "" if has_ended else f"the engine cannot tell who USER {user} of its image is ({error.explanation})"
+            )
+        if reason:
+            client.api.remove_container(container_id, v=True, force=True)
+            raise OSError(f"{reason}; say a number in its Dockerfile, such as USER 1000")
+
+
+def _is_roots(processes: Collection[Collection[str]]) -> bool:
+    return any(list(process)[-1] == "0" for process in processes)
 
 
 def _words(state: Mapping[str, Any]) -> str:
@@ -309,12 +337,12 @@ def stop_everything(*, grace_s: float = 2.0) -> None:
 
     What is left when this is interrupted is adopted by the next runner.
     """
-    mine = {"label": f"{containers.SERVER}={containers.server_id(settings.MICRO_HOME)}"}
+    server = containers.server_id(settings.MICRO_HOME)
     with engine.reached() as client, ThreadPoolExecutor(STOPPED_AT_ONCE) as pool:
-        found = [attributes["Id"] for attributes in client.api.containers(all=True, filters=mine)]
+        found = [attributes["Id"] for attributes in _listed(client, server)]
         list(pool.map(partial(_signal_one, client), found))
         deadline = time.monotonic() + grace_s
-        while client.api.containers(filters=mine) and time.monotonic() < deadline:
+        while any(one["State"] in RUNNING for one in _listed(client, server)) and time.monotonic() < deadline:
             time.sleep(0.1)
         list(pool.map(partial(_remove_one, client), found))
     walls.remove()

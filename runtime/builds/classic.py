@@ -1,11 +1,13 @@
 """The engine's classic builder, for where no command line has BuildKit. A program of its own: it is killed like one.
 
 Arguments: engine (blank: the machine's), context, Dockerfile, tag, network (blank: the engine's own), memory in bytes,
-then build arguments as name=value. Prints the build's output; ends with status 1 and the reason when it fails.
+then the names of build arguments, whose values are in the environment. Prints the build's output; ends with status 1
+and the reason when it fails.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -25,7 +27,8 @@ NEEDS_BUILDKIT = (
 
 def main(argv: list[str]) -> int:
     """Build as the arguments say; the exit status."""
-    host, context, dockerfile, tag, network, memory, *arguments = argv
+    host, context, dockerfile, tag, network, memory, *names = argv
+    values = {name: os.environ.pop(name) for name in names}  # its own way to the engine is by no proxy
     try:
         engine = docker.APIClient(base_url=host or None, version="auto", timeout=3600)
         with tempfile.TemporaryFile() as archive:
@@ -40,7 +43,7 @@ def main(argv: list[str]) -> int:
                 decode=True,
                 network_mode=network or None,
                 container_limits={"memory": int(memory), "memswap": int(memory)},
-                buildargs=dict(argument.split("=", 1) for argument in arguments),
+                buildargs=values,
             )
             return _print(output)
     except (DockerException, OSError) as error:

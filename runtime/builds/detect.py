@@ -36,14 +36,18 @@ def detect(folder: Path, *, command: str = "", with_images: bool = False) -> Pla
     if has_dockerfile and with_images:
         return Plan(DOCKERFILE, DOCKERFILE, command, "the request" if command else DOCKERFILE)
     start = _given(command) or _procfile(folder)
-    found = [plan for read in (_go, _python, _node, _static) if (plan := read(folder))]
+    # A Dockerfile beside an index.html makes a site of it, or serves it: by itself the folder is sources, not a site.
+    readers = (_go, _python, _node) if has_dockerfile else (_go, _python, _node, _static)
+    found = [plan for read in readers if (plan := read(folder))]
     toolchain = next((plan for plan in found if start or plan.line), None) or (
         Plan("Python", "", "", "") if start else None
     )
     if toolchain is None:
         raise InvalidArgument(_nothing_to_run(folder, found, with_images=with_images))
     plan = _started(toolchain, start) if start else toolchain
-    left_out = ("The Dockerfile is left out: this server's backend builds no images.",) if has_dockerfile else ()
+    left_out = (
+        ("The Dockerfile is left out: it needs the Docker backend (MICRO_BACKEND=docker).",) if has_dockerfile else ()
+    )
     return replace(plan, notes=(*plan.notes, *left_out))
 
 
@@ -208,7 +212,7 @@ def _nothing_to_run(folder: Path, found: list[Plan], *, with_images: bool) -> st
     looked_for = LOOKED_FOR if with_images else LOOKED_FOR[1:]
     sentence = f"There is nothing to run: looked for {', '.join(looked_for)}."
     if (folder / DOCKERFILE).exists() and not with_images:
-        sentence += " Found a Dockerfile, which only a server with the docker backend builds."
+        sentence += " Found a Dockerfile, which needs the Docker backend: start the server with MICRO_BACKEND=docker."
     if found:
         names = found[0].dependencies
         sentence += f" {_shown(names)} says what to install but not what to start; add a Procfile with `web: …`."

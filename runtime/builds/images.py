@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -18,20 +17,18 @@ from typing import TypeVar
 from django.conf import settings
 from docker.errors import ImageNotFound
 
-from micro.errors import Error, FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from micro.errors import Error, InvalidArgument, ResourceExhausted, Unavailable
 from runtime import folders
 from runtime.attempts import Attempt
 from runtime.backends import containers, engine
 from runtime.sources import Fetched
 
-from . import cgroups, classic, detect, dockerfiles, environments
+from . import cgroups, classic, contexts, disks, environments, failures, hushed
 from .plans import SHELL, Artifact, Plan
 
 GIBIBYTE = 1 << 30
 LARGEST_LOG_BYTES = 10 << 20
 LARGEST_IMAGE_BYTES = 2 * GIBIBYTE
-MEMORY_BYTES = 2 * GIBIBYTE
-LARGEST_DOCKERFILE_BYTES = 1 << 20
 CPUS, PIDS = 2, 512
 MOST_TRIES = 4
 RETRY_S = 0.5
@@ -39,29 +36,7 @@ RETRY_S = 0.5
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
 INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "NPM_CONFIG_REGISTRY", "GOPROXY", "GONOSUMDB", "GOPRIVATE")
 
-_AWAY = (
-    "Cannot connect to the Docker daemon",
-    "error during connect",
-    "Connection aborted",
-    "error reading from server: EOF",
-)
-_CUT = re.compile(r"(^|: )(unexpected )?EOF$")
-_UNPARSED = re.compile(
-    r"(?:dockerfile parse error.*|unknown instruction.*|unknown flag.*|failed to parse dockerfile.*|"
-    r"the dockerfile .*cannot be empty.*|file with no instructions.*|no build stage in current context.*)",
-    re.IGNORECASE,
-)
-
-
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """What the engine is given: a context folder and a Dockerfile outside it, with its ignore file beside it."""
-
-    context: Path
-    dockerfile: Path
 
 
 def tag(namespace: str, deployment_id: object) -> str:
@@ -73,15 +48,15 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
     """Build the image of a plan, its output in the log.
 
     Raises InvalidArgument for a Dockerfile that cannot be parsed, FailedPrecondition when a step of it fails,
-    ResourceExhausted when it prints too much or the image is too large.
+    ResourceExhausted when it prints too much, takes too much disk, the disk is full or the image is too large.
     """
     name = tag(attempt.namespace, attempt.deployment_id)
     image = _patiently(attempt, lambda: _find(name))
     if image is None:
-        staged = stage(fetched, plan, attempt.folder)
+        staged = contexts.stage(fetched, plan, attempt.folder)
         _patiently(attempt, lambda: _run(staged, name, attempt))
         folders.remove(staged.context.parent)
-        image = _patiently(attempt, lambda: _require_small(name))
+        image = _patiently(attempt, lambda: _require_fit(name))
     return Artifact(
         digest=fetched.digest,
         command=[SHELL, "-c", plan.line] if plan.is_image and plan.line else [],
@@ -133,106 +108,32 @@ def _find(name: str) -> str | None:
         return None
 
 
-def _require_small(name: str) -> str:
+def _require_fit(name: str) -> str:
+    """The digest of an image that may run here; one that may not is removed again."""
     image = engine.client().images.get(name)
-    if (size := image.attrs["Size"]) > LARGEST_IMAGE_BYTES:
+    try:
+        _require_small(image.attrs["Size"])
+        _require_volumes(containers.Image.of(image.attrs))
+    except Error:
         engine.client().images.remove(name, force=True)
-        raise ResourceExhausted(
-            f"The image has {size / GIBIBYTE:.1f} GiB; {LARGEST_IMAGE_BYTES / GIBIBYTE:g} GiB may be."
-        )
+        raise
     return str(image.id)
 
 
-# Staging: what the engine is given, made of the fetched files.
+def _require_small(size_bytes: int) -> None:
+    if size_bytes > LARGEST_IMAGE_BYTES:
+        raise ResourceExhausted(
+            f"The image has {size_bytes / GIBIBYTE:.1f} GiB; {LARGEST_IMAGE_BYTES / GIBIBYTE:g} GiB may be."
+        )
 
 
-def stage(fetched: Fetched, plan: Plan, folder: Path) -> Staged:
-    """Lay out the context of a build below `folder`, anew. The sources are moved there: the image holds them later."""
-    root = folder / "image"
-    folders.remove(root)
-    source = _own(fetched)
-    if plan.is_image:
-        recipe = dockerfiles.Recipe(own_dockerfile(source))
-        context = root / dockerfiles.APP
-    else:
-        wheel = environments.wheel() if plan.wants_micro else None
-        recipe = _generated(source, plan, wheel)
-        context = root / "context"
-    staged = Staged(context, root / "Dockerfile")
-    sources = context if plan.is_image else context / dockerfiles.APP
-    sources.parent.mkdir(parents=True)
-    source.rename(sources)
-    _open_to_all(sources)
-    staged.dockerfile.write_text(recipe.text)
-    if not plan.is_image:
-        _add(recipe, wheel, context / dockerfiles.ADDED)
-        staged.dockerfile.with_name("Dockerfile.dockerignore").write_text("".join(f"{x}\n" for x in recipe.ignored))
-    return staged
-
-
-def _open_to_all(folder: Path) -> None:
-    """Let the image's user read what only we may read here, as files of a repository are."""
-    folder.chmod(0o755)
-    for path in folder.rglob("*"):
-        if not path.is_symlink():
-            may_run = path.is_dir() or path.stat().st_mode & 0o100
-            path.chmod(0o755 if may_run else 0o644)
-
-
-def _own(fetched: Fetched) -> Path:
-    """The service's own folder, after any link. Raises InvalidArgument for one that leads out of the source."""
-    path = fetched.path.resolve()
-    if not path.is_relative_to(fetched.root.resolve()):
-        raise InvalidArgument(f"The folder {fetched.folder!r} leads out of the source.")
-    return path
-
-
-def _generated(source: Path, plan: Plan, wheel: Path | None) -> dockerfiles.Recipe:
-    is_project = plan.dependencies in {".", "pyproject.toml"}
-    listed = detect.listed_dependencies(source) if is_project else None
-    images = dockerfiles.Images(**settings.MICRO_BASE_IMAGES)
-    return dockerfiles.generate(plan, images=images, dependencies=listed, wheel=wheel.name if wheel else "")
-
-
-def _add(recipe: dockerfiles.Recipe, wheel: Path | None, folder: Path) -> None:
-    folder.mkdir()
-    for name, text in recipe.added.items():
-        (folder / name).write_text(text)
-    if wheel:
-        shutil.copyfile(wheel, folder / wheel.name)
-
-
-def own_dockerfile(source: Path) -> str:
-    """The source's Dockerfile, without the lines that would have another program read it.
-
-    Raises InvalidArgument when it is a link out of the source, too large or not text.
-    """
-    path = (source / "Dockerfile").resolve()
-    if not path.is_relative_to(source) or not path.is_file():
-        raise InvalidArgument("The Dockerfile is a link that leads out of the source.")
-    if path.stat().st_size > LARGEST_DOCKERFILE_BYTES:
-        raise InvalidArgument("The Dockerfile is larger than 1 MiB.")
-    try:
-        return without_frontend(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InvalidArgument("The Dockerfile cannot be parsed: it is not UTF-8 text.") from None
-
-
-def without_frontend(text: str) -> str:
-    """The Dockerfile without `# syntax=`, which names an image that BuildKit would run to read it.
-
-    Lines keep their numbers. Directives end at the first line that is none: one plain comment in their place is enough.
-    """
-    lines = text.split("\n")
-    if lines[0].lstrip().startswith(("//", "{")):
-        raise InvalidArgument(f"The Dockerfile cannot be parsed: it begins with {lines[0].strip()[:40]!r}.")
-    for number, line in enumerate(lines):
-        if re.match(r"\s*#\s*escape\s*=", line, re.IGNORECASE):
-            continue
-        if line.lstrip().startswith("#"):
-            lines[number] = "#"
-        break
-    return "\n".join(lines)
+def _require_volumes(image: containers.Image) -> None:
+    if refused := containers.refused_volume(image):
+        raise InvalidArgument(f"The image declares VOLUME {refused}, which cannot be one: name a folder of your own.")
+    if len(image.volumes) > containers.MOST_VOLUMES:
+        raise InvalidArgument(
+            f"The image declares {len(image.volumes)} volumes; {containers.MOST_VOLUMES} may be: name fewer in VOLUME."
+        )
 
 
 # Running the build.
@@ -242,7 +143,7 @@ def without_frontend(text: str) -> str:
 class Order:
     """One build, as it is told to whichever builder there is."""
 
-    staged: Staged
+    staged: contexts.Staged
     tag: str
     network: str = ""  # blank: the engine's own
     arguments: Mapping[str, str] | None = None
@@ -262,14 +163,20 @@ def buildkit_argv(cli: str, order: Order) -> list[str]:
 
 
 def classic_argv(order: Order) -> list[str]:
-    """The command line of our own program that drives the classic builder."""
+    """The command line of our own program that drives the classic builder. Values are in its environment here too."""
     staged, host = order.staged, settings.MICRO_DOCKER_HOST
-    arguments = [f"{name}={value}" for name, value in sorted((order.arguments or {}).items())]
-    words = [host, str(staged.context), str(staged.dockerfile), order.tag, order.network, str(MEMORY_BYTES)]
-    return [sys.executable, str(Path(classic.__file__)), *words, *arguments]
+    words = [host, str(staged.context), str(staged.dockerfile), order.tag, order.network, str(memory_bytes())]
+    return [sys.executable, str(Path(classic.__file__)), *words, *sorted(order.arguments or {})]
 
 
-def _run(staged: Staged, name: str, attempt: Attempt) -> None:
+def hushed_argv(argv: Sequence[str], arguments: Mapping[str, str]) -> list[str]:
+    """The same command, with credentials in its arguments' values kept out of what it prints, whatever prints them."""
+    if not hushed.secrets(arguments.values()):
+        return list(argv)
+    return [sys.executable, str(Path(hushed.__file__)), *sorted(arguments), "--", *argv]
+
+
+def _run(staged: contexts.Staged, name: str, attempt: Attempt) -> None:
     cli = buildkit_cli()
     arguments = {key: os.environ[key] for key in (*PROXIES, *INDEXES) if key in os.environ}
     if cli:  # what one namespace caches between its builds, no other sees
@@ -277,11 +184,11 @@ def _run(staged: Staged, name: str, attempt: Attempt) -> None:
     network = "host" if settings.MICRO_UNSAFE_BUILD_HOST_NETWORK else ""
     with _limited(bool(cli), attempt) as cgroup:
         order = Order(staged, name, network, arguments, cgroup)
-        argv = buildkit_argv(cli, order) if cli else classic_argv(order)
-        env = _environment() | (arguments if cli else {})
-        status = attempt.run(argv, env=env, cwd=staged.context, may_go_on=_within_log(attempt))
+        argv = hushed_argv(buildkit_argv(cli, order) if cli else classic_argv(order), arguments)
+        env = _environment() | arguments
+        status = attempt.run(argv, env=env, cwd=staged.context, may_go_on=disks.watched(_within_log(attempt)))
     if status != 0:
-        raise _failure(attempt.log)
+        raise failures.of(attempt.log, staged.dockerfile.read_text())
 
 
 def _environment() -> dict[str, str]:
@@ -301,15 +208,19 @@ def _environment() -> dict[str, str]:
     }
 
 
+def memory_bytes() -> int:
+    """What a build may use."""
+    return int(settings.MICRO_BUILD_MEMORY_MIB) << 20
+
+
 @contextmanager
 def _limited(has_buildkit: bool, attempt: Attempt) -> Iterator[str]:
     """The control group for BuildKit; the classic builder takes its limits itself.
 
     An engine before 23 puts all builds into one group of its own, whatever it is told: that one is limited then.
     """
-    limits = cgroups.Limits(memory_bytes=MEMORY_BYTES, cpus=CPUS, pids=PIDS)
-    is_here = settings.MICRO_DOCKER_HOST in {"", "unix:///var/run/docker.sock"}
-    if not has_buildkit or not is_here or engine.client().info().get("CgroupDriver") != "cgroupfs":
+    limits = cgroups.Limits(memory_bytes=memory_bytes(), cpus=CPUS, pids=PIDS)
+    if not has_buildkit or not disks.is_here() or engine.client().info().get("CgroupDriver") != "cgroupfs":
         yield ""
     elif int(engine.client().version()["Version"].partition(".")[0]) < 23:
         cgroups.limit("docker/buildkit", limits)
@@ -329,25 +240,6 @@ def _within_log(attempt: Attempt) -> Callable[[], bool]:
         return attempt.may_go_on()
 
     return may_go_on
-
-
-def _failure(log: Path) -> Error | engine.NoEngine:
-    """The reason of a failed build, from the end of its log."""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8192))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    if any(words in line for line in lines[-5:] for words in _AWAY) or _CUT.search("".join(lines[-1:])):
-        return engine.NoEngine("The Docker engine went away while it built.")
-    unparsed = next((match[0] for line in reversed(lines[-20:]) if (match := _UNPARSED.search(line))), "")
-    if unparsed:
-        return InvalidArgument(f"The Dockerfile cannot be parsed: {unparsed}")
-    return FailedPrecondition(f"The image could not be built: {' '.join(_telling(lines))[-600:]}")
-
-
-def _telling(lines: Sequence[str]) -> list[str]:
-    """The lines that say what went wrong: the last error, and what the failed step printed."""
-    plain = [line for line in lines[-25:] if not line.startswith(("------", ">>>", "#", "[+]")) or "ERROR" in line]
-    return plain[-8:]
 
 
 @functools.cache

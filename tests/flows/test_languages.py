@@ -24,5 +24,7 @@ def test_a_dockerfile_is_named_where_no_image_can_be_built(server, git):
     git.commit("boxed", SOURCES["dockerfile"][0])
     done = server.micro("run", git.url("boxed"), check=False)
     assert done.returncode == 1
-    assert "Found a Dockerfile, which only a server with the docker backend builds." in done.stderr
+    assert (
+        "Found a Dockerfile, which needs the Docker backend: start the server with MICRO_BACKEND=docker." in done.stderr
+    )
     server.micro("kill", "boxed")

@@ -90,7 +90,9 @@ PLANS = {
 NOTHING = {
     "empty": ({}, "Procfile"),
     "text": ({"notes.txt": "x"}, "main.py"),
-    "dockerfile": ({"Dockerfile": "FROM x"}, "Dockerfile"),
+    "dockerfile": ({"Dockerfile": "FROM x"}, "Found a Dockerfile, which needs the Docker backend"),
+    "dockerfile and a page": ({"Dockerfile": "FROM x", "index.html": ""}, "Found a Dockerfile.*MICRO_BACKEND=docker"),
+    "dockerfile and a site below": ({"Dockerfile": "", "public/index.html": ""}, "Found a Dockerfile"),
     "node": ({"package.json": "{}"}, "package.json"),
     "only requirements": ({"requirements.txt": "flask"}, "not what to start"),
     "ambiguous procfile": ({"Procfile": "a: x\nb: y\n"}, "a, b"),
@@ -120,6 +122,12 @@ def test_a_folder_that_cannot_be_run_says_why(case, tmp_path):
     files, words = NOTHING[case]
     with pytest.raises(InvalidArgument, match=words):
         builds.plan(write(tmp_path, files))
+
+
+def test_a_page_beside_a_dockerfile_is_no_site_but_what_a_procfile_starts_is_started(tmp_path):
+    plan = builds.plan(write(tmp_path, {"Dockerfile": "FROM x", "index.html": "", "Procfile": "web: ./serve\n"}))
+    assert (plan.language, plan.line) == ("Python", "./serve")
+    assert "The Dockerfile is left out: it needs the Docker backend (MICRO_BACKEND=docker)." in plan.shown()
 
 
 def test_a_command_of_the_request_comes_first_and_keeps_its_words_apart(tmp_path):

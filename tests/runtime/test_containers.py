@@ -51,6 +51,8 @@ ALWAYS = {
     "cpu_quota": 100_000,
     "pids_limit": 256,
     "shm_size": 64 << 20,
+    "blkio_weight": 300,
+    "oom_score_adj": 500,
     "tmpfs": {TMP: f"rw,noexec,nosuid,nodev,size={64 << 20},mode=1777"},
     "network": "micro-abcdef-acme",
     "stop_signal": "SIGTERM",
@@ -74,6 +76,17 @@ def test_every_container_is_told(key):
 )
 def test_nothing_is_said_of(key):
     assert key not in told()
+
+
+def test_a_declared_volume_is_memory_of_a_fixed_size():
+    said = told(image=replace(IMAGE, volumes=("/data/", "var//lib/x", TMP, "/a/../b")))
+    assert said["tmpfs"] == dict.fromkeys([TMP, "/data", "/var/lib/x", "/b"], ALWAYS["tmpfs"][TMP])
+
+
+@pytest.mark.parametrize("volume", ["/", "/proc", "/sys/fs", "dev", "/x/../proc/1", "//dev/shm"])
+def test_a_volume_over_the_root_or_what_the_kernel_shows_is_refused(volume):
+    assert containers.refused_volume(replace(IMAGE, volumes=("/data", volume))) == volume
+    assert containers.refused_volume(replace(IMAGE, volumes=("/data", "/process"))) == ""
 
 
 def test_open_files_and_core_dumps_are_limited():
@@ -108,6 +121,32 @@ def test_no_label_holds_a_value_of_the_environment():
     assert "s3cret" not in str(told(launch=secret)["labels"])
 
 
+def listed(*names: str, **changed: str) -> dict[str, object]:
+    labels = containers.labels(LAUNCH, IMAGE, AROUND) | {f"micro.{key}": value for key, value in changed.items()}
+    return {"Id": "1", "Names": list(names), "Labels": labels}
+
+
+def test_a_container_of_this_server_is_known_by_the_name_that_only_we_give():
+    assert containers.is_ours(listed(f"/{containers.name(LAUNCH)}"), "abcdef")
+    assert not containers.is_ours(listed(f"/{containers.name(LAUNCH)}"), "another")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        listed("/jolly_tesla"),
+        listed(f"/{containers.name(LAUNCH)}", deployment="another"),
+        listed(f"/{containers.name(LAUNCH)}x"),
+        listed("/None-None-None-0"),
+        listed(),
+        {"Names": ["/jolly_tesla"], "Labels": {containers.SERVER: "abcdef"}},
+        {"Names": None, "Labels": None},
+    ],
+)
+def test_a_container_that_a_builder_made_is_not_ours_whatever_its_labels_say(attributes):
+    assert not containers.is_ours(attributes, "abcdef")
+
+
 @pytest.mark.parametrize(
     ("named", "given"),
     [
@@ -117,6 +156,8 @@ def test_no_label_holds_a_value_of_the_environment():
         ("0", "10001:10001"),
         ("0:0", "10001:10001"),
         ("00", "10001:10001"),
+        ("+0", "10001:10001"),
+        ("-0:0", "10001:10001"),
         ("1000", "1000"),
         ("1000:1000", "1000:1000"),
         ("node", "node"),
@@ -124,6 +165,13 @@ def test_no_label_holds_a_value_of_the_environment():
 )
 def test_an_image_runs_as_its_own_user_unless_that_is_root(named, given):
     assert told(image=replace(IMAGE, user=named))["user"] == given
+
+
+@pytest.mark.parametrize(
+    ("named", "is_name"), [("", False), ("root", False), ("7:7", False), ("node", True), ("toor:0", True)]
+)
+def test_a_name_may_be_roots_and_is_looked_at_once_it_runs(named, is_name):
+    assert containers.names_a_user(replace(IMAGE, user=named)) is is_name
 
 
 @pytest.mark.parametrize(
@@ -135,8 +183,9 @@ def test_an_image_that_exposes_one_port_is_given_that(exposed, port):
 
 
 def test_what_an_inspection_says_of_an_image_is_read():
-    answer = {"Id": "sha256:1", "Config": {"User": "node", "ExposedPorts": {"3000/tcp": {}}}}
-    assert Image.of(answer) == Image("sha256:1", "node", ("3000/tcp",))
+    config = {"User": "node", "ExposedPorts": {"3000/tcp": {}}, "Volumes": {"/data": {}}}
+    answer = {"Id": "sha256:1", "Config": config}
+    assert Image.of(answer) == Image("sha256:1", "node", ("3000/tcp",), ("/data",))
     assert Image.of({"Id": "sha256:2", "Config": None}) == Image("sha256:2")
 
 

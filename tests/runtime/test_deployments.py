@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from deploying import ADMIN, Load, accounts, eventually, gunicorn, hello, pids
 from django.utils.timezone import now
 
 from micro.errors import InvalidArgument, NotFound, ResourceExhausted
-from runtime import folders, operations, tasks
+from runtime import folders, operations, pipeline, tasks
 from runtime.models import Deployment, Release, Replica, Service
 from runtime.statuses import Status
 from tenants.operations import create_namespace
@@ -30,6 +31,21 @@ def test_an_uploaded_folder_runs_and_answers(platform, running, envoy):
     assert report.metadata["owner"] == "admin"
     assert report.metadata["address"] == "http://web--micro.localhost:8080"
     assert accounts(platform) == ["web-latest-1"]
+
+
+def test_a_full_disk_of_the_server_is_named_and_the_files_of_the_build_make_room(platform, monkeypatch):
+    def fill(deployment, _lease, _log):
+        folders.build("micro", deployment.pk).mkdir(parents=True)
+        Path("/dev/full").write_text("x")
+
+    monkeypatch.setattr(pipeline, "make_artifact", fill)
+    deployment = platform.queue("web", hello("one"))
+    with pytest.raises(OSError, match="No space left"):
+        platform.work(deployment)
+    failed = platform.again(deployment)
+    assert failed.state == "failed"
+    assert failed.reason.startswith(f"The disk of the server that holds {folders.home()} is full")
+    assert not folders.build("micro", deployment.pk).exists()
 
 
 def test_a_replica_gets_what_is_promised_and_nothing_of_the_servers_own_environment(
@@ -101,7 +117,7 @@ def test_an_update_whose_workers_cannot_load_it_never_takes_over_from_the_old_ve
         eventually(lambda: Replica.objects.in_namespace("micro").count() == 1)
     assert failed.state == "failed"
     ended = "The process ended with status 3 before it answered on $PORT."
-    assert failed.reason == f"{ended} Its last words: RuntimeError: no such table"
+    assert failed.reason == f"{ended} Its last words: RuntimeError: no such table (app.py line 3)"
     assert load.failures == []
     assert set(load.answers) == {"one"}
     assert platform.report("web").metadata["serving"] == "1"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import pytest
 
-from micro.errors import InvalidArgument
-from runtime.builds import detect, dockerfiles, images
+from micro.errors import FailedPrecondition, InvalidArgument
+from runtime.builds import contexts, detect, dockerfiles, failures, hushed, images
 
 IMAGES = dockerfiles.Images()
 PACKAGE = '{"scripts":{"start":"node x.js"},"dependencies":{"ms":"2"}}'
@@ -162,17 +166,17 @@ FRONTENDS = {
 @pytest.mark.parametrize("case", FRONTENDS)
 def test_no_line_names_another_program_that_reads_the_dockerfile(case):
     text, expected = FRONTENDS[case]
-    assert images.without_frontend(text) == expected
+    assert contexts.without_frontend(text) == expected
 
 
 @pytest.mark.parametrize("text", ["// syntax=evil\nFROM x", '{"syntax": "evil"}', "  //syntax=evil"])
 def test_other_ways_of_naming_one_are_refused(text):
     with pytest.raises(InvalidArgument, match="cannot be parsed"):
-        images.without_frontend(text)
+        contexts.without_frontend(text)
 
 
 def test_a_build_is_one_command_whose_values_are_in_its_environment(tmp_path, settings):
-    staged = images.Staged(tmp_path / "context", tmp_path / "Dockerfile")
+    staged = contexts.Staged(tmp_path / "context", tmp_path / "Dockerfile")
     order = images.Order(staged, "a/b:1", "host", {"HTTP_PROXY": "http://user:secret@proxy"}, "/group")
     assert images.buildkit_argv("docker", order) == [
         *("docker", "build", "--progress", "plain", "--file", str(tmp_path / "Dockerfile"), "--tag", "a/b:1"),
@@ -181,3 +185,94 @@ def test_a_build_is_one_command_whose_values_are_in_its_environment(tmp_path, se
     plain = images.buildkit_argv("docker", images.Order(staged, "a/b:1"))
     assert "--network" not in plain
     assert "--cgroup-parent" not in plain
+
+
+def test_no_value_of_an_argument_is_on_the_command_line_of_either_builder(tmp_path, settings):
+    arguments = {"HTTP_PROXY": "http://user:secret@proxy", "PIP_INDEX_URL": "https://token@index/simple"}
+    order = images.Order(contexts.Staged(tmp_path / "context", tmp_path / "Dockerfile"), "a/b:1", "", arguments)
+    for argv in (images.buildkit_argv("docker", order), images.classic_argv(order)):
+        said = " ".join(images.hushed_argv(argv, arguments))
+        assert "hushed.py HTTP_PROXY PIP_INDEX_URL -- " in said
+        assert not {"secret", "token"} & set(re.split(r"\W", said))
+    assert images.hushed_argv(["docker"], {"HTTP_PROXY": "http://proxy:3128"}) == ["docker"]
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "shown"),
+    [
+        ("https://me:pa%2Fss@host/x", "index https://me:pa%2Fss@host/x", "index https://\u2026@host/x"),
+        ("https://me:pa%2Fss@host/x", "login me, pa/ss", "login me, \u2026"),
+        ("http://tok3n@host", "a tok3n", "a \u2026"),
+        ("user:secret@host:3128", "http://user:secret@host:3128", "http://\u2026@host:3128"),
+        ("http://a:b@one http://c:hidden@two", "http://a:b@one abc hidden", "http://\u2026@one abc \u2026"),
+        ("http://host:3128", "http://host:3128", "http://host:3128"),
+    ],
+)
+def test_credentials_of_an_address_are_left_out_of_an_output(value, printed, shown):
+    assert hushed.without(hushed.secrets([value]), printed.encode()).decode() == shown
+
+
+def test_what_a_program_prints_is_passed_on_with_its_status_and_no_secret_is_cut_in_two():
+    script = (
+        "import sys, time\n"
+        "for part in ('begun\\n', 'hi', 'dd', 'en now\\n', 'x' * (3 << 20) + 'hidd', 'en'):\n"
+        "    sys.stdout.write(part); sys.stdout.flush(); time.sleep(0.05)\n"
+        "sys.exit(7)\n"
+    )
+    argv = images.hushed_argv([sys.executable, "-c", script], {"P": "http://me:hidden@host"})
+    done = subprocess.run(argv, capture_output=True, env={"P": "http://me:hidden@host"}, check=False)
+    assert done.returncode == 7
+    assert done.stdout.decode() == "begun\n\u2026 now\n" + "x" * (3 << 20) + "\u2026"
+
+
+UNPARSED = {
+    "of the engine": (
+        "dockerfile parse error line 2: unknown instruction: BREW",
+        "",
+        ", line 2: unknown instruction: BREW",
+    ),
+    "of a newer engine": (
+        "ERROR: failed to solve: dockerfile parse error on line 2: unknown instruction: BREW",
+        "",
+        ", line 2: unknown instruction: BREW",
+    ),
+    "of the classic builder": (
+        'ERROR: 400 Client Error: Bad Request ("dockerfile parse error line 3: Unknown flag: nope")',
+        "",
+        ", line 3: Unknown flag: nope",
+    ),
+    "found, of the classic builder": ('ERROR: ("failed to parse Dockerfile.micro: USER x")', "", ": USER x"),
+    "found": (
+        "LLB definition: ENV must have two arguments",
+        "FROM x\nENV A=b\n\nENV c\n",
+        ", line 4: ENV must have two arguments",
+    ),
+    "found twice": (
+        "LABEL must have two arguments",
+        "FROM x\nLABEL a\nLABEL b\n",
+        ", line 2 or 3: LABEL must have two arguments",
+    ),
+    "no stage": (
+        "no build stage in current context",
+        "# x\nARG A\nRUN x\nRUN y\n",
+        ", line 3: no build stage in current context",
+    ),
+    "a port": ("Invalid containerPort: abc", "FROM x\nEXPOSE 1\nEXPOSE abc\n", ", line 3: Invalid containerPort: abc"),
+    "a base": ("base name (${X}) should not be blank", "FROM ${X}\n", ", line 1: base name (${X}) should not be blank"),
+    "nothing": ("failed to parse Dockerfile: file with no instructions", "#\n", ": file with no instructions"),
+}
+
+
+@pytest.mark.parametrize("case", UNPARSED)
+def test_a_dockerfile_that_cannot_be_parsed_is_named_with_its_line(case, tmp_path):
+    said, dockerfile, expected = UNPARSED[case]
+    (tmp_path / "log").write_text(f"#2 DONE 0.0s\n{said}\n")
+    error = failures.of(tmp_path / "log", dockerfile)
+    assert isinstance(error, InvalidArgument)
+    assert error.detail == f"The Dockerfile cannot be parsed{expected}."
+
+
+def test_what_a_failed_command_says_of_parsing_is_no_complaint_about_the_dockerfile(tmp_path):
+    said = "executor failed running [/bin/sh -c echo unknown instruction: x; false]: exit code: 1"
+    (tmp_path / "log").write_text(said)
+    assert isinstance(failures.of(tmp_path / "log", "FROM x\n"), FailedPrecondition)

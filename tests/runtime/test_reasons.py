@@ -99,9 +99,9 @@ def replica(platform) -> Replica:
         ("one\ntwo\n\n", "two"),
         (
             f"{TRACEBACK}ModuleNotFoundError: No module named 'flask'\n{GUNICORN}",
-            "ModuleNotFoundError: No module named 'flask'",
+            "ModuleNotFoundError: No module named 'flask' (app.py line 1)",
         ),
-        (f"{CHAINED}{TRACEBACK}ValueError: y\n  its second line\n{GUNICORN}", "ValueError: y"),
+        (f"{CHAINED}{TRACEBACK}ValueError: y\n  its second line\n{GUNICORN}", "ValueError: y (app.py line 1)"),
         (f"{TRACEBACK}KeyError: 'handled'\n" + "GET /\n" * 20 + "Killed by a signal\n", "Killed by a signal"),
         (TRACEBACK, "import flask"),
     ],

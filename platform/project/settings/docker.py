@@ -14,6 +14,9 @@ MICRO_DOCKER_RUNTIME = env.text("MICRO_DOCKER_RUNTIME", "")  # such as runsc, wh
 MICRO_REPLICA_MEMORY_MIB = env.number("MICRO_REPLICA_MEMORY_MIB", 512)
 MICRO_REPLICA_CPUS = env.number("MICRO_REPLICA_CPUS", 1)
 MICRO_REPLICA_PIDS = env.number("MICRO_REPLICA_PIDS", 256)
+MICRO_BUILD_MEMORY_MIB = env.number("MICRO_BUILD_MEMORY_MIB", 2048)
+MICRO_BUILD_DISK_GIB = env.number("MICRO_BUILD_DISK_GIB", 5)  # of the engine's disk, while one build runs
+MICRO_BUILD_CACHE_GIB = env.number("MICRO_BUILD_CACHE_GIB", 10)  # of layers that builds of all namespaces find again
 
 MICRO_BASE_IMAGES = {
     "python": env.text("MICRO_IMAGE_PYTHON", "python:3.11-slim"),

@@ -13,7 +13,7 @@ from docker.types import LogConfig
 from micro.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, ResourceExhausted
 from runtime import builds
 from runtime.backends import containers
-from runtime.builds import images
+from runtime.builds import disks, images
 from runtime.sources import Fetched
 
 HELLO_GO = 'package main\nimport "fmt"\nfunc main() { fmt.Println("hello from go") }\n'
@@ -129,7 +129,11 @@ def test_a_second_attempt_finds_the_image_of_the_first(server, tmp_path, attempt
 
 
 BROKEN = {
-    "no instruction": ("FROM debian:bookworm-slim\nBREW coffee\n", InvalidArgument, "BREW"),
+    "no instruction": ("FROM debian:bookworm-slim\nBREW coffee\n", InvalidArgument, "line 2: unknown.*BREW.$"),
+    "no such flag": ("# x\nFROM debian:bookworm-slim\n\nCOPY --nope=1 a b\n", InvalidArgument, "line 4: .*nope.$"),
+    "half a pair": ("FROM debian:bookworm-slim\nENV A=b\nENV x\n", InvalidArgument, "line 3: ENV must .* arguments.$"),
+    "no stage": ("RUN x\nFROM debian:bookworm-slim\n", InvalidArgument, "line 1: .*no build stage"),
+    "no port": ("FROM debian:bookworm-slim\nEXPOSE abc\n", InvalidArgument, "line 2: .*abc"),
     "empty": ("\n", InvalidArgument, "parsed"),
     "another frontend": ("//syntax=evil/x\nFROM debian:bookworm-slim\n", InvalidArgument, "//syntax"),
     "failing step": (
@@ -146,6 +150,28 @@ def test_a_dockerfile_that_cannot_be_built_says_why(case, builder, tmp_path, att
     text, kind, words = BROKEN[case]
     with pytest.raises(kind, match=words):
         built(tmp_path, attempt, {"Dockerfile": text})
+
+
+SECRETS = {
+    "PIP_INDEX_URL": "https://robot:s3cret%2Fword@index.invalid/simple",
+    "HTTP_PROXY": "http://t0ken-alone@proxy.invalid:3128",
+}
+TELLTALE = """FROM debian:bookworm-slim
+ARG PIP_INDEX_URL
+RUN echo index $PIP_INDEX_URL proxy $HTTP_PROXY; echo $PIP_INDEX_URL; env | sed s,%2F,/,; false
+"""
+
+
+def test_credentials_in_a_builds_arguments_are_in_neither_its_log_nor_its_error(
+    builder, tmp_path, attempt, monkeypatch
+):
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(FailedPrecondition) as failed:
+        built(tmp_path, attempt, {"Dockerfile": TELLTALE})
+    for said in (attempt.log.read_text(), failed.value.detail):
+        assert "index.invalid" in said
+        assert not [secret for secret in ("s3cret", "t0ken") if secret in said]
 
 
 def test_a_dockerfile_that_leads_out_of_the_source_is_refused(server, tmp_path, attempt):
@@ -206,8 +232,30 @@ def test_a_build_that_prints_without_end_is_stopped(builder, tmp_path, attempt):
     assert attempt.log.stat().st_size < 2 * images.LARGEST_LOG_BYTES
 
 
-def test_a_build_cannot_use_more_memory_than_it_may(builder, tmp_path, attempt, monkeypatch):
-    monkeypatch.setattr(images, "MEMORY_BYTES", 100 << 20)
+def test_a_build_cannot_use_more_memory_than_it_may(builder, tmp_path, attempt, settings):
+    settings.MICRO_BUILD_MEMORY_MIB = 100
     hog = f"FROM python:3.11-slim\nRUN python -c \"x = bytearray(300 << 20); print('{attempt.deployment_id}')\"\n"
     with pytest.raises(FailedPrecondition):
         built(tmp_path, attempt, {"Dockerfile": hog})
+
+
+def test_a_build_that_takes_more_disk_than_it_may_is_stopped_and_names_the_setting(
+    builder, tmp_path, attempt, settings
+):
+    settings.MICRO_BUILD_DISK_GIB = 1
+    fill = "dd if=/dev/urandom of=/x bs=1M count=4000"
+    with pytest.raises(ResourceExhausted, match=r"more than 1 GiB of the engine's disk.*MICRO_BUILD_DISK_GIB"):
+        built(tmp_path, attempt, {"Dockerfile": f"FROM debian:bookworm-slim\nRUN {fill} && echo whole\n"})
+    assert "whole" not in [line.strip() for line in attempt.log.read_text().splitlines()]
+
+
+def test_a_build_does_not_take_the_last_of_the_engines_disk(builder, tmp_path, attempt, monkeypatch):
+    monkeypatch.setattr(disks, "LEAST_FREE_BYTES", 1 << 60)
+    with pytest.raises(ResourceExhausted, match=f"engine's disk, which holds {disks.root()}, is full .*MiB are free"):
+        built(tmp_path, attempt, {"Dockerfile": "FROM debian:bookworm-slim\nRUN sleep 60\n"})
+
+
+def test_a_full_disk_within_a_step_is_named_by_the_line_that_met_it(builder, tmp_path, attempt):
+    fill = "head -c 200M /dev/zero >/dev/shm/fill"
+    with pytest.raises(ResourceExhausted, match=r"though the engine's own is not: .*[Nn]o space left on device"):
+        built(tmp_path, attempt, {"Dockerfile": f"FROM debian:bookworm-slim\nRUN {fill}\n"})
