@@ -7,21 +7,17 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import grpc
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2 as reflection
+
+from micro import reflecting
 
 CONNECT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 1.0
 PAGE_TIMEOUT_S = 5.0  # a first page may take its time; asking again would only put another request behind this one
 HEAR_OUT_S, LARGEST_PAGE_BYTES = 1.0, 256 << 10
-REFLECTION_TIMEOUT_S = 3.0
-MOST_FILES = 500
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">I", 0)[1:] + b"\x04\x00" + struct.pack(">I", 0)
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: micro-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
@@ -29,7 +25,6 @@ _ENOUGH_BYTES = 9  # of a status line, and the whole of the smallest frame of HT
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ")
 _SETTINGS = 4
 _HEALTH = "/grpc.health.v1.Health/Check"
-_REFLECTION = ("/grpc.reflection.v1.ServerReflection", "/grpc.reflection.v1alpha.ServerReflection")
 _OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
 
 
@@ -69,7 +64,7 @@ def _grpc(host: str, port: int, *, is_known: bool) -> Ready | None:
             return None
         if not health and not is_known:
             return Ready("http")
-        return Ready("grpc", describe(channel))
+        return Ready("grpc", reflecting.describe(channel))
 
 
 def _listens(host: str, port: int) -> bool:
@@ -131,57 +126,3 @@ def _judge(error: grpc.RpcError) -> bool | None:
         return False
     away = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
     return None if error.code() in away else True
-
-
-def describe(channel: grpc.Channel) -> bytes:
-    """The FileDescriptorSet of everything the server offers, by reflection; blank when it has none."""
-    for service in _REFLECTION:
-        with contextlib.suppress(grpc.RpcError, DecodeError):
-            return _Reflection(channel, f"{service}/ServerReflectionInfo").everything()
-    return b""
-
-
-class _Reflection:
-    """One server's reflection, by one version of the service; both versions have the same messages."""
-
-    def __init__(self, channel: grpc.Channel, path: str) -> None:
-        self._call = channel.stream_stream(
-            path,
-            request_serializer=reflection.ServerReflectionRequest.SerializeToString,
-            response_deserializer=reflection.ServerReflectionResponse.FromString,
-        )
-        self._files: dict[str, FileDescriptorProto] = {}
-
-    def everything(self) -> bytes:
-        """Files in the order in which they need each other."""
-        names = [service.name for service in self._ask(list_services="")[0].list_services_response.service]
-        for name in names:
-            if not name.startswith("grpc."):
-                self._take(file_containing_symbol=name)
-        while missing := self._missing():
-            if len(self._files) > MOST_FILES:
-                return b""
-            for file in missing:
-                self._files.setdefault(file, FileDescriptorProto(name=file))  # asked once, even if it is not known
-                self._take(file_by_filename=file)
-        return FileDescriptorSet(file=list(self._sorted())).SerializeToString() if self._files else b""
-
-    def _missing(self) -> set[str]:
-        return {name for file in self._files.values() for name in file.dependency} - self._files.keys()
-
-    def _take(self, **question: str) -> None:
-        for answer in self._ask(**question):
-            for content in answer.file_descriptor_response.file_descriptor_proto:
-                file = FileDescriptorProto.FromString(content)
-                self._files[file.name] = file
-
-    def _ask(self, **question: str) -> list[reflection.ServerReflectionResponse]:
-        request = reflection.ServerReflectionRequest(**question)
-        return list(self._call(iter([request]), timeout=REFLECTION_TIMEOUT_S))
-
-    def _sorted(self) -> Iterator[FileDescriptorProto]:
-        waiting = dict(self._files)
-        while waiting:
-            free = [name for name, file in waiting.items() if waiting.keys().isdisjoint(file.dependency)]
-            for name in free or list(waiting):
-                yield waiting.pop(name)

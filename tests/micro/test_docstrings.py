@@ -66,10 +66,10 @@ def test_docstrings_reach_the_registry_and_the_help(user, sidecar, start):
 def test_reflection_brings_the_comments_too(start):
     import grpc
 
-    from runtime import probes
+    from micro import reflecting
 
     running = start(SERVICE, MICRO_SERVICE_ADDRESS="127.0.0.1:0")
     with grpc.insecure_channel(running.address) as channel:
-        described = probes.describe(channel)
+        described = reflecting.describe(channel)
     known = endpoints_of([registry_pb2.Service(name="painter", descriptors=described)])
     assert [endpoint.comment.partition("\n")[0] for endpoint in known] == ["Paints a door.", ""]
