@@ -40,7 +40,7 @@ class _Reflection:
     """One server's reflection, by one version of the service."""
 
     def __init__(self, channel: grpc.Channel, path: str) -> None:
-        self._call = channel.stream_stream(path)
+        self._call = channel.stream_stream(path, request_serializer=None, response_deserializer=None)
         self._files: dict[str, FileDescriptorProto] = {}
 
     def everything(self) -> bytes:

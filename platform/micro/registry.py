@@ -61,14 +61,20 @@ def register(  # noqa: PLR0913 - what a registration is made of
     node: str,
     address: str,
     version: str = "latest",
+    protocol: str = "grpc",
+    metadata: Mapping[str, str] | None = None,
     descriptors: bytes = b"",
     ttl_s: int = 90,
     client: Client | None = None,
 ) -> None:
-    """Tell for `ttl_s` seconds where a node listens (`host:port`); `descriptors` is a FileDescriptorSet."""
+    """Tell for `ttl_s` seconds where a node listens (`host:port`), and whether it speaks grpc or http.
+
+    `metadata` is the service's own, `descriptors` a FileDescriptorSet.
+    """
     client = _client(client)
-    message = _node_of(name, version, node, address, client)
-    message.protocol, message.descriptors = "grpc", descriptors
+    message = _node_of(name, version, node, address, client, protocol)
+    message.protocol, message.descriptors = protocol, descriptors
+    message.metadata.update(metadata or {})
     message.options.ttl = ttl_s
     client.invoke("registry", "Registry.Register", message, registry_pb2.EmptyResponse)
 
@@ -185,10 +191,12 @@ def _differences(known: _Versions, there: _Versions) -> Iterator[Change]:
     yield from (Change("update", there[key]) for key in sorted(there) if known.get(key, there[key]) != there[key])
 
 
-def _node_of(name: str, version: str, node: str, address: str, client: Client) -> registry_pb2.Service:
+def _node_of(
+    name: str, version: str, node: str, address: str, client: Client, protocol: str = "grpc"
+) -> registry_pb2.Service:
     message = registry_pb2.Service(name=name, version=version)
     message.options.domain = client.namespace
-    metadata = {"protocol": "grpc", "server": "grpc", "transport": "grpc"}
+    metadata = dict.fromkeys(("protocol", "server", "transport"), protocol)
     message.nodes.add(id=node, address=address, port=int(address.rpartition(":")[2]), metadata=metadata)
     return message
 

@@ -162,7 +162,7 @@ def test_an_unknown_command_is_no_service(user):
     )
 
 
-@pytest.mark.parametrize("name", ["init", "gen", "service"])
+@pytest.mark.parametrize("name", ["init", "gen"])
 def test_a_command_of_micro_3_that_is_left_out_says_why(user, name):
     done = user.micro(name)
     assert (done.returncode, done.stdout) == (1, "")

@@ -51,6 +51,7 @@ COMMANDS = {
     "run": ("run", "Build and run a folder or a git repository as a service"),
     "secrets": ("variables", "Show, set and remove the secrets of a service"),
     "server": ("server", "Start the platform on this machine"),
+    "service": ("service", "Register what listens on this machine, so that others can call it by name"),
     "services": ("services", "List the services that can be called"),
     "shutdown": ("server", "Stop the platform that runs on this machine, and its services"),
     "signup": ("account", "Sign up to a server, or set a forgotten password"),
@@ -69,8 +70,6 @@ COMMANDS = {
 LEFT_OUT = {
     "gen": "it wrote Go code; what `micro new` makes is whole",
     "init": "it wrote Go code for plugins of a Go server; a plugin here is a program micro-NAME on PATH",
-    "service": "it ran a process of a Go server, or one beside a service; here `micro server` starts what is needed, "
-    "and services in any language are found without one",
 }
 
 # The spellings of each global option that takes a value, and what it means.
