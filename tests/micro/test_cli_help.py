@@ -82,7 +82,7 @@ def test_nothing_of_the_client_imports_django():
 WITHOUT_OUTPUT = {
     *("auth create rule", "auth delete rule", "auth delete account", "auth update secret"),
     *("broker publish", "cancel", "cli", "completion", "config set", "config del", "config watch"),
-    *("env set", "env add", "env del", "kill", "login", "logout", "network connect", "network graph", "new"),
+    *("env set", "env add", "env del", "gen", "kill", "login", "logout", "network connect", "network graph", "new"),
     *("secrets set", "secrets del", "server", "service", "shutdown", "signup"),
     *("store write", "store delete", "store blob write", "store blob read", "store blob delete"),
     *("tokens revoke", "user namespace set", "user config set", "user config delete", "user set password"),

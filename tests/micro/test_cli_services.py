@@ -162,13 +162,6 @@ def test_an_unknown_command_is_no_service(user):
     )
 
 
-@pytest.mark.parametrize("name", ["init", "gen"])
-def test_a_command_of_micro_3_that_is_left_out_says_why(user, name):
-    done = user.micro(name)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"Unrecognized micro command: {name}. Please refer to 'micro --help'\nMicro 3 had it: it " in done.stderr
-
-
 def test_a_closed_pipe_ends_the_command_quietly(user, sidecar, helloworld):
     for number in range(20_000):
         sidecar.registered["micro", f"service-{number:05}"] = sidecar.registered["micro", "helloworld"]

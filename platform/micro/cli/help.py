@@ -39,7 +39,9 @@ COMMANDS = {
     "doctor": ("doctor", "Check the installation, and name what is missing"),
     "env": ("env", "Show and choose the servers this command line talks to"),
     "events": ("events", "Publish and consume events, which topics keep for a while"),
+    "gen": ("golang", "Generate the Go code of the current folder and those below it"),
     "get": ("get", "Show one thing in full: micro get service NAME"),
+    "init": ("golang", "Write the Go file that builds profiles of plugins into a Micro 3 program"),
     "kill": ("run", "Stop and remove services"),
     "login": ("account", "Log in to a server"),
     "logout": ("account", "Log out of a server"),
@@ -64,12 +66,6 @@ COMMANDS = {
     "user": ("user", "Show who is logged in, and their settings"),
     "vars": ("variables", "Show, set and remove the environment variables of a service"),
     "web": ("web", "Print the address of the platform's pages, and open them"),
-}
-
-# What Micro 3's command line had and this one has not, and why.
-LEFT_OUT = {
-    "gen": "it wrote Go code; what `micro new` makes is whole",
-    "init": "it wrote Go code for plugins of a Go server; a plugin here is a program micro-NAME on PATH",
 }
 
 # The spellings of each global option that takes a value, and what it means.

@@ -27,8 +27,6 @@ Flags may have one dash or two.
 
 Servers elsewhere, logins, `--output json` and exit codes are [the same for all of them](../commandline.md).
 
-Of Micro 3's commands `init` and `gen` are not here: they wrote Go code for a Go server, which this is not.
-
 These pages are made from the code (`make docs`)."""
 
 

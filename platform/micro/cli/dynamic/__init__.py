@@ -81,10 +81,7 @@ def found(client: Client, name: str) -> tuple[Client, list[registry_pb2.Service]
 def _meant(name: str) -> str:
     import difflib
 
-    from micro.cli.help import COMMANDS, LEFT_OUT
-
-    if name in LEFT_OUT:
-        return f"\nMicro 3 had it: {LEFT_OUT[name]}."
+    from micro.cli.help import COMMANDS
 
     close = difflib.get_close_matches(name, COMMANDS, 1)
     return f"\nDid you mean `micro {close[0]}`?" if close else ""
