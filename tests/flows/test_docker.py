@@ -79,7 +79,7 @@ def test_a_new_service_deploys_as_it_stands(server, tmp_path):
     server.micro("new", "a-node", "--lang", "node", cwd=tmp_path)
     server.micro("run", "a-node", cwd=tmp_path, timeout_s=300)
     assert json.loads(server.micro("a-node", "call", "--name=Joe").stdout) == {"msg": "Hello Joe"}
-    assert "Who is greeted." in server.micro("a-node", "call", "--help").stderr
+    assert "Who is greeted." in server.micro("a-node", "call", "--help").stdout
     server.micro("kill", "a-node")
 
 

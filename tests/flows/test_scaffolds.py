@@ -57,8 +57,8 @@ def test_a_new_service_is_tested_runs_and_answers(server, tmp_path, language):
             env=server.client_env, capture_output=True, text=True, timeout=60, check=True,
         ).stdout  # fmt: skip
         assert [json.loads(line)["stroke"] for line in strokes.splitlines()] == ["1", "2"]
-        assert "Greets by name." in server.micro(name, "--help").stderr
-        assert "--name string Who is greeted." in " ".join(server.micro(name, "call", "--help").stderr.split())
+        assert "Greets by name." in server.micro(name, "--help").stdout
+        assert "--name string Who is greeted." in " ".join(server.micro(name, "call", "--help").stdout.split())
     finally:
         server.micro("kill", name)
 

@@ -7,8 +7,10 @@ import re
 import signal
 import subprocess
 
+import click
 import pytest
 
+from micro.cli.root import cli
 from micro.proto import registry_pb2
 from tests.micro.conftest import MICRO, eventually
 
@@ -106,7 +108,7 @@ def test_a_dynamic_command_waits_as_long_as_it_is_told_to(user, slow):
     assert user.micro("slow", "call", "--request_timeout", "10s").stdout == "{}\n"
     done = user.micro("slow", "call", "--request_timeout=soon")
     assert (done.returncode, done.stderr) == (2, "Invalid format for request_timeout duration. Try 500ms or 5s\n")
-    assert "\t--request_timeout duration" in user.micro("slow", "call", "--help").stderr
+    assert "\t--request_timeout duration" in user.micro("slow", "call", "--help").stdout
 
 
 def test_an_unreachable_server_is_named_with_the_way_to_start_one(user):
@@ -132,17 +134,21 @@ def test_a_service_is_a_command(user, helloworld):
 
 
 def test_the_help_of_a_service_shows_its_methods_and_their_flags(user, helloworld):
-    for args in ([], ["--help"]):
-        done = user.micro("helloworld", *args)
-        assert (done.returncode, done.stdout) == (0, "")
-        assert "COMMANDS:\n\tcall" in done.stderr
-    assert "FLAGS:\n\t--name string" in user.micro("helloworld", "call", "--help").stderr
+    done = user.micro("helloworld", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "COMMANDS:\n\tcall" in done.stdout
+    assert "FLAGS:\n\t--name string" in user.micro("helloworld", "call", "--help").stdout
+    bare = user.micro("helloworld")
+    assert (bare.returncode, bare.stdout, bare.stderr) == (0, "", done.stdout)
 
 
 @pytest.mark.parametrize(
     ("args", "code", "text"),
     [
         (["--nam=Joe"], 1, "Unknown flag: nam\nDid you mean --name?"),
+        (["--name"], 1, "--name needs a value: --name=..., or --name= for a blank one."),
+        (["--name", "--output=raw"], 1, "--name needs a value: --name=..., or --name= for a blank one."),
+        (["--name=Joe", "--output"], 1, "--output needs a value: --output=..., or --output= for a blank one."),
         (["--name=a=b"], 1, "Invalid flag: --name=a=b. Expected format: --foo=bar"),
         (["nosuch", "--name=Joe"], 128, "Endpoint Helloworld.Nosuch not found for service helloworld"),
         (["a", "b", "c"], 1, "Incorrect number of arguments"),
@@ -160,6 +166,51 @@ def test_an_unknown_command_is_no_service(user):
         done.stderr
         == "Unrecognized micro command: lgoin. Please refer to 'micro --help'\nDid you mean `micro login`?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        *[(word, "micro run .") for word in ("deploy", "up", "push", "start", "create")],
+        *[(word, "micro status") for word in ("ps", "apps", "ls", "apps:info")],
+        *[(word, "micro kill NAME") for word in ("stop", "rm", "destroy", "apps:destroy")],
+        *[(word, "micro update NAME --instances 3") for word in ("scale", "ps:scale")],
+        *[(word, "micro vars set NAME KEY=value") for word in ("config:set", "config:unset")],
+        *[(word, "There is no shell in what runs: micro logs NAME") for word in ("exec", "ssh")],
+        ("restart", "micro redeploy NAME"),
+        ("domains", "A service has its host without a command"),
+        ("info", "micro get service NAME"),
+        ("logs:tail", "micro logs --follow NAME"),
+        ("confg", "Did you mean `micro config`?"),
+        ("loign", "Did you mean `micro login`?"),
+    ],
+)
+def test_a_word_of_another_platform_is_answered_with_ours(user, word, hint):
+    done = user.micro(word, "web", "--some=thing")
+    first, second = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert first == f"Unrecognized micro command: {word}. Please refer to 'micro --help'"
+    assert hint in second
+
+
+def test_hints_name_commands_and_options_that_there_are():
+    from micro.cli import meant
+
+    context = click.Context(cli, info_name="micro")
+    for sentence in {*meant.FOREIGN.values(), *meant.NOUNS.values()}:
+        for words in re.findall(r"micro ([a-z][\w .-]*)", sentence):
+            name, *rest = words.split()
+            command = cli.get_command(context, name)
+            assert command is not None, words
+            if isinstance(command, click.Group):
+                command, rest = command.commands[rest[0]], rest[1:]
+            options = {spelling for param in command.params for spelling in param.opts}
+            assert options >= {word for word in rest if word.startswith("--")}, words
+
+
+def test_a_service_of_another_platforms_word_is_called(user, sidecar, everything):
+    sidecar.registered["micro", "deploy"] = sidecar.registered["micro", "everything"]
+    assert "COMMANDS:" in user.micro("deploy", "--help").stdout
 
 
 def test_a_closed_pipe_ends_the_command_quietly(user, sidecar, helloworld):

@@ -86,7 +86,7 @@ def test_plugins_are_completed(complete, tmp_path, user):
 
 
 def test_a_server_that_is_away_leaves_what_needs_none(complete):
-    assert complete("serv", MICRO_PROXY="127.0.0.1:1") == ["server", "services"]
+    assert complete("serv", MICRO_PROXY="127.0.0.1:1") == ["server", "service", "services"]
     assert complete("kill", "", MICRO_PROXY="127.0.0.1:1") == []
 
 

@@ -52,13 +52,13 @@ service.run()
 def test_docstrings_reach_the_registry_and_the_help(user, sidecar, start):
     start(SERVICE, HOME=str(user.home), MICRO_PROXY=sidecar.address)
     eventually(lambda: ("micro", "painter") in sidecar.registered)
-    done = user.micro("painter", "paint", "--help").stderr
+    done = user.micro("painter", "paint", "--help").stdout
     assert "DESCRIPTION:\n\tPaints a door.\n\n\tTwice, if it must.\n" in done
     lines = [" ".join(line.split()) for line in done.splitlines()]
     assert "--name string Whose door it is; nobody's when blank." in lines
     assert "--colour Colour Which colour. One of RED, BLUE." in lines
     assert "--plain int64" in lines
-    commands = user.micro("painter", "--help").stderr
+    commands = user.micro("painter", "--help").stdout
     assert "\n\tpaint   Paints a door.\n\trest" in commands
     assert '"RED' not in user.micro("painter", "paint", "--name=Joe", "--colour=blue").stdout
 

@@ -243,13 +243,13 @@ def test_a_bad_line_ends_the_stream_and_is_named(user, everything, line, text):
 
 
 def test_help_has_types_and_the_words_of_the_proto(user, everything):
-    whole = user.micro("everything", "--help").stderr
+    whole = user.micro("everything", "--help").stdout
     assert "DESCRIPTION:\n\tSends everything back.\n\nCOMMANDS:\n" in whole
     assert "\n\teach     Answers each message as it comes.\n\techo     Answers with the request.\n" in whole
     done = user.micro("everything", "echo", "--help")
     assert done.returncode == 0
-    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in done.stderr.splitlines() if line.strip()}
-    assert "Nothing is left out." in done.stderr
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in done.stdout.splitlines() if line.strip()}
+    assert "Nothing is left out." in done.stdout
     assert lines["--name"] == "string Who is meant."
     assert lines["--colour"] == "Colour One of COLOUR_UNKNOWN, COLOUR_RED, COLOUR_DARK_GREEN."
     assert lines["--labels"] == "map[string]string"
@@ -263,9 +263,9 @@ def test_help_has_types_and_the_words_of_the_proto(user, everything):
 
 
 def test_help_of_a_stream_says_how_its_messages_are_given(user, everything):
-    assert "one JSON object a line on stdin" in user.micro("everything", "last", "--help").stderr
-    assert "each message is printed as it comes" in user.micro("everything", "thrice", "--help").stderr
+    assert "one JSON object a line on stdin" in user.micro("everything", "last", "--help").stdout
+    assert "each message is printed as it comes" in user.micro("everything", "thrice", "--help").stdout
 
 
 def test_docstrings_of_the_framework_are_in_the_help(user, helloworld, start, sidecar):
-    assert "\tcall   Greets by name.\n" in user.micro("helloworld", "--help").stderr + "\n"
+    assert "\tcall   Greets by name.\n" in user.micro("helloworld", "--help").stdout + "\n"

@@ -59,7 +59,8 @@ def _run(client: Client, name: str, args: tuple[str, ...]) -> None:
     endpoints = endpoints_of(services)
     words, typed = flags.split(args)
     if not args or {"--help", "-help", "-h"} & set(args):
-        click.echo(help.text(name, services, endpoints, words), err=True)
+        # Without a word it once was a call, whose answer nobody shall take this for.
+        click.echo(help.text(name, services, endpoints, words), err=not args)
         return
     endpoint = flags.pick(name, words, endpoints)
     calling.call(client, name, endpoint, flags.parse(typed, endpoint))
@@ -75,13 +76,6 @@ def found(client: Client, name: str) -> tuple[Client, list[registry_pb2.Service]
                 return candidate, services
         except errors.NotFound:
             continue
-    raise Failure(f"Unrecognized micro command: {name}. Please refer to 'micro --help'{_meant(name)}")
+    from micro.cli.meant import hint
 
-
-def _meant(name: str) -> str:
-    import difflib
-
-    from micro.cli.help import COMMANDS
-
-    close = difflib.get_close_matches(name, COMMANDS, 1)
-    return f"\nDid you mean `micro {close[0]}`?" if close else ""
+    raise Failure(f"Unrecognized micro command: {name}. Please refer to 'micro --help'{hint(name)}")

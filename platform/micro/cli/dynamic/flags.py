@@ -85,7 +85,7 @@ def titled(name: str) -> str:
 
 
 def parse(typed: list[str], endpoint: Endpoint) -> Flags:
-    """Flags with all their values: `--k=v`, `--k v`, and `--k` for true or blank. Raises Failure for what is none."""
+    """Flags with all their values: `--k=v`, `--k v`, and `--k` for true. Raises Failure for what is none."""
     fields: dict[tuple[str | int, ...], Given] = {}
     chosen: dict[str, list[str]] = {}
     position = 0
@@ -115,7 +115,9 @@ def _flag(typed: list[str], endpoint: Endpoint) -> tuple[str, list[Step], str, i
         return name, steps, value, 1
     if len(typed) > 1 and _takes(typed[1], known):
         return name, steps, typed[1], 2
-    return name, steps, "true" if known.type == "bool" and not known.key else "", 1
+    if known.type != "bool" or known.key:
+        raise Failure(f"--{name} needs a value: --{name}=..., or --{name}= for a blank one.")
+    return name, steps, "true", 1
 
 
 def _invalid(typed: str) -> Failure:
