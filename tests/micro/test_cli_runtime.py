@@ -420,3 +420,18 @@ def test_colour_is_for_terminals_that_want_it(user, sidecar, folder, env, is_col
 def test_run_says_how_a_grpc_service_is_called(user, sidecar, folder, helloworld):
     done = user.micro("run", "--name=helloworld", folder)
     assert done.stderr.splitlines()[-1] == "Call it: micro helloworld --help"
+
+
+def test_flags_of_micro_3_without_effect_are_said_to_have_none(user, sidecar, folder):
+    sidecar.steps = [("running", {})]
+    done = user.micro("run", "--force", "-type=service", "--image", "micro/cells:v3", folder)
+    assert (done.returncode, done.stdout) == (0, "")
+    told = [line for line in done.stderr.splitlines() if "has no effect here" in line]
+    assert sorted(told) == [
+        "--force has no effect here: what runs already is replaced without it.",
+        "--image has no effect here: images are built from the source.",
+        "--type has no effect here: all that runs is of the type service.",
+    ]
+    told = user.micro("store", "tables", "--store=redis").stderr.splitlines()
+    assert told[0] == "--store has no effect here: there is one store."
+    assert "has no effect" not in user.micro("run", "--detach", folder).stderr

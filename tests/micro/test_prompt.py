@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-def test_lines_of_a_pipe_are_commands_and_the_last_ones_exit_code_counts(user, everything):
+def test_lines_of_a_pipe_are_commands_and_the_exit_code_of_the_last_that_failed_counts(user, everything):
     lines = "services\n\n# a comment\nmicro everything echo --name 'Joe Doe' --output=raw\n"
     done = user.micro("cli", stdin=lines)
     assert (done.returncode, done.stderr) == (0, "")
@@ -15,6 +15,8 @@ def test_lines_of_a_pipe_are_commands_and_the_last_ones_exit_code_counts(user, e
     assert (done.returncode, done.stdout) == (1, "local\n")
     assert done.stderr.splitlines()[0] == '"open: No closing quotation'
     assert "Unrecognized micro command: nosuch" in done.stderr
+    done = user.micro("cli", stdin="env set nosuch\nkill nosuch\nenv get\n")
+    assert (done.returncode, done.stdout) == (127, "local\n")
 
 
 def test_the_options_of_the_prompt_hold_for_each_line(user):

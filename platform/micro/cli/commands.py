@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from .help import columns, section
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def go_style(args: Sequence[str], params: Iterable[click.Parameter]) -> list[str]:
@@ -28,6 +32,16 @@ def _double_dashed(arg: str, known: set[str]) -> list[str]:
     if f"-{name}" in known:
         return [f"-{arg}"]
     return [name, value] if equals and name in known else [arg]
+
+
+def without_effect(name: str, why: str, *, is_flag: bool = False) -> Callable[[F], F]:
+    """An option of Micro 3 that changes nothing here: who gives it is told so, and why, on stderr."""
+
+    def tell(ctx: click.Context, param: click.Parameter, _value: object) -> None:
+        if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE and not ctx.resilient_parsing:
+            click.echo(f"{name} has no effect here: {why}.", err=True)
+
+    return click.option(name, is_flag=is_flag, hidden=True, expose_value=False, callback=tell)
 
 
 def option_rows(command: click.Command, ctx: click.Context) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ def cli(ctx: click.Context) -> int:
     Each line is a command without the word micro. Tab completes, the arrow keys bring back earlier lines, which are
     kept in ~/.micro/history, but for those with a password or secret. exit, quit or Ctrl-D ends.
 
-    What comes through a pipe is run line by line, and the last command's exit code is this one's.
+    What comes through a pipe is run line by line to its end; the exit code is that of the last line that failed.
     """
     chosen = _global_options(ctx)
     if not sys.stdin.isatty():
@@ -59,7 +59,7 @@ def _typed() -> Iterator[str]:
 
 
 def _run_all(chosen: list[str], lines: Iterator[str]) -> int:
-    """Run each line; the exit code of the last one."""
+    """Run each line; the exit code of the last one that failed, 0 when none did."""
     code = 0
     for line in lines:
         try:
@@ -73,7 +73,7 @@ def _run_all(chosen: list[str], lines: Iterator[str]) -> int:
         if words[:1] == ["micro"]:
             del words[0]
         if words:
-            code = _run([*chosen, *words])
+            code = _run([*chosen, *words]) or code
     return code
 
 

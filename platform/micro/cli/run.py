@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .commands import Command
+from .commands import Command, without_effect
 from .failures import Failure
 from .output import output_option
 from .session import Session, pass_session
@@ -39,8 +39,8 @@ def _shared(function: F) -> F:
             "--instances", type=click.IntRange(1), help="How many replicas run; one, or as many as there are."
         ),
         click.option("--detach", "-d", is_flag=True, help="Do not wait until it runs."),
-        click.option("--image", default="", hidden=True, help="Micro's: images are built here."),
-        click.option("--type", "kind", default="", hidden=True, help="Micro's: all are services here."),
+        without_effect("--image", "images are built from the source"),
+        without_effect("--type", "all that runs is of the type service"),
         output_option(meaning="the service, once it runs"),
     ]
     for option in reversed(options):
@@ -55,7 +55,7 @@ def _shared(function: F) -> F:
 @click.option("--env_vars", multiple=True, help="Environment variables as k=v[,k=v]; may be given several times.")
 @click.option("--secrets", multiple=True, help="The same for those that nobody may read again.")
 @click.option("--metadata", multiple=True, help="What `micro status -o json` shows of it, as k=v; several times.")
-@click.option("--force", is_flag=True, help="Also where it runs already, which needs no saying here.")
+@without_effect("--force", "what runs already is replaced without it", is_flag=True)
 @click.option("--watch", is_flag=True, help="Update it whenever a file of the folder changes, until Ctrl-C.")
 @click.option("--watch_delay", type=click.IntRange(50), default=WATCH_MS, help="Milliseconds of quiet before that.")
 @pass_session
@@ -135,8 +135,6 @@ def _meant(session: Session, given: dict[str, Any]) -> Source:
         context.exit(0)
     if given["source"] and given["source_option"]:
         raise Failure("Say the SOURCE once: as an argument or with --source.")
-    if given["image"]:
-        click.echo("--image has no meaning here: images are built from the source.", err=True)
     return deployment.resolved(session, text, given["name"], given.get("metadata", ()))
 
 
@@ -169,7 +167,7 @@ def _options(given: dict[str, Any]) -> CreateOptions:
     except ValueError as error:
         raise Failure(f"The command cannot be understood: {error}.") from None
     env, instances = deployment.variables(given["env_vars"]), given["instances"] or 0
-    return CreateOptions(command=command, args=args, env=env, instances=instances, force=given["force"])
+    return CreateOptions(command=command, args=args, env=env, instances=instances)
 
 
 def _add_secrets(options: CreateOptions, credentials: dict[str, str], given: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from .commands import Command
+from .commands import Command, without_effect
 from .failures import Failure
 from .session import Session, pass_session
 
@@ -40,7 +40,7 @@ ELSEWHERE = {
 @click.option(
     "--metadata", multiple=True, help="What the registry says of it, as key=value; may be given several times."
 )
-@click.option("--address", default="", hidden=True, help="Micro's: where a process between listened.")
+@without_effect("--address", "callers reach the endpoint itself, with no process between")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND]...")
 @click.pass_context
 @pass_session
@@ -51,7 +51,6 @@ def service(
     name: str,
     endpoint: str,
     metadata: tuple[str, ...],
-    address: str,
     command: tuple[str, ...],
 ) -> int:
     """Register what listens on this machine, so that others can call it by name.
@@ -73,10 +72,6 @@ def service(
         return 0
     if not name:
         raise Failure("Say under which name it is called: micro service --name NAME.")
-    if address:
-        click.echo(
-            "--address has no effect here: callers reach the endpoint itself, with no process between.", err=True
-        )
     from . import beside
 
     meant = beside.Registration(name, _endpoint(endpoint), session.client, dict(map(_pair, metadata)))

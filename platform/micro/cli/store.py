@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from .commands import Group
+from .commands import Group, without_effect
 from .failures import Failure
 from .output import output_option, show
 from .session import Session, pass_session
@@ -29,7 +29,7 @@ _DATABASE = click.option(
 _LIMIT = click.option("--limit", "-l", type=click.IntRange(0), default=0, help="At most so many.")
 _OFFSET = click.option("--offset", "-o", type=click.IntRange(0), default=0, help="Leave out the first so many.")
 _ORDER = click.option("--order", type=click.Choice(["asc", "desc"]), default="asc", help="By the keys, asc or desc.")
-_STORE = click.option("--store", "store_", default="", hidden=True, help="Micro's, without a meaning here.")
+_STORE = without_effect("--store", "there is one store")
 
 
 @click.group(cls=Group)
@@ -174,7 +174,7 @@ def delete(session: Session, key: str, database: str, table: str) -> None:
 @_STORE
 @output_option()
 @pass_session
-def databases(session: Session, store_: str, output: str) -> None:
+def databases(session: Session, output: str) -> None:
     """List the namespaces that store something; for accounts of the platform."""
     from micro import store
 
@@ -187,7 +187,7 @@ def databases(session: Session, store_: str, output: str) -> None:
 @_DATABASE
 @output_option()
 @pass_session
-def tables(session: Session, store_: str, database: str, output: str) -> None:
+def tables(session: Session, database: str, output: str) -> None:
     """List the tables that hold a record."""
     from micro import store
 
