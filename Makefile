@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CLIENT := $(shell find platform/micro platform/pyproject.toml -name '*.py' -o -name '*.pyi' -o -name '*.proto' -o -name '*.toml' -o -name py.typed -o -name '*.tmpl')
+CLIENT := $(shell find platform/micro platform/pyproject.toml -name '*.py' -o -name '*.pyi' -o -name '*.proto' -o -name '*.toml' -o -name '*.json' -o -name py.typed -o -name '*.tmpl')
 PROTOS := $(wildcard platform/micro/proto/*.proto)
 
 help:
@@ -18,7 +18,7 @@ help:
 	@echo "make bench        all measurements"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make docs         docs/cli from the commands"
-	@echo "make proto        the Python of platform/micro/proto/*.proto"
+	@echo "make proto        the Python of platform/micro/proto/*.proto, and their comments"
 	@echo "make scaffolds    the Go code of the service that micro new --lang go makes"
 
 install: $(VENV)/.installed $(VENV)/.wheel
@@ -77,6 +77,7 @@ docs: install
 # grpcio-tools 1.76 writes code that runs on protobuf 6.31 and later, which is what the client's wheel promises.
 proto: install
 	@$(BIN)/uv tool run --from grpcio-tools==1.76.0 --with setuptools python -m grpc_tools.protoc -I platform --python_out=platform --pyi_out=platform $(PROTOS)
+	@$(BIN)/python -m grpc_tools.protoc -I platform --include_source_info --descriptor_set_out=/dev/stdout $(PROTOS) | $(BIN)/python -m micro.comments
 
 # The Go code of the scaffold. Needs go, which fetches the generators.
 scaffolds: install

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
@@ -15,11 +19,24 @@ PARTS: dict[str, tuple[str, ...]] = {
     "EnumDescriptorProto": ("value",),
     "ServiceDescriptorProto": ("method",),
 }
+OURS = Path(__file__).with_name("proto") / "comments.json"  # made by `make proto`, as the generated code has none
 
 
 def of(files: FileDescriptorSet) -> dict[str, str]:
     """The comments by the full names of what they are about; none where none survived."""
     return {name: text for file in files.file for name, text in _of(file).items()}
+
+
+@cache
+def ours() -> dict[str, str]:
+    """The comments of the platform's own protos."""
+    found: dict[str, str] = json.loads(OURS.read_text(encoding="utf-8"))
+    return found
+
+
+def as_json(files: FileDescriptorSet) -> str:
+    """The comments of files as OURS keeps them."""
+    return json.dumps(of(files), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _of(file: FileDescriptorProto) -> dict[str, str]:
@@ -58,3 +75,7 @@ def _places(node: Any, path: tuple[int, ...] = (), scope: str = "") -> Iterator[
             name = f"{scope}.{inner.name}".lstrip(".")
             yield (*path, number, index), name
             yield from _places(inner, (*path, number, index), name)
+
+
+if __name__ == "__main__":  # of a FileDescriptorSet on stdin
+    OURS.write_text(as_json(FileDescriptorSet.FromString(sys.stdin.buffer.read())), encoding="utf-8")

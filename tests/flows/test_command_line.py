@@ -149,3 +149,8 @@ def test_the_address_of_the_pages_is_told(server: Server):
     url = server.micro("web").stdout.strip()
     assert url == f"http://localhost:{server.web_port}"
     assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_the_platforms_own_services_help_with_the_words_of_their_protos(server):
+    told = " ".join(server.micro("registry", "getService", "--help").stdout.split())
+    assert "--options_descriptors bool Fill Service.descriptors in the answer." in told

@@ -51,3 +51,10 @@ def test_every_command_of_the_wheel_has_its_modules_and_its_templates(installed,
     assert "no micro server" not in run(installed, tmp_path, "micro", "doctor").stderr
     tested = run(installed, tmp_path / "a-python", "python", "-m", "unittest")
     assert tested.returncode == 0, tested.stderr
+
+
+def test_the_wheel_knows_the_comments_of_the_platforms_protos(installed, tmp_path):
+    from micro import comments
+
+    script = "from micro import comments; print(len(comments.ours()))"
+    assert run(installed, tmp_path, "python", "-c", script).stdout == f"{len(comments.ours())}\n"

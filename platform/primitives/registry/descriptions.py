@@ -14,6 +14,7 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
+from micro import comments
 from micro.proto import registry_pb2
 from transport.methods import Methods
 
@@ -60,11 +61,12 @@ def describe(descriptors: bytes) -> Description:
 
 
 def describe_methods(methods: Methods) -> Description:
-    """The same for a table of our own methods: the files of their messages, and only the endpoints of the table."""
+    """The same for a table of our own methods, with the comments of their protos, and only the table's endpoints."""
     files: dict[str, FileDescriptorProto] = {}
     for method in methods.values():
         _add_file(method.request.DESCRIPTOR.file, files)
-    whole = describe(FileDescriptorSet(file=files.values()).SerializeToString(deterministic=True))
+    described = comments.carried(FileDescriptorSet(file=files.values()), comments.ours())
+    whole = describe(described.SerializeToString(deterministic=True))
     return Description(whole.descriptors, tuple(endpoint for endpoint in whole.endpoints if endpoint.name in methods))
 
 

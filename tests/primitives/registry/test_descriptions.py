@@ -5,6 +5,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_health.v1 import health_pb2
 
+from micro import comments
 from micro.proto import auth_pb2, registry_pb2, runtime_pb2, store_pb2
 from primitives.auth import rpc
 from primitives.registry.descriptions import describe, describe_methods
@@ -85,6 +86,11 @@ def test_a_table_of_methods_shows_only_what_it_holds():
     assert [endpoint.name for endpoint in description.endpoints] == sorted(rpc.METHODS)
     files = FileDescriptorSet.FromString(description.descriptors).file
     assert [file.name for file in files] == ["micro/proto/auth.proto"]
+
+
+def test_our_own_methods_bring_the_comments_of_their_protos():
+    files = FileDescriptorSet.FromString(describe_methods(rpc.METHODS).descriptors)
+    assert comments.of(files)["auth.ApiTokens"] == "What programs act by: see `micro tokens`. Ours."
 
 
 @pytest.mark.parametrize("module", [auth_pb2, registry_pb2, runtime_pb2, store_pb2])
