@@ -89,7 +89,6 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
     """The report on one service, from its last deployment and all its replicas."""
     replicas = list(replicas)
     status, error = _status(service, deployment, replicas)
-    is_cancelled = deployment is not None and deployment.state == Deployment.State.CANCELLED
     metadata = {
         "source": service.source,
         "owner": service.owner,
@@ -98,7 +97,7 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
         "build": deployment.pk.hex[:7] if deployment else "",
         "step": _step(deployment, replicas),
         "release": str(service.release.number) if service.release else "",
-        "serving": str(service.release.number) if service.release and (error or is_cancelled) else "",
+        "serving": _still_serving(service, deployment, replicas),
         "address": address(service),
         "error": error,
         "warning": "" if error else _warning(deployment, replicas),
@@ -120,6 +119,15 @@ def _status(service: Service, deployment: Deployment | None, replicas: list[Repl
         return Status.RUNNING, ""
     crashed = next((replica for replica in current if replica.reason), None)
     return (Status.ERROR, crashed.reason) if crashed else (Status.STARTING, "")
+
+
+def _still_serving(service: Service, deployment: Deployment | None, replicas: Iterable[Replica]) -> str:
+    """The release that a failed or cancelled deployment has left serving; blank where no replica of it answers."""
+    ended = {Deployment.State.FAILED, Deployment.State.CANCELLED}
+    if deployment is None or deployment.state not in ended or service.release is None:
+        return ""
+    serves = any(one.release_id == service.release_id and one.state == Replica.State.SERVING for one in replicas)
+    return str(service.release.number) if serves else ""
 
 
 def _warning(deployment: Deployment | None, replicas: Iterable[Replica]) -> str:

@@ -111,6 +111,12 @@ def test_a_deployment_that_fails_says_why_and_what_goes_on(user, sidecar, folder
     ]
 
 
+def test_a_failure_that_leaves_nothing_serving_says_so(user, sidecar, folder):
+    sidecar.steps = [("error", {"error": "It ended."})]
+    assert user.micro("run", folder).stderr.splitlines()[-2:] == ["greeter failed: It ended.", "No greeter serves."]
+    assert user.micro("status").stdout.rstrip().endswith("error=It ended., serving=nothing")
+
+
 def test_a_deployment_that_somebody_cancels_ends_the_wait_and_says_who(user, sidecar, folder):
     said = {"step": "cancelled", "warning": "Cancelled by ada.", "serving": "3"}
     sidecar.steps = [("building", {"step": "building"}), ("running", said)]
@@ -213,7 +219,7 @@ def test_what_a_service_prints_while_it_starts_is_shown_once(user, sidecar, fold
     done = user.micro("run", folder)
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if "it broke" in line] == ["  it broke"]
-    assert done.stderr.endswith("greeter failed: It ended.\n")
+    assert done.stderr.endswith("greeter failed: It ended.\nNo greeter serves.\n")
 
 
 def test_a_source_is_named_once(user, folder):

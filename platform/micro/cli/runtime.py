@@ -133,6 +133,7 @@ def _metadata(service: Service, room: int | None = None) -> str:
     more = "".join(f", {key}={known[key]}" for key in ("warning", "serving") if known.get(key))
     if runtime.status(service) != "error":
         return _one_line(whose + more)
+    more = more if known.get("serving") else f"{more}, serving=nothing"
     error = _one_line(known.get("error", ""))
     if room is not None:
         error = _shortened(error, room - len(f"{whose}, error={more}"))
