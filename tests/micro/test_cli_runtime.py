@@ -326,8 +326,6 @@ def test_status_on_a_terminal_is_as_wide_as_the_terminal_and_json_has_the_whole_
 
 
 def test_status_as_json_has_all_that_is_known(user, sidecar, folder):
-    import json
-
     sidecar.steps = FORWARD[-1:]
     user.micro("run", folder)
     [service] = json.loads(user.micro("status", "--output", "json").stdout)
@@ -356,10 +354,11 @@ def test_logs_are_the_last_lines_as_they_are(user, sidecar, folder):
     assert user.micro("logs", "greeter").stdout.splitlines() == [f"line {n}" for n in range(5, 20)]
     assert user.micro("logs", "-n=2", "greeter@latest").stdout == "line 18\nline 19\n"
     assert user.micro("logs", "--build", "greeter").stdout == "Detected Python\n"
-    assert (
-        user.micro("logs", "-n", "1", "-o", "json", "greeter").stdout
-        == '{"Message": "line 19", "Metadata": {"service": "greeter"}}\n'
-    )
+    assert user.micro("logs", "-n", "1", "-t", "greeter").stdout == "2023-11-14T22:13:20Z line 19\n"
+    [record] = user.micro("logs", "--lines", "1", "-o", "json", "greeter").stdout.splitlines()
+    assert json.loads(record) == {
+        "Message": "line 19", "Metadata": {"service": "greeter"}, "Timestamp": "2023-11-14T22:13:20Z",
+    }  # fmt: skip
 
 
 def test_logs_of_an_unknown_service(user):

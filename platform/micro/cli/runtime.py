@@ -12,7 +12,7 @@ import click
 
 from .commands import Command
 from .failures import Failure
-from .output import output_option, show
+from .output import moment, output_option, show
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -50,12 +50,21 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 @click.option("--lines", "-n", type=int, help="How many of the last lines to show (15; of a build all).")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or until it is killed.")
 @click.option("--build", is_flag=True, help="The log of the last build, instead of what the service prints.")
-@output_option(meaning="one object a line")
+@output_option(meaning="one object a line, with Message, Metadata and Timestamp")
 @click.option("--since", default="", help="Only lines of this last while, e.g. 10m.")
+@click.option("--timestamps", "-t", is_flag=True, help="When each line was printed, in UTC, before it.")
 @click.option("--version", default="", help="The service's version (latest).")
 @pass_session
 def logs(
-    session: Session, name: str, lines: int | None, follow: bool, build: bool, output: str, since: str, version: str
+    session: Session,
+    name: str,
+    lines: int | None,
+    follow: bool,
+    build: bool,
+    output: str,
+    since: str,
+    timestamps: bool,
+    version: str,
 ) -> None:
     """Show what a service prints, or its build."""
     from micro import errors, runtime
@@ -78,7 +87,7 @@ def logs(
     try:
         client = session.client
         for record in Following(request, client).lines() if follow else runtime.logs(request, client=client):
-            click.echo(_as_json(record) if output == "json" else record.message)
+            click.echo(_as_json(record) if output == "json" else _as_text(record, timestamps=timestamps))
     except errors.NotFound:
         raise Failure("Service not found") from None
     except (Unreachable, errors.Unauthenticated):
@@ -88,7 +97,12 @@ def logs(
 
 
 def _as_json(record: LogRecord) -> str:
-    return json.dumps({"Message": record.message, "Metadata": dict(record.metadata)}, ensure_ascii=False)
+    said = {"Message": record.message, "Metadata": dict(record.metadata), "Timestamp": moment(record.timestamp)}
+    return json.dumps(said, ensure_ascii=False)
+
+
+def _as_text(record: LogRecord, *, timestamps: bool) -> str:
+    return f"{moment(record.timestamp) or '-'} {record.message}" if timestamps else record.message
 
 
 def _for_programs(services: list[Service]) -> list[str]:
