@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
@@ -93,7 +94,8 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
         "source": service.source,
         "owner": service.owner,
         "group": service.namespace.slug,
-        "started": service.updated_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "started": _written(service.updated_at),
+        "since": _written(_since(service, deployment, replicas, status)),
         "build": deployment.pk.hex[:7] if deployment else "",
         "step": _step(deployment, replicas),
         "release": str(service.release.number) if service.release else "",
@@ -119,6 +121,18 @@ def _status(service: Service, deployment: Deployment | None, replicas: list[Repl
         return Status.RUNNING, ""
     crashed = next((replica for replica in current if replica.reason), None)
     return (Status.ERROR, crashed.reason) if crashed else (Status.STARTING, "")
+
+
+def _since(service: Service, deployment: Deployment | None, replicas: Iterable[Replica], status: Status) -> datetime:
+    """Since when its status is what it is, as far as rows tell: running, since the first replica that answers does."""
+    answering = [one for one in replicas if one.release_id == service.release_id and one.state == Replica.State.SERVING]
+    if status == Status.RUNNING and answering:
+        return min(one.changed_at or one.created_at for one in answering)
+    return (deployment.finished_at if deployment else None) or service.updated_at
+
+
+def _written(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _still_serving(service: Service, deployment: Deployment | None, replicas: Iterable[Replica]) -> str:

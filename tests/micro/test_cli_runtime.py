@@ -111,6 +111,12 @@ def test_a_deployment_that_fails_says_why_and_what_goes_on(user, sidecar, folder
     ]
 
 
+def test_updated_counts_from_the_last_change_of_the_status(user, sidecar, folder):
+    sidecar.steps = [("running", {"since": "2020-01-01T00:00:00Z"})]
+    assert user.micro("run", "--detach", folder).returncode == 0
+    assert int(user.micro("status").stdout.splitlines()[1].split("\t")[5].partition("d")[0]) > 2000
+
+
 def test_a_failure_that_leaves_nothing_serving_says_so(user, sidecar, folder):
     sidecar.steps = [("error", {"error": "It ended."})]
     assert user.micro("run", folder).stderr.splitlines()[-2:] == ["greeter failed: It ended.", "No greeter serves."]

@@ -104,6 +104,14 @@ threading.Thread(target=watch, daemon=True).start()
     assert "serving" not in report.metadata
 
 
+def test_a_service_runs_since_its_replica_answers_and_has_failed_since_its_deployment_ended(platform, running, envoy):
+    platform.deploy("web", hello("one"))
+    [replica] = Replica.objects.in_namespace("micro")
+    assert platform.report("web").metadata["since"] == replica.changed_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    failed = platform.deploy("web", BROKEN)
+    assert platform.report("web").metadata["since"] == failed.finished_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def test_a_first_deployment_that_fails_leaves_nothing_that_serves(platform, running, envoy):
     assert platform.deploy("web", BROKEN).state == "failed"
     assert "serving" not in platform.report("web").metadata

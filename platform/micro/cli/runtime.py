@@ -133,7 +133,7 @@ def _row(service: Service, *, at: datetime) -> tuple[str, ...]:
     known = service.metadata
     build = known.get("build", "")[:7] or "n/a"
     source = known.get("source") or service.source
-    since = age(known.get("started", ""), at=at)
+    since = age(known.get("since") or known.get("started", ""), at=at)
     row = (service.name, service.version, source, runtime.status(service), build, since)
     return tuple(map(_one_line, row))
 
