@@ -33,7 +33,8 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
     """Show what runs, since when, and what went wrong.
 
     STATUS is one of unknown, pending, building, starting, running, stopping, stopped and error; the reason of an error
-    is in METADATA. Columns are separated by tabs, except on a terminal, where a long error is shortened: -o json has
+    is in METADATA. UPDATED counts from when it began to run, or ended; during a deployment, from its start. Columns are
+    separated by tabs, except on a terminal, where a long error is shortened: -o json has
     all of it.
     """
     from micro import runtime
