@@ -163,7 +163,7 @@ class ServiceLogs(Endpoint):
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
     http_method_names: tuple[str, ...] = ("get",)  # the head of a stream would be followed by the stream
 
-    @describe("read_service_logs", query=ServiceLogQuery, answer=EventDocument)
+    @describe("read_service_logs", query=ServiceLogQuery, answer=EventDocument, errors=[ResourceExhausted])
     def get(self, request: Request, name: str) -> StreamingHttpResponse:
         """What a service prints or its builds print: server-sent events `line` with `at` and `text`, at last an `end`.
 
@@ -172,7 +172,9 @@ class ServiceLogs(Endpoint):
         query = parse(ServiceLogQuery, request.query_params)
         namespace = enter(account(request), query["namespace"])
         service = operations.find(namespace=namespace, name=name, version=query["version"])
-        return event_stream(_lines(service, query["kind"], query["lines"], query["follow"]), id=request.path)
+        return event_stream(
+            _lines(service, query["kind"], query["lines"], query["follow"]), id=request.path, reader=account(request)
+        )
 
 
 class Deployments(Endpoint):
@@ -255,7 +257,7 @@ class DeploymentLogs(Endpoint):
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
     http_method_names: tuple[str, ...] = ("get",)
 
-    @describe("read_deployment_logs", query=LogQuery, answer=EventDocument)
+    @describe("read_deployment_logs", query=LogQuery, answer=EventDocument, errors=[ResourceExhausted])
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
         """A deployment as it goes on: server-sent events `step` (`state`, `reason`) and `line` (`at`, `text`).
 
@@ -264,7 +266,9 @@ class DeploymentLogs(Endpoint):
         query = parse(LogQuery, request.query_params)
         namespace = enter(account(request), query["namespace"])
         deployment = operations.find_deployment(namespace=namespace, deployment_id=id)
-        return event_stream(_progress(deployment, query["lines"], query["follow"]), id=request.path)
+        return event_stream(
+            _progress(deployment, query["lines"], query["follow"]), id=request.path, reader=account(request)
+        )
 
 
 def _accepted(deployment: Deployment, request: Request) -> Response:

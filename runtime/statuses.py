@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
@@ -89,16 +90,16 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
     """The report on one service, from its last deployment and all its replicas."""
     replicas = list(replicas)
     status, error = _status(service, deployment, replicas)
-    is_cancelled = deployment is not None and deployment.state == Deployment.State.CANCELLED
     metadata = {
         "source": service.source,
         "owner": service.owner,
         "group": service.namespace.slug,
-        "started": service.updated_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "started": _written(service.updated_at),
+        "since": _written(_since(service, deployment, replicas, status)),
         "build": deployment.pk.hex[:7] if deployment else "",
         "step": _step(deployment, replicas),
         "release": str(service.release.number) if service.release else "",
-        "serving": str(service.release.number) if service.release and (error or is_cancelled) else "",
+        "serving": _still_serving(service, deployment, replicas),
         "address": address(service),
         "error": error,
         "warning": "" if error else _warning(deployment, replicas),
@@ -120,6 +121,27 @@ def _status(service: Service, deployment: Deployment | None, replicas: list[Repl
         return Status.RUNNING, ""
     crashed = next((replica for replica in current if replica.reason), None)
     return (Status.ERROR, crashed.reason) if crashed else (Status.STARTING, "")
+
+
+def _since(service: Service, deployment: Deployment | None, replicas: Iterable[Replica], status: Status) -> datetime:
+    """Since when its status is what it is, as far as rows tell: running, since the first replica that answers does."""
+    answering = [one for one in replicas if one.release_id == service.release_id and one.state == Replica.State.SERVING]
+    if status == Status.RUNNING and answering:
+        return min(one.changed_at or one.created_at for one in answering)
+    return (deployment.finished_at if deployment else None) or service.updated_at
+
+
+def _written(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _still_serving(service: Service, deployment: Deployment | None, replicas: Iterable[Replica]) -> str:
+    """The release that a failed or cancelled deployment has left serving; blank where no replica of it answers."""
+    ended = {Deployment.State.FAILED, Deployment.State.CANCELLED}
+    if deployment is None or deployment.state not in ended or service.release is None:
+        return ""
+    serves = any(one.release_id == service.release_id and one.state == Replica.State.SERVING for one in replicas)
+    return str(service.release.number) if serves else ""
 
 
 def _warning(deployment: Deployment | None, replicas: Iterable[Replica]) -> str:

@@ -89,7 +89,7 @@ def deployment_log(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
 def deployment_stream(request: HttpRequest, here: Here, id: UUID) -> StreamingHttpResponse:
     """A deployment's log and steps as they come."""
     row = operations.find_deployment(namespace=here.namespace, deployment_id=id)
-    return event_stream(_watch(row, here), id=request.path)
+    return event_stream(_watch(row, here), id=request.path, reader=here.account)
 
 
 @namespace_page(Permission.DEPLOY, "POST")
@@ -126,7 +126,7 @@ def service_log(request: HttpRequest, here: Here, name: str) -> HttpResponse:
 @namespace_page(Permission.READ)
 def service_stream(request: HttpRequest, here: Here, name: str) -> StreamingHttpResponse:
     """A service's log as it comes."""
-    return event_stream(_follow(_report(request, here, name).service), id=request.path)
+    return event_stream(_follow(_report(request, here, name).service), id=request.path, reader=here.account)
 
 
 @namespace_page(Permission.DEPLOY, "POST")

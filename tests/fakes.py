@@ -327,7 +327,9 @@ class FakeSidecar(grpc.GenericRpcHandler):
         self._stopped.wait(self.log_lag_s)
         while not self._stopped.wait(0.02):
             while told < len(lines):
-                yield runtime_pb2.LogRecord(message=lines[told], metadata={"service": request.service})
+                yield runtime_pb2.LogRecord(
+                    timestamp=1_700_000_000, message=lines[told], metadata={"service": request.service}
+                )
                 told += 1
             if not request.stream:
                 return

@@ -136,7 +136,9 @@ class Config:
         """What to raise when the file, or what is under a key of it, cannot be understood."""
         from .errors import InvalidArgument
 
-        return InvalidArgument(f"{self.path} is not valid JSON{f' at {key!r}' if key else ''}; mend or remove it.")
+        error = InvalidArgument(f"{self.path} is not valid JSON{f' at {key!r}' if key else ''}; mend or remove it.")
+        error.exit_code = 1  # type: ignore[misc]  # a mistake on this machine, nothing that a server refused
+        return error
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,5 +53,5 @@ def _require_public(host: str, address: Address) -> None:
     if not is_public(address):
         raise InvalidArgument(
             f"The host {host!r} has the private address {address}; "
-            "list it in MICRO_GIT_ALLOW_HOSTS if it may be fetched from."
+            "if it may be fetched from, the operator lists it in MICRO_GIT_ALLOW_HOSTS and restarts the server."
         )

@@ -136,11 +136,14 @@ def _authority(text: str, scheme: str, authority: str) -> tuple[str, int]:
 
 def _require_public_form(text: str, scheme: str, host: str, port: int) -> None:
     if not _HOST.fullmatch(host):
-        raise InvalidArgument(f"The source {_shown(text)}: {host[:100]!r} is not the name of a public host.")
+        raise InvalidArgument(
+            f"The source {_shown(text)}: {host[:100]!r} is not the name of a public host; "
+            "the server's operator may list it in MICRO_GIT_ALLOW_HOSTS."
+        )
     if scheme != "https" or port != 443:
         raise InvalidArgument(
             f"The source {_shown(text)}: only https on port 443 is fetched, "
-            f"unless MICRO_GIT_ALLOW_HOSTS names {host}:{port}."
+            f"unless the server's operator lists {host}:{port} in MICRO_GIT_ALLOW_HOSTS."
         )
 
 

@@ -39,11 +39,11 @@ def saved(user: User, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("damage", "code", "text"),
     [
-        ('{"env":', 127, "config.json is not valid JSON; mend or remove it."),
-        ('{"envs": "[1]"}', 127, "config.json is not valid JSON at 'envs'; mend or remove it."),
-        ('{"envs": "{]"}', 127, "config.json is not valid JSON at 'envs'; mend or remove it."),
-        ("[" * 100_000, 127, "config.json is not valid JSON; mend or remove it."),
-        (b"\xff\xfe", 127, "config.json is not valid JSON; mend or remove it."),
+        ('{"env":', 1, "config.json is not valid JSON; mend or remove it."),
+        ('{"envs": "[1]"}', 1, "config.json is not valid JSON at 'envs'; mend or remove it."),
+        ('{"envs": "{]"}', 1, "config.json is not valid JSON at 'envs'; mend or remove it."),
+        ("[" * 100_000, 1, "config.json is not valid JSON; mend or remove it."),
+        (b"\xff\xfe", 1, "config.json is not valid JSON; mend or remove it."),
     ],
 )
 def test_a_damaged_config_file_is_named_with_the_way_out(stranger, damage, code, text):

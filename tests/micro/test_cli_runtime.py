@@ -111,6 +111,18 @@ def test_a_deployment_that_fails_says_why_and_what_goes_on(user, sidecar, folder
     ]
 
 
+def test_updated_counts_from_the_last_change_of_the_status(user, sidecar, folder):
+    sidecar.steps = [("running", {"since": "2020-01-01T00:00:00Z"})]
+    assert user.micro("run", "--detach", folder).returncode == 0
+    assert int(user.micro("status").stdout.splitlines()[1].split("\t")[5].partition("d")[0]) > 2000
+
+
+def test_a_failure_that_leaves_nothing_serving_says_so(user, sidecar, folder):
+    sidecar.steps = [("error", {"error": "It ended."})]
+    assert user.micro("run", folder).stderr.splitlines()[-2:] == ["greeter failed: It ended.", "No greeter serves."]
+    assert user.micro("status").stdout.rstrip().endswith("error=It ended., serving=nothing")
+
+
 def test_a_deployment_that_somebody_cancels_ends_the_wait_and_says_who(user, sidecar, folder):
     said = {"step": "cancelled", "warning": "Cancelled by ada.", "serving": "3"}
     sidecar.steps = [("building", {"step": "building"}), ("running", said)]
@@ -213,7 +225,7 @@ def test_what_a_service_prints_while_it_starts_is_shown_once(user, sidecar, fold
     done = user.micro("run", folder)
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if "it broke" in line] == ["  it broke"]
-    assert done.stderr.endswith("greeter failed: It ended.\n")
+    assert done.stderr.endswith("greeter failed: It ended.\nNo greeter serves.\n")
 
 
 def test_a_source_is_named_once(user, folder):
@@ -320,8 +332,6 @@ def test_status_on_a_terminal_is_as_wide_as_the_terminal_and_json_has_the_whole_
 
 
 def test_status_as_json_has_all_that_is_known(user, sidecar, folder):
-    import json
-
     sidecar.steps = FORWARD[-1:]
     user.micro("run", folder)
     [service] = json.loads(user.micro("status", "--output", "json").stdout)
@@ -350,10 +360,11 @@ def test_logs_are_the_last_lines_as_they_are(user, sidecar, folder):
     assert user.micro("logs", "greeter").stdout.splitlines() == [f"line {n}" for n in range(5, 20)]
     assert user.micro("logs", "-n=2", "greeter@latest").stdout == "line 18\nline 19\n"
     assert user.micro("logs", "--build", "greeter").stdout == "Detected Python\n"
-    assert (
-        user.micro("logs", "-n", "1", "-o", "json", "greeter").stdout
-        == '{"Message": "line 19", "Metadata": {"service": "greeter"}}\n'
-    )
+    assert user.micro("logs", "-n", "1", "-t", "greeter").stdout == "2023-11-14T22:13:20Z line 19\n"
+    [record] = user.micro("logs", "--lines", "1", "-o", "json", "greeter").stdout.splitlines()
+    assert json.loads(record) == {
+        "Message": "line 19", "Metadata": {"service": "greeter"}, "Timestamp": "2023-11-14T22:13:20Z",
+    }  # fmt: skip
 
 
 def test_logs_of_an_unknown_service(user):

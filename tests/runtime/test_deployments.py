@@ -100,6 +100,39 @@ def test_an_update_that_crashes_at_start_ends_in_error_while_the_old_version_ser
     eventually(lambda: len(list(folders.builds("micro").iterdir())) == 1)
 
 
+def test_a_failed_update_of_a_service_that_had_crashed_leaves_nothing_that_serves(platform, running, envoy):
+    down = platform.folder / "down"
+    watch = f"""
+import os, threading, time
+def watch():
+    while not os.path.exists({str(down)!r}): time.sleep(0.05)
+    os._exit(3)
+threading.Thread(target=watch, daemon=True).start()
+"""
+    files = hello("one")
+    assert platform.deploy("web", files | {"main.py": watch + files["main.py"]}).state == "live"
+    down.write_text("")
+    eventually(lambda: platform.report("web").status == Status.ERROR)
+    assert "serving" not in platform.report("web").metadata
+    assert platform.deploy("web", BROKEN).state == "failed"
+    report = platform.report("web")
+    assert (report.status, report.metadata["release"]) == (Status.ERROR, "1")
+    assert "serving" not in report.metadata
+
+
+def test_a_service_runs_since_its_replica_answers_and_has_failed_since_its_deployment_ended(platform, running, envoy):
+    platform.deploy("web", hello("one"))
+    [replica] = Replica.objects.in_namespace("micro")
+    assert platform.report("web").metadata["since"] == replica.changed_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    failed = platform.deploy("web", BROKEN)
+    assert platform.report("web").metadata["since"] == failed.finished_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_first_deployment_that_fails_leaves_nothing_that_serves(platform, running, envoy):
+    assert platform.deploy("web", BROKEN).state == "failed"
+    assert "serving" not in platform.report("web").metadata
+
+
 def test_an_update_that_never_listens_ends_in_error_while_the_old_version_serves(platform, running, envoy, settings):
     platform.deploy("web", hello("one"))
     settings.MICRO_START_TIMEOUT = settings.MICRO_START_TIMEOUT / 60

@@ -195,4 +195,4 @@ def _cancelled(service: Service) -> Failure:
 
 def _ended(service: Service, text: str) -> Failure:
     serving = service.metadata.get("serving")
-    return Failure(f"{text}\nRelease {serving} goes on serving." if serving else text)
+    return Failure(f"{text}\n" + (f"Release {serving} goes on serving." if serving else f"No {service.name} serves."))

@@ -12,7 +12,7 @@ import click
 
 from .commands import Command
 from .failures import Failure
-from .output import output_option, show
+from .output import moment, output_option, show
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
     """Show what runs, since when, and what went wrong.
 
     STATUS is one of unknown, pending, building, starting, running, stopping, stopped and error; the reason of an error
-    is in METADATA. Columns are separated by tabs, except on a terminal, where a long error is shortened: -o json has
+    is in METADATA. UPDATED counts from when it began to run, or ended; during a deployment, from its start. Columns are
+    separated by tabs, except on a terminal, where a long error is shortened: -o json has
     all of it.
     """
     from micro import runtime
@@ -50,12 +51,21 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 @click.option("--lines", "-n", type=int, help="How many of the last lines to show (15; of a build all).")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or until it is killed.")
 @click.option("--build", is_flag=True, help="The log of the last build, instead of what the service prints.")
-@output_option(meaning="one object a line")
+@output_option(meaning="one object a line, with Message, Metadata and Timestamp")
 @click.option("--since", default="", help="Only lines of this last while, e.g. 10m.")
+@click.option("--timestamps", "-t", is_flag=True, help="When each line was printed, in UTC, before it.")
 @click.option("--version", default="", help="The service's version (latest).")
 @pass_session
 def logs(
-    session: Session, name: str, lines: int | None, follow: bool, build: bool, output: str, since: str, version: str
+    session: Session,
+    name: str,
+    lines: int | None,
+    follow: bool,
+    build: bool,
+    output: str,
+    since: str,
+    timestamps: bool,
+    version: str,
 ) -> None:
     """Show what a service prints, or its build."""
     from micro import errors, runtime
@@ -78,7 +88,7 @@ def logs(
     try:
         client = session.client
         for record in Following(request, client).lines() if follow else runtime.logs(request, client=client):
-            click.echo(_as_json(record) if output == "json" else record.message)
+            click.echo(_as_json(record) if output == "json" else _as_text(record, timestamps=timestamps))
     except errors.NotFound:
         raise Failure("Service not found") from None
     except (Unreachable, errors.Unauthenticated):
@@ -88,7 +98,12 @@ def logs(
 
 
 def _as_json(record: LogRecord) -> str:
-    return json.dumps({"Message": record.message, "Metadata": dict(record.metadata)}, ensure_ascii=False)
+    said = {"Message": record.message, "Metadata": dict(record.metadata), "Timestamp": moment(record.timestamp)}
+    return json.dumps(said, ensure_ascii=False)
+
+
+def _as_text(record: LogRecord, *, timestamps: bool) -> str:
+    return f"{moment(record.timestamp) or '-'} {record.message}" if timestamps else record.message
 
 
 def _for_programs(services: list[Service]) -> list[str]:
@@ -119,7 +134,7 @@ def _row(service: Service, *, at: datetime) -> tuple[str, ...]:
     known = service.metadata
     build = known.get("build", "")[:7] or "n/a"
     source = known.get("source") or service.source
-    since = age(known.get("started", ""), at=at)
+    since = age(known.get("since") or known.get("started", ""), at=at)
     row = (service.name, service.version, source, runtime.status(service), build, since)
     return tuple(map(_one_line, row))
 
@@ -133,6 +148,7 @@ def _metadata(service: Service, room: int | None = None) -> str:
     more = "".join(f", {key}={known[key]}" for key in ("warning", "serving") if known.get(key))
     if runtime.status(service) != "error":
         return _one_line(whose + more)
+    more = more if known.get("serving") else f"{more}, serving=nothing"
     error = _one_line(known.get("error", ""))
     if room is not None:
         error = _shortened(error, room - len(f"{whose}, error={more}"))

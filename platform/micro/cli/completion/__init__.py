@@ -31,4 +31,6 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click has one for each of SHELLS
     # Not kind.source(): for bash that asks the bash on PATH for its version first.
-    click.echo(ShellComplete.source(kind(cli, {}, "micro", VARIABLE)))
+    script = ShellComplete.source(kind(cli, {}, "micro", VARIABLE))
+    # fish's script takes an answer apart at every comma, but a name may have one, too.
+    click.echo(script.replace('(string split "," ', '(string split --max 1 "," '))

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem, ShellComplete, get_completion
 
 from micro.cli.failures import Failure
 
-from . import live
+from . import live, words
 
 Item = CompletionItem[str]
 Answer = Callable[[click.Context, str], list[Item]]
@@ -25,10 +25,10 @@ def answer(instruction: str) -> None:
     if kind is None:
         return
     shell = kind(cli, {}, "micro", "")
-    items = offered(*shell.get_completion_args())
-    if shell.name == "fish":
-        # Its script splits our lines at commas, and forgets what follows.
-        items = [Item(item.value, type=item.type, help=(item.help or "").replace(",", ";") or None) for item in items]
+    args, typed = shell.get_completion_args()
+    if shell.name == "fish" and not typed and args[-1:] == [""]:
+        args.pop()  # a quote that is open has nothing in it yet
+    items = words.for_bash(args, typed, offered) if shell.name == "bash" else offered(args, typed)
     sys.stdout.write("".join(f"{shell.format_completion(item)}\n" for item in items))
 
 
@@ -67,8 +67,8 @@ def _ask_the_server(args: list[str]) -> None:
     from micro.cli.root import cli
 
     for param in cli.params:
-        if param.name == "environment":
-            setattr(param, "shell_complete", _environments)  # noqa: B010 - as below
+        if found := GLOBAL.get(param.name or ""):
+            setattr(param, "shell_complete", found)  # noqa: B010 - as below
     for word in args:
         if command := cli.get_command(click.Context(cli), word):
             _attach(command, word)
@@ -126,11 +126,18 @@ def _source(_ctx: click.Context, typed: str) -> list[Item]:
     return [Item(typed, type="dir")]
 
 
+def _file(_ctx: click.Context, typed: str) -> list[Item]:
+    return [Item(typed, type="file")]
+
+
 def _commands(_ctx: click.Context, typed: str) -> list[Item]:
     from micro.cli.help import COMMANDS
 
     return _starting(typed, ((name, summary) for name, (_, summary) in COMMANDS.items()))
 
+
+# By the name of the global option.
+GLOBAL: dict[str, Answer] = {"config_file": _file, "environment": _environments}
 
 # By command and the name of the argument or option.
 ARGUMENTS: dict[str, Answer] = {
@@ -144,6 +151,7 @@ ARGUMENTS: dict[str, Answer] = {
     "debug health service": _names(live.services),
     "debug stats service": _names(live.services),
     "deployments name": _names(live.running),
+    "env add ca": _file,
     "env del name": _environments,
     "env set name": _environments,
     "get service name": _names(live.services),
