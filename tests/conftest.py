@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import sys
@@ -22,6 +23,7 @@ import engines  # noqa: E402 - the folders above make it importable
 
 HAD_ENGINE = engines.own() is not None
 FLOWS, ENGINE = "flows", "engine"
+ON_DOCKER = re.compile(r"[\[-]docker[\]-]")  # a parameter of its name: `[docker]`, `[Joe-docker]`
 
 
 def _postgres() -> str:
@@ -75,7 +77,7 @@ class Companies(LoadScopeScheduling):
 def company(nodeid: str) -> str:
     """What a test has to stay with, in one process, in order: those on its server or on its engine; else its file."""
     path = nodeid.partition("::")[0]
-    if "docker" in path or "tests/faults" in path:
+    if "docker" in path or "tests/faults" in path or ON_DOCKER.search(nodeid):
         return ENGINE
     return FLOWS if "tests/flows" in path else path
 

@@ -101,7 +101,7 @@ class GitServer:
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
 
     def commit(self, name: str, files: dict[str, str], *, branch: str = "main", tag: str = "") -> str:
-        """Commit exactly `files` to the repository `name`, made when it is not there; the commit id."""
+        """Commit exactly `files` to the repository `name`, made when it is not there; the commit id. A tag is moved."""
         work = self.root / f"{name}.work"
         if not work.exists():
             self._git("init", "-q", "-b", "main", str(work), cwd=self.root)
@@ -114,7 +114,7 @@ class GitServer:
         self._git("add", "-A", cwd=work)
         self._git("commit", "-q", "--allow-empty", "-m", "x", cwd=work)
         if tag:
-            self._git("tag", tag, cwd=work)
+            self._git("tag", "--force", tag, cwd=work)
         bare = self.root / f"{name}.git"
         if not bare.exists():
             self._git("init", "-q", "--bare", "-b", "main", str(bare), cwd=self.root)

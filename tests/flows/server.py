@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import psutil
@@ -208,10 +208,13 @@ class Server:
         return httpx.get(f"http://127.0.0.1:{self.api_port}{path}", headers=sent, timeout=20, **more)
 
 
+Kind = TypeVar("Kind", bound=Server)
+
+
 @contextmanager
-def running_server(folder: Path, **environment: str) -> Iterator[Server]:
+def running_server(folder: Path, *, kind: type[Kind] = Server, **environment: str) -> Iterator[Kind]:  # type: ignore[assignment]
     """A started server, logged in to; stopped at the end whatever happens."""
-    server = Server(folder, environment)
+    server = kind(folder, environment)
     server.start()
     try:
         server.login()
@@ -220,6 +223,11 @@ def running_server(folder: Path, **environment: str) -> Iterator[Server]:
         if server.process and server.process.poll() is None:
             server.stop()
         server.forget()
+
+
+def anywhere(mark: str) -> list[psutil.Process]:
+    """The processes of this machine, those in containers included, whose command line holds `mark`."""
+    return [process for process in psutil.process_iter() if mark in command_line(process)]
 
 
 def environment(process: psutil.Process) -> dict[str, str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from server import Server, eventually
 
+pytestmark = pytest.mark.backends("process", "docker")
 GOOD = """
 import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(b"version one")
-http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
 """
 BAD = {
     "cannot build": (
@@ -27,6 +29,11 @@ BAD = {
 }
 
 
+def on_processes(*values: str) -> ParameterSet:
+    """An example that would say nothing new on Docker."""
+    return pytest.param(*values, marks=pytest.mark.backends("process"))
+
+
 def write(folder: Path, files: dict[str, str]) -> None:
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
@@ -35,7 +42,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
         (folder / name).write_text(text)
 
 
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("case", ["cannot build", "crashes at start", on_processes("never listens")])
 def test_a_bad_update_ends_in_error_with_the_reason_while_the_old_version_serves(server: Server, tmp_path, case):
     folder = tmp_path / "weather"
     write(folder, {"main.py": GOOD})
@@ -54,7 +61,7 @@ def test_a_bad_update_ends_in_error_with_the_reason_while_the_old_version_serves
         server.micro("kill", "weather")
 
 
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("case", [on_processes("cannot build"), "crashes at start", on_processes("never listens")])
 def test_a_bad_first_deployment_leaves_nothing_behind_when_it_is_killed(server: Server, tmp_path, case):
     folder = tmp_path / "doomed"
     write(folder, BAD[case][0])
@@ -81,11 +88,11 @@ def test_a_folder_with_nothing_to_run_says_what_was_looked_for(server, tmp_path)
     [
         ("http://127.0.0.1:{git}/no-such-repository.git", "no-such-repository"),
         ("https://169.254.169.254/latest/meta-data.git", "169.254.169.254"),
-        ("https://10.0.0.1/a/b.git", "10.0.0.1"),
-        ("http://127.0.0.1:1/a/b.git", "127.0.0.1:1"),
-        ("file:///etc", "file"),
-        ("ext::sh -c id", "ext::"),
-        ("/no/such/folder", "/no/such/folder"),
+        on_processes("https://10.0.0.1/a/b.git", "10.0.0.1"),
+        on_processes("http://127.0.0.1:1/a/b.git", "127.0.0.1:1"),
+        on_processes("file:///etc", "file"),
+        on_processes("ext::sh -c id", "ext::"),
+        on_processes("/no/such/folder", "/no/such/folder"),
     ],
 )
 def test_a_source_that_may_not_or_cannot_be_fetched_is_named(server, git, url, reason):

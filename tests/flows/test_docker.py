@@ -1,53 +1,25 @@
-"""The story of a service once more, in containers: every language, calls between services, walls between tenants."""
+"""What only containers have: every language from its image, an engine that goes away, walls on every side, limits."""
 
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
 import engines
-import neighbours
 import psutil
 import pytest
+from docker_server import DockerServer
 from languages import FLASK, SOURCES
 from load import Load
-from server import Server, running_server
+from server import MICRO, ROOT, Server, anywhere, eventually
 
-from runtime.backends import containers
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, git, pytestconfig: pytest.Config) -> Iterator[Server]:
-    """A server whose services are containers."""
-    engines.require(pytestconfig)
-    settings = {
-        "MICRO_BACKEND": "auto",
-        "MICRO_UNSAFE_BUILD_HOST_NETWORK": "1",
-        "MICRO_START_TIMEOUT": "20s",
-        "MICRO_GIT_ALLOW_HOSTS": f"127.0.0.1:{git.port}",
-    }
-    with running_server(tmp_path_factory.mktemp("docker"), **settings) as running:
-        yield running
-        running.stop()
-        assert not running_containers(running), "Containers outlived the server."
-    remove_images(running)
-
-
-def running_containers(server: Server) -> list[str]:
-    """The names of the containers that this server has on the engine."""
-    label = f"{containers.SERVER}={containers.server_id(server.home)}"
-    return [container.name for container in docker.from_env().containers.list(all=True, filters={"label": label})]
-
-
-def remove_images(server: Server) -> None:
-    """What a server that is gone leaves on the engine: the images of its releases."""
-    engine = docker.from_env()
-    for image in engine.images.list(filters={"reference": f"micro-{containers.server_id(server.home)}/*"}):
-        engine.images.remove(image.tags[0], force=True)
+pytestmark = pytest.mark.backends("docker")
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -66,12 +38,9 @@ def test_a_repository_in_any_language_becomes_a_running_container(name, server, 
     assert server.get("/", host=f"{name}--micro.localhost").text.strip() == words
     if name == "static":
         assert server.get("/.env", host="static--micro.localhost").status_code == 404
-    assert any(f"micro-{name}-" in container for container in running_containers(server))
+    assert len(server.replicas(name)) == 1
     server.micro("kill", name)
-    deadline = time.monotonic() + 8
-    while any(f"micro-{name}-" in container for container in running_containers(server)):
-        assert time.monotonic() < deadline, "The killed service's container is still there."
-        time.sleep(0.1)
+    eventually(lambda: server.replicas(name) == [], 8, "the killed service's container is gone")
 
 
 def test_a_new_service_deploys_as_it_stands(server, tmp_path):
@@ -86,14 +55,11 @@ def test_a_new_service_deploys_as_it_stands(server, tmp_path):
 def test_an_update_under_load_loses_no_request_and_replaces_the_container(server, tmp_path):
     write(tmp_path / "app", FLASK)
     server.micro("run", tmp_path / "app", timeout_s=300)
-    before = [name for name in running_containers(server) if "micro-app-" in name]
+    before = server.replicas("app")
     (tmp_path / "app" / "app.py").write_text(FLASK["app.py"].replace("flask'", "update'"))
     with Load(f"http://127.0.0.1:{server.api_port}/", host=f"app--micro.localhost:{server.api_port}") as load:
         server.micro("update", tmp_path / "app", timeout_s=300)
-        deadline = time.monotonic() + 20
-        while set(before) & set(running_containers(server)):
-            assert time.monotonic() < deadline, "The old container is still there."
-            time.sleep(0.1)
+        eventually(lambda: not set(before) & set(server.replicas("app")), 20, "the old container is gone")
     assert load.failures == []
     assert server.get("/", host="app--micro.localhost").text == "hello from update"
     server.micro("kill", "app")
@@ -101,7 +67,7 @@ def test_an_update_under_load_loses_no_request_and_replaces_the_container(server
 
 def test_a_killed_runner_and_a_killed_engine_lose_no_request_and_no_container(server):
     server.micro("run", "examples/web", timeout_s=300)
-    before = [name for name in running_containers(server) if "micro-web-" in name]
+    before = server.replicas("web")
     host = f"web--micro.localhost:{server.api_port}"
     with Load(f"http://127.0.0.1:{server.api_port}/", host=host) as load:
         for process in server.named("manage.py runner"):
@@ -112,15 +78,62 @@ def test_a_killed_runner_and_a_killed_engine_lose_no_request_and_no_container(se
             time.sleep(2)
             subprocess.run([engines.ENGINE / "up"], check=True, capture_output=True)
         time.sleep(4)
-        assert [name for name in running_containers(server) if "micro-web-" in name] == before
+        assert server.replicas("web") == before
         server.micro("update", "examples/web", timeout_s=300)
     assert load.failures == []
     assert server.status("web") == "running"
     server.micro("kill", "web")
 
 
-def test_services_call_each_other_by_name_through_the_door(server, tmp_path):
-    neighbours.call_each_other(server, tmp_path)
+SERVES = """
+import http.server, os
+http.server.HTTPServer(("", int(os.environ["PORT"])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+@contextmanager
+def cancelled_update(server: DockerServer, folder: Path, files: dict[str, str]) -> Iterator[None]:
+    """Updates a service that runs to what never gets far; its `with` block waits for the moment to cancel it.
+
+    Raises AssertionError unless the deployment ends as cancelled, nothing of it is left, and the old version serves.
+    """
+    name = folder.name
+    server.micro("run", write(folder, {"main.py": SERVES}), timeout_s=300)
+    replicas, images = server.replicas(name), server.images()
+    with subprocess.Popen(
+        [MICRO, "update", write(folder, files)], cwd=ROOT, env=server.client_env, stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        yield
+        server.micro("cancel", name)
+        _, said = waiting.communicate(timeout=30)
+    assert waiting.returncode == 1
+    assert said.endswith(f"{name} was not deployed: Cancelled by admin.\nRelease 1 goes on serving.\n")
+    assert [each["state"] for each in deployments(server, name)] == ["cancelled", "live"]
+    eventually(lambda: server.replicas(name) == replicas, 20, "the old version's container is the only one")
+    eventually(lambda: server.images() == images, 20, "no image of the cancelled deployment is left")
+    assert server.status(name) == "running"
+    assert "main.py" in server.get("/", host=f"{name}--micro.localhost").text
+    server.micro("kill", name)
+
+
+def deployments(server: Server, name: str) -> list[dict[str, str]]:
+    """Those of a service, the newest first."""
+    return json.loads(server.micro("deployments", name, "-o", "json").stdout)
+
+
+def test_a_deployment_that_is_cancelled_while_it_builds_leaves_no_container_and_no_image(server, tmp_path):
+    mark = f"600.{secrets.randbelow(10**9)}"
+    step = f"FROM python:3.11-slim\nRUN sleep {mark}\n"
+    with cancelled_update(server, tmp_path / "half-built", {"Dockerfile": step}):
+        eventually(lambda: anywhere(f"sleep {mark}"), 60, "the image is being built")
+    eventually(lambda: not anywhere(mark), 10, "the step's process is gone")
+    built_in = [found for found in docker.from_env().api.containers(all=True) if mark in found["Command"]]
+    assert built_in == []
+
+
+def test_a_deployment_that_is_cancelled_while_it_starts_leaves_no_container_and_no_image(server, tmp_path):
+    with cancelled_update(server, tmp_path / "half-started", {"main.py": "import time\ntime.sleep(600)\n"}):
+        eventually(lambda: len(server.replicas("half-started")) == 2, 60, "the new container is there")
 
 
 PROBE = """

@@ -7,6 +7,8 @@ import json
 import pytest
 from server import Server, eventually
 
+pytestmark = pytest.mark.backends("process", "docker")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def helloworld(server: Server):

@@ -7,12 +7,13 @@ import time
 import pytest
 from server import Server
 
+pytestmark = pytest.mark.backends("process", "docker")
 ONE_ANSWER = """
 import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(b"%s")
-http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
 """
 
 
@@ -22,7 +23,7 @@ def httpbin(server: Server, git):
         "httpbin",
         {
             "requirements.txt": "httpbin==0.10.2\ngunicorn\n",
-            "Procfile": "web: gunicorn -k gthread --threads 8 -b 127.0.0.1:$PORT httpbin:app\n",
+            "Procfile": "web: gunicorn -k gthread --threads 8 -b 0.0.0.0:$PORT httpbin:app\n",
         },
     )
     server.micro("run", git.url("httpbin"), timeout_s=300)
@@ -84,9 +85,8 @@ def test_redirects_stay_on_the_address_that_was_asked(server, get):
 
 
 def test_a_folder_and_a_ref_can_be_named(server, git):
-    app = ONE_ANSWER
-    git.commit("mono", {"apps/shop/main.py": app % "old"}, tag="v1")
-    git.commit("mono", {"apps/shop/main.py": app % "new"})
+    git.commit("mono", {"apps/shop/main.py": ONE_ANSWER % "old"}, tag="v1")
+    git.commit("mono", {"apps/shop/main.py": ONE_ANSWER % "new"})
     server.micro("run", git.url("mono") + "/apps/shop@v1")
     assert server.get("/shop/").text == "old"
     server.micro("kill", "shop@v1")

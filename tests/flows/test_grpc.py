@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection_pb2
 from server import Server
 
+pytestmark = pytest.mark.backends("process", "docker")
 STOCK = {
     "greet.proto": """
 syntax = "proto3";

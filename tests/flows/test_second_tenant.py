@@ -8,6 +8,8 @@ import neighbours
 import pytest
 from server import ROOT, Server
 
+pytestmark = pytest.mark.backends("process", "docker")
+
 
 @pytest.fixture(scope="module")
 def acme(server: Server) -> Server:

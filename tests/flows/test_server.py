@@ -12,13 +12,17 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from docker_server import DockerServer
 from server import ROOT, Server, eventually
+
+KINDS = {"process": Server, "docker": DockerServer}
+both_backends = pytest.mark.backends("process", "docker")
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Server]:
+def own(tmp_path: Path, backend: str) -> Iterator[Server]:
     """A server that is this test's alone, not started."""
-    server = Server(tmp_path)
+    server = KINDS[backend](tmp_path)
     yield server
     for process in server.processes():
         process.kill()
@@ -31,7 +35,8 @@ def greets(server: Server) -> bool:
     return answer.status_code == 200 and answer.json() == {"msg": "Hello Joe"}
 
 
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
+@both_backends
+@pytest.mark.parametrize("way", [pytest.param(signal.SIGINT, marks=pytest.mark.backends("process")), signal.SIGTERM])
 def test_a_stopped_server_leaves_no_process_and_a_restart_brings_everything_back(own: Server, way: signal.Signals):
     own.start()
     own.login()
@@ -41,16 +46,17 @@ def test_a_stopped_server_leaves_no_process_and_a_restart_brings_everything_back
     own.process.send_signal(way)
     own.process.wait(15)
     assert time.monotonic() - began < 10
-    assert own.processes() == []
+    assert own.processes() == own.replicas("helloworld") == []
     assert own.process.returncode == 0
 
     own.start()
     eventually(lambda: greets(own), 30, "the service answers again, without a command")
     assert own.status("helloworld") == "running"
     assert own.stop() < 10
-    assert own.processes() == []
+    assert own.processes() == own.replicas("helloworld") == []
 
 
+@both_backends
 def test_after_everything_was_killed_hard_the_next_start_cleans_up_by_itself(own: Server):
     own.start()
     own.login()
@@ -64,9 +70,10 @@ def test_after_everything_was_killed_hard_the_next_start_cleans_up_by_itself(own
     own.start()
     eventually(lambda: greets(own), 30, "the service answers again")
     assert own.stop() < 10
-    assert own.processes() == []
+    assert own.processes() == own.replicas("helloworld") == []
 
 
+@both_backends
 def test_after_the_server_alone_was_killed_hard_the_next_start_takes_over(own: Server):
     own.start()
     own.login()
@@ -79,7 +86,7 @@ def test_after_the_server_alone_was_killed_hard_the_next_start_takes_over(own: S
     eventually(lambda: "micro is ready" in own.log.read_text(), 60, "the new one is ready")
     eventually(lambda: greets(own), 30, "the service answers again")
     assert own.stop() < 10
-    assert own.processes() == []
+    assert own.processes() == own.replicas("helloworld") == []
 
 
 @pytest.mark.parametrize(

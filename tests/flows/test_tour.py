@@ -16,6 +16,7 @@ def tour() -> list[str]:
     return BLOCK.findall((ROOT / "README.md").read_text())
 
 
+@pytest.mark.backends("process", "docker")
 def test_every_command_of_the_readme_works_and_greets(server, tmp_path):
     script = "set -euo pipefail\n" + "".join(tour())
     # The reader has the default ports and /tmp to themself; the test has its server's and a folder of its own.
