@@ -63,7 +63,7 @@ def _started(toolchain: Plan, start: Plan) -> Plan:
         line_from=start.line_from,
         protocol="" if is_open and start.protocol == "http" else start.protocol,
         server="",
-        notes=start.notes,
+        notes=(*toolchain.notes, *start.notes),
     )
 
 
@@ -96,6 +96,7 @@ def _go(folder: Path) -> Plan | None:
         install=module.install,
         build=module.build,
         tools=("go",),
+        notes=module.notes,
     )
 
 

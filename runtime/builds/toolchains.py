@@ -18,6 +18,12 @@ from . import environments, static_server
 from .plans import SHELL, Artifact, Plan
 
 SHOWN = {"node": "apt-get install nodejs npm", "npm": "apt-get install npm", "go": "apt-get install golang"}
+FROM_NPM = {
+    "NPM_CONFIG_REGISTRY": "YARN_NPM_REGISTRY_SERVER",
+    "NODE_EXTRA_CA_CERTS": "YARN_HTTPS_CA_FILE_PATH",
+    "HTTP_PROXY": "YARN_HTTP_PROXY",
+    "HTTPS_PROXY": "YARN_HTTPS_PROXY",
+}  # what npm and Node know by the first name, yarn knows by the second
 
 
 def adapted(plan: Plan) -> Plan:
@@ -57,11 +63,16 @@ def _caches() -> dict[str, str]:
     passed = ("NPM_CONFIG_REGISTRY", "NODE_EXTRA_CA_CERTS", "GOPROXY", "GOPRIVATE", "GONOSUMDB")
     return {
         "NPM_CONFIG_CACHE": str(cache / "npm"),
+        **{f"NPM_CONFIG_{name}": "false" for name in ("UPDATE_NOTIFIER", "FUND", "AUDIT")},
+        "YARN_CACHE_FOLDER": str(cache / "yarn" / "packages"),
+        "YARN_GLOBAL_FOLDER": str(cache / "yarn"),
+        **{f"XDG_{kind}_HOME": str(cache / "node" / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA", "STATE")},
         "GOMODCACHE": str(cache / "go" / "modules"),
         "GOCACHE": str(cache / "go" / "built"),
         "GOPATH": str(cache / "go" / "path"),
         "GOTOOLCHAIN": "local",
         "GOFLAGS": "-buildvcs=false -modcacherw",
+        **{new: os.environ[old] for old, new in FROM_NPM.items() if old in os.environ},
         **{name: os.environ[name] for name in passed if name in os.environ},
     }
 

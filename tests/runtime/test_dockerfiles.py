@@ -60,6 +60,20 @@ LAYERS = {
         {"package.json": PACKAGE, "yarn.lock": ""},
         ["FROM node", "COPY yarn.lock", "RUN yarn --frozen-lockfile", "COPY app", "CMD npm start"],
     ),
+    "node, yarn 4": (
+        {"package.json": PACKAGE, "yarn.lock": "__metadata:\n  version: 8\n", ".yarnrc.yml": ""},
+        [
+            "FROM node",
+            "COPY yarn.lock .yarnrc.yml",
+            "RUN @yarnpkg/cli-dist@4. --immutable",
+            "COPY app",
+            "CMD npm start",
+        ],
+    ),
+    "node, yarn 4 with patches": (
+        {"package.json": PACKAGE, "yarn.lock": "__metadata:\n  version: 8\n", ".yarn/patches/x.patch": ""},
+        ["FROM node", "COPY app", "RUN @yarnpkg/cli-dist@4. --immutable", "CMD npm start"],
+    ),
     "node, pnpm": (
         {"package.json": PACKAGE, "pnpm-lock.yaml": ""},
         ["FROM node", "COPY pnpm-lock.yaml", "RUN pnpm --frozen-lockfile", "COPY app", "CMD npm start"],
@@ -84,6 +98,13 @@ LAYERS = {
         {"go.mod": "module example.com/web/v2\n", "go.sum": "", "main.go": MAIN_GO},
         [
             *("FROM golang", "COPY go.sum", "RUN go mod download", "COPY app", "RUN bin/web ."),
+            *("FROM debian", "COPY ca-certificates", "COPY /app", "CMD bin/web"),
+        ],
+    ),
+    "go, without a go.sum": (
+        {"go.mod": "module web\nrequire a.b/c v1.0.0\n", "main.go": MAIN_GO},
+        [
+            *("FROM golang", "COPY go.mod", "RUN go mod download", "COPY app", "RUN -mod=mod bin/web ."),
             *("FROM debian", "COPY ca-certificates", "COPY /app", "CMD bin/web"),
         ],
     ),

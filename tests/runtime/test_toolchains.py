@@ -18,6 +18,7 @@ from runtime.attempts import Attempt
 from runtime.builds import static_server, toolchains
 from runtime.sources import Fetched
 
+IMPORTING_GO = 'package main\nimport ("fmt"; "github.com/google/uuid")\nfunc main() { fmt.Println("uuid", uuid.Nil) }\n'
 SOURCES = {
     "node": (
         {"package.json": '{"scripts":{"build":"echo 7 >built","start":"cat built"}}'},
@@ -27,6 +28,11 @@ SOURCES = {
         {"go.mod": "module x\n", "main.go": 'package main\nimport "fmt"\nfunc main() { fmt.Println("from go") }\n'},
         "from go",
     ),
+    "go without a go.sum": (
+        {"go.mod": "module x\nrequire github.com/google/uuid v1.6.0\n", "main.go": IMPORTING_GO},
+        "uuid 00000000",
+    ),
+    "go without a list of modules": ({"go.mod": "module x\n", "main.go": IMPORTING_GO}, "uuid 00000000"),
 }
 
 
