@@ -13,7 +13,7 @@ from docker.types import LogConfig
 from micro.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, ResourceExhausted
 from runtime import builds
 from runtime.backends import containers
-from runtime.builds import disks, images
+from runtime.builds import disks, images, limits
 from runtime.sources import Fetched
 
 HELLO_GO = 'package main\nimport "fmt"\nfunc main() { fmt.Println("hello from go") }\n'
@@ -229,13 +229,13 @@ def test_a_build_that_prints_without_end_is_stopped(builder, tmp_path, attempt):
             replace(attempt, may_go_on=may_go_on),
             {"Dockerfile": "FROM debian:bookworm-slim\nRUN yes a-line\n"},
         )
-    assert attempt.log.stat().st_size < 2 * images.LARGEST_LOG_BYTES
+    assert attempt.log.stat().st_size < 2 * limits.LARGEST_LOG_BYTES
 
 
 def test_a_build_cannot_use_more_memory_than_it_may(builder, tmp_path, attempt, settings):
     settings.MICRO_BUILD_MEMORY_MIB = 100
     hog = f"FROM python:3.11-slim\nRUN python -c \"x = bytearray(300 << 20); print('{attempt.deployment_id}')\"\n"
-    with pytest.raises(FailedPrecondition):
+    with pytest.raises(ResourceExhausted, match=r"more than 100 MiB of memory .*MICRO_BUILD_MEMORY_MIB"):
         built(tmp_path, attempt, {"Dockerfile": hog})
 
 
