@@ -117,7 +117,8 @@ def _node(folder: Path) -> Plan | None:
 
 
 def _static(folder: Path) -> Plan | None:
-    site = next((site for site in SITES if (folder / site / "index.html").is_file()), None)
+    inside = [site for site in SITES if (folder / site).resolve().is_relative_to(folder.resolve())]
+    site = next((site for site in inside if (folder / site / "index.html").is_file()), None)
     if site is None:
         return None
     return Plan("static", f"{site}/index.html".lstrip("/"), "nginx", "the platform", "http", folder=site)

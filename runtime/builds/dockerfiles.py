@@ -180,6 +180,12 @@ http {
 """
 
 
+# A link may lead to any file of the image, which is not the site's.
+_WITHOUT_LINKS_OUT = (
+    """find /srv -type l -exec sh -c 'case "$(readlink -f "$1")" in /srv/*) ;; *) rm -- "$1" ;; esac' sh {} ';'"""
+)
+
+
 def _static(plan: Plan, images: Images) -> Recipe:
     """Files behind nginx. Names that begin with a dot stay out of the image, and would not be served from it."""
     folder = f"{_literally(plan.folder)}/" if plan.folder else ""
@@ -188,6 +194,7 @@ def _static(plan: Plan, images: Images) -> Recipe:
         f"FROM {images.static}",
         f"COPY {ADDED}/{NGINX} /etc/nginx/micro.conf",
         f"COPY {json.dumps([f'{APP}/{folder}', '/srv/'])}",
+        f"RUN {_WITHOUT_LINKS_OUT}",
         _start(f'sed "s/\\$PORT/$PORT/" /etc/nginx/micro.conf >{conf}; exec nginx -c {conf} -g "daemon off;"'),
     ]
     dotted = (f"{APP}/**/.*", f"!{APP}/**/.well-known")

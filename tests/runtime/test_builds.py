@@ -135,6 +135,14 @@ def test_a_command_of_the_request_comes_first_and_keeps_its_words_apart(tmp_path
     assert plan.line == "python 'a b.py' '$(id)'"
 
 
+def test_a_folder_that_a_link_puts_into_the_source_is_no_site(tmp_path):
+    write(tmp_path / "elsewhere", {"index.html": "not theirs"})
+    fetched = write(tmp_path / "source", {"notes.txt": ""})
+    (tmp_path / "source" / "public").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidArgument, match="nothing to run"):
+        builds.plan(fetched)
+
+
 def test_code_is_read_and_never_run(tmp_path):
     builds.plan(write(tmp_path, {"app.py": f"open({str(tmp_path / 'ran')!r}, 'w')\n{FLASK}"}))
     assert not (tmp_path / "ran").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -116,8 +117,11 @@ LAYERS = {
         {"go.mod": "module x\n", "main.go": MAIN_GO, "Procfile": "grpc: x --grpc\n"},
         ["FROM golang", "COPY go.mod", "RUN", "COPY app", "RUN", "FROM debian", "COPY", "COPY", "CMD x --grpc"],
     ),
-    "static": ({"index.html": ""}, ["FROM nginx", "COPY nginx.conf", "COPY app/", "CMD nginx"]),
-    "static, below": ({"public/index.html": ""}, ["FROM nginx", "COPY nginx.conf", "COPY app/public/", "CMD nginx"]),
+    "static": ({"index.html": ""}, ["FROM nginx", "COPY nginx.conf", "COPY app/", "RUN find", "CMD nginx"]),
+    "static, below": (
+        {"public/index.html": ""},
+        ["FROM nginx", "COPY nginx.conf", "COPY app/public/", "RUN find", "CMD nginx"],
+    ),
 }
 
 
@@ -152,9 +156,30 @@ def test_whoever_asks_for_micro_gets_the_platforms_own(tmp_path):
     assert all("--constraint /tmp/constraints.txt" in line for line in installs)
 
 
-def test_base_images_are_the_operators(tmp_path):
-    plan = detect.detect(write(tmp_path, {"main.py": ""}))
-    assert dockerfiles.generate(plan, images=dockerfiles.Images(python="mine:1")).text.startswith("FROM mine:1\n")
+@pytest.mark.parametrize(
+    ("files", "bases"),
+    [
+        ({"main.py": ""}, ["my-python"]),
+        ({"Procfile": "web: ./x"}, ["my-python"]),
+        ({"package.json": PACKAGE}, ["my-node"]),
+        ({"go.mod": "module x\n", "main.go": MAIN_GO}, ["my-go AS build", "my-plain"]),
+        ({"index.html": ""}, ["my-static"]),
+    ],
+)
+def test_base_images_are_the_operators(files, bases, tmp_path):
+    names = ("python", "node", "go", "plain", "static")
+    mine = dockerfiles.Images(**{name: f"my-{name}" for name in names})
+    text = dockerfiles.generate(detect.detect(write(tmp_path, files)), images=mine).text
+    assert [line.removeprefix("FROM ") for line in text.splitlines() if line.startswith("FROM ")] == bases
+
+
+def test_each_base_image_has_a_setting():
+    command = "from project.settings import docker; print(sorted(docker.MICRO_BASE_IMAGES.items()))"
+    names = ("python", "node", "go", "plain", "static")
+    env = {f"MICRO_IMAGE_{name.upper()}": f"my-{name}" for name in names}
+    path = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", command], env=env | path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(sorted((name, f"my-{name}") for name in names))
 
 
 @pytest.mark.parametrize("line", ["web: echo \"a\" 'b' $PORT\n", "web: x\\\\n && y\n", "web: a\tb # ${HOME}\n"])

@@ -75,12 +75,24 @@ def test_a_build_command_that_fails_is_named(tmp_path):
 @pytest.fixture
 def site(tmp_path):
     files = {
-        **{"index.html": "home", "about.html": "about", "a/index.html": "a", "b/x.txt": "x"},
+        **{
+            "font.woff2": "f",
+            "x.mjs": "m",
+            "index.html": "home",
+            "about.html": "about",
+            "a/index.html": "a",
+            "b/x.txt": "x",
+        },
         **{".env": "SECRET", ".git/config": "SECRET", "a/.htpasswd": "SECRET", ".well-known/security.txt": "call"},
     }
     write(tmp_path / "site", files)
     (tmp_path / "secret").write_text("SECRET")
     (tmp_path / "site" / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "site" / "hidden").symlink_to(tmp_path / "site" / ".env")
+    (tmp_path / "site" / "inside").symlink_to("about.html")
+    (tmp_path / "site" / "c").mkdir()
+    (tmp_path / "site" / "c" / "index.html").symlink_to(tmp_path / "secret")
+    (tmp_path / "site" / "out").symlink_to(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     argv = [sys.executable, static_server.__file__, tmp_path / "site"]
@@ -96,16 +108,32 @@ def site(tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("/", "home"), ("/about", "about"), ("/about.html", "about"), ("/a", "a"), ("/.well-known/security.txt", "call")],
+    [
+        ("/", "home"),
+        ("/about", "about"),
+        ("/about.html", "about"),
+        ("/a", "a"),
+        ("/inside", "about"),
+        ("/about?x#y", "about"),
+        ("/.well-known/security.txt", "call"),
+    ],
 )
 def test_a_static_site_serves_its_files(site, path, text):
     assert site.get(path).text == text
 
 
 @pytest.mark.parametrize(
+    ("path", "kind"), [("/", "text/html"), ("/font.woff2", "font/woff2"), ("/x.mjs", "text/javascript")]
+)
+def test_a_static_site_says_what_its_files_are(site, path, kind):
+    assert site.get(path).headers["content-type"] == kind
+
+
+@pytest.mark.parametrize(
     "path",
     [
         *("/.env", "/.git/config", "/a/.htpasswd", "/%2eenv", "/b/", "/b", "/none", "/link", "/../secret"),
+        *("/hidden", "/c/", "/c", "/c/index.html", "/out/secret", "/out/", "//.git/config", "/x.mjs/../.env"),
         *("/%2e%2e/secret", "/a/../.env", "//.env", "/a%2f.htpasswd", "/.well-known/../.env"),
     ],
 )

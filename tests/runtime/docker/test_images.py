@@ -95,17 +95,24 @@ def test_a_source_becomes_an_image_that_runs(source, builder, tmp_path, attempt,
     assert words in output(docker_engine, artifact.image, artifact.command)
 
 
-def test_a_static_site_serves_its_files_and_no_hidden_one(server, tmp_path, attempt, docker_engine):
+def test_a_static_site_serves_its_files_and_none_that_is_hidden_or_elsewhere(server, tmp_path, attempt, docker_engine):
     files = {"index.html": "<p>hi", "about.html": "about\n", ".env": "SECRET", ".git/config": "x", "a/.htpasswd": "y"}
-    artifact = built(tmp_path, attempt, files)
+    fetched = write(tmp_path / "source", files)
+    links = {"passwd": "/etc/passwd", "etc": "/etc", "up": "../../etc/passwd", "hidden": ".env", "inside": "about.html"}
+    for name, target in links.items():
+        (fetched.root / name).symlink_to(target)
+    artifact = builds.build(fetched, builds.plan(fetched), attempt)
     ask = (
-        "ls -A /srv /srv/a; PORT=8080 sh -c 'sed s/\\$PORT/8080/ /etc/nginx/micro.conf >/tmp/n; nginx -c /tmp/n' && "
-        "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /about HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+        "ls -A /srv /srv/a; PORT=8080 sh -c 'sed s/\\$PORT/8080/ /etc/nginx/micro.conf >/tmp/n; nginx -c /tmp/n'; "
+        "for path in about inside passwd etc/passwd up hidden .env a/../.env; do exec 3<>/dev/tcp/127.0.0.1/8080; "
+        "printf 'GET /%s HTTP/1.0\\r\\n\\r\\n' $path >&3; head -1 <&3 | sed \"s#^#$path: #\"; done"
     )
     said = output(docker_engine, artifact.image, ["bash", "-c", ask])
     assert "index.html" in said
-    assert said.endswith("about\n")
-    assert not {".env", ".git", ".htpasswd"} & set(said.split())
+    assert not {".env", ".git", ".htpasswd", "passwd", "etc", "up"} & set(said.split())
+    answers = dict(line.split(": HTTP/1.1 ") for line in said.replace("\r", "").splitlines() if ": HTTP" in line)
+    assert {path for path, status in answers.items() if status.startswith("200")} == {"about", "inside"}
+    assert len(answers) == 8
 
 
 def test_unchanged_dependencies_are_not_installed_again(builder, tmp_path, attempt):
