@@ -23,7 +23,7 @@ from runtime.attempts import Attempt
 from runtime.backends import containers, engine
 from runtime.sources import Fetched
 
-from . import classic, contexts, disks, environments, failures, hushed, limits
+from . import classic, contexts, disks, dockerfiles, environments, failures, hushed, limits
 from .plans import SHELL, Artifact, Plan
 
 GIBIBYTE = 1 << 30
@@ -33,7 +33,7 @@ MOST_TRIES = 4
 RETRY_S = 0.5
 # The engine knows the proxies without an ARG and keeps them out of the image's history.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
-INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "NPM_CONFIG_REGISTRY", "GOPROXY", "GONOSUMDB", "GOPRIVATE")
+INDEXES = tuple(name for names in dockerfiles.INDEXES.values() for name in names)
 
 Found = TypeVar("Found")
 

@@ -74,7 +74,7 @@ def _start(folder: Path, package: dict[str, object], scripts: dict[str, object])
     main = package.get("main")
     if (
         isinstance(main, str)
-        and (folder / main).is_file()
+        and ((folder / main).is_file() or scripts.get("build"))  # the build may make it
         and main.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum()
     ):
         return f"exec node {main}", "package.json, main"

@@ -22,6 +22,17 @@ LAYERS = {
         {"requirements.txt": "flask\n", "app.py": "from flask import Flask\napp = Flask('x')\n"},
         ["FROM python", "COPY requirements.txt", "RUN pip -r", "RUN pip gunicorn", "COPY app", "CMD 0.0.0.0:$PORT"],
     ),
+    "requirements that include others": (
+        {"requirements.txt": "-r more/base.txt\n-c c.txt\n", "more/base.txt": "a\n", "c.txt": "a<2\n", "main.py": ""},
+        [
+            *("FROM python", "COPY app/requirements.txt", "COPY app/more/base.txt ./more/", "COPY app/c.txt"),
+            *("RUN pip -r requirements.txt", "COPY app", "CMD main.py"),
+        ],
+    ),
+    "requirements that include one elsewhere": (
+        {"requirements.txt": "-r ../base.txt\n", "main.py": ""},
+        ["FROM python", "COPY app", "RUN pip -r", "CMD main.py"],
+    ),
     "requirements that name files": (
         {"requirements.txt": "-e ./lib\n", "main.py": ""},
         ["FROM python", "COPY app", "RUN pip -r", "CMD main.py"],
@@ -90,6 +101,10 @@ LAYERS = {
             "RUN npm prune",
             "CMD",
         ],
+    ),
+    "node, whose main is built": (
+        {"package.json": '{"main":"dist/x.js","scripts":{"build":"tsc"}}'},
+        ["FROM node", "COPY package.json", "RUN install", "COPY app", "RUN build", "RUN prune", "CMD node dist/x.js"],
     ),
     "node with a local package": (
         {"package.json": '{"main":"x.js","dependencies":{"a":"file:./a"}}', "x.js": ""},
@@ -171,6 +186,18 @@ def test_base_images_are_the_operators(files, bases, tmp_path):
     mine = dockerfiles.Images(**{name: f"my-{name}" for name in names})
     text = dockerfiles.generate(detect.detect(write(tmp_path, files)), images=mine).text
     assert [line.removeprefix("FROM ") for line in text.splitlines() if line.startswith("FROM ")] == bases
+
+
+def test_a_generated_dockerfile_takes_the_package_indexes_that_a_build_is_given(tmp_path):
+    for name, files in {
+        "Python": {"main.py": ""},
+        "Node": {"package.json": PACKAGE},
+        "Go": {"go.mod": "module x\n"},
+    }.items():
+        folder = write(tmp_path / name, files | ({"main.go": MAIN_GO} if name == "Go" else {}))
+        lines = dockerfiles.generate(detect.detect(folder), images=IMAGES).text.splitlines()
+        assert [f"ARG {index}" for index in dockerfiles.INDEXES[name]] == [x for x in lines if x.startswith("ARG")]
+        assert set(dockerfiles.INDEXES[name]) <= set(images.INDEXES)
 
 
 def test_each_base_image_has_a_setting():

@@ -72,6 +72,27 @@ def test_a_build_command_that_fails_is_named(tmp_path):
         builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
 
 
+FAILING = {
+    "npm": (
+        {"package.json": '{"main":"x.js","dependencies":{"ms":"99.0.0"}}', "x.js": ""},
+        "version found for ms@99.0.0",
+    ),
+    "go": ({"go.mod": "module x\n", "main.go": "package main\nfunc main() { x() }\n"}, "main.go:2:15: undefined: x"),
+}
+
+
+@pytest.mark.parametrize("tool", FAILING)
+def test_of_a_tool_that_fails_in_place_the_lines_that_say_why_are_quoted(tool, tmp_path):
+    files, words = FAILING[tool]
+    fetched = write(tmp_path / "source", files)
+    try:
+        plan = builds.plan(fetched)
+    except FailedPrecondition as missing:
+        pytest.skip(missing.detail)
+    with pytest.raises(FailedPrecondition, match=words):
+        builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
+
+
 @pytest.fixture
 def site(tmp_path):
     files = {

@@ -17,6 +17,24 @@ from runtime.builds import disks, images, limits
 from runtime.sources import Fetched
 
 HELLO_GO = 'package main\nimport "fmt"\nfunc main() { fmt.Println("hello from go") }\n'
+UUID_GO = 'package main\nimport ("fmt"; "github.com/google/uuid")\nfunc main() { fmt.Println(uuid.Nil) }\n'
+PACKAGE = '{"name":"x","dependencies":{"ms":"2.1.3"},"scripts":{"start":"node index.js"}}'
+INDEX_JS = "console.log('in ms', require('ms')('1s'))\n"
+SHA512 = "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA=="
+PNPM_7 = f"""lockfileVersion: 5.4
+
+specifiers:
+  ms: 2.1.3
+
+dependencies:
+  ms: 2.1.3
+
+packages:
+
+  /ms/2.1.3:
+    resolution: {{integrity: {SHA512}}}
+    dev: false
+"""
 SOURCES = {
     "requirements": (
         {
@@ -49,6 +67,29 @@ SOURCES = {
         "7",
     ),
     "go": ({"go.mod": "module example.com/hello\ngo 1.21\n", "main.go": HELLO_GO}, "hello from go"),
+    "go without a go.sum": (
+        {
+            "go.mod": "module x\ngo 1.21\nrequire github.com/google/uuid v1.6.0\n",
+            "main.go": UUID_GO,
+        },
+        "00000000-0000",
+    ),
+    "requirements that include others": (
+        {
+            "requirements.txt": "-r more/base.txt\n",
+            "more/base.txt": "blinker==1.9.0\n",
+            "main.py": "import blinker\nprint(blinker.__name__)\n",
+        },
+        "blinker",
+    ),
+    "yarn 4": (
+        {"package.json": PACKAGE.replace("{", '{"packageManager":"yarn@4.5.0",', 1), "index.js": INDEX_JS},
+        "in ms 1000",
+    ),
+    "pnpm 7": (
+        {"package.json": PACKAGE, "index.js": INDEX_JS, "pnpm-lock.yaml": PNPM_7},
+        "in ms 1000",
+    ),
     "go below": ({"go.mod": "module example.com/hello/v2\n", "cmd/x/main.go": HELLO_GO}, "hello from go"),
     "dockerfile": (
         {"Dockerfile": '# syntax=nowhere.invalid/frontend\nFROM debian:bookworm-slim\nCMD ["echo", "from docker"]\n'},
@@ -179,6 +220,20 @@ def test_credentials_in_a_builds_arguments_are_in_neither_its_log_nor_its_error(
     for said in (attempt.log.read_text(), failed.value.detail):
         assert "index.invalid" in said
         assert not [secret for secret in ("s3cret", "t0ken") if secret in said]
+
+
+FAILING = {
+    "pip": ({"requirements.txt": "blinker==99\n", "main.py": ""}, "No matching distribution found for blinker==99"),
+    "npm": ({"package.json": PACKAGE.replace("2.1.3", "99.0.0")}, r"No matching version found for ms@99\.0\.0"),
+    "go": ({"go.mod": "module x\n", "main.go": "package main\nfunc main() { x() }\n"}, "main.go:2:15: undefined: x"),
+}
+
+
+@pytest.mark.parametrize("tool", FAILING)
+def test_of_a_tool_that_fails_the_lines_that_say_why_are_quoted(tool, builder, tmp_path, attempt):
+    files, words = FAILING[tool]
+    with pytest.raises(FailedPrecondition, match=words):
+        built(tmp_path, attempt, {"index.js": ""} | files if tool == "npm" else files)
 
 
 def test_a_dockerfile_that_leads_out_of_the_source_is_refused(server, tmp_path, attempt):
