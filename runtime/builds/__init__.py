@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from micro.errors import FailedPrecondition
 from runtime import folders
@@ -13,7 +12,7 @@ from runtime.attempts import Attempt
 from runtime.backends import choice
 from runtime.sources import Fetched
 
-from . import complaints, detect, dockerfiles, environments, images, toolchains
+from . import complaints, detect, dockerfiles, environments, images, limits, toolchains
 from .plans import SHELL, Artifact, Plan
 
 
@@ -39,8 +38,8 @@ def _environment(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
     def run(argv: Sequence[str]) -> None:
         env = environments.build_environment(folders.empty_home())
         said_before = attempt.log.stat().st_size if attempt.log.exists() else 0
-        if attempt.run(argv, env=env, cwd=fetched.path) != 0:
-            complaint = complaints.of_uv(_since(attempt.log, said_before))
+        if limits.run(argv, attempt, env=env, cwd=fetched.path) != 0:
+            complaint = complaints.of_uv(complaints.printed(attempt.log, said_before))
             raise FailedPrecondition(f"The dependencies could not be installed: {complaint}")
 
     wheel = environments.wheel() if chosen.wants_micro else None
@@ -53,9 +52,3 @@ def _environment(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
         environment=environment,
         protocol=chosen.protocol,
     )
-
-
-def _since(log: Path, start: int) -> str:
-    with log.open("rb") as file:
-        file.seek(start)
-        return file.read().decode(errors="replace")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from micro.errors import InvalidArgument
 
-from . import go, node, procfile, python
+from . import go, node, procfile, python, requirements
 from .plans import DOCKERFILE, Plan
 
 LOOKED_FOR = (
@@ -63,7 +63,7 @@ def _started(toolchain: Plan, start: Plan) -> Plan:
         line_from=start.line_from,
         protocol="" if is_open and start.protocol == "http" else start.protocol,
         server="",
-        notes=start.notes,
+        notes=(*toolchain.notes, *start.notes),
     )
 
 
@@ -96,6 +96,7 @@ def _go(folder: Path) -> Plan | None:
         install=module.install,
         build=module.build,
         tools=("go",),
+        notes=module.notes,
     )
 
 
@@ -116,7 +117,8 @@ def _node(folder: Path) -> Plan | None:
 
 
 def _static(folder: Path) -> Plan | None:
-    site = next((site for site in SITES if (folder / site / "index.html").is_file()), None)
+    inside = [site for site in SITES if (folder / site).resolve().is_relative_to(folder.resolve())]
+    site = next((site for site in inside if (folder / site / "index.html").is_file()), None)
     if site is None:
         return None
     return Plan("static", f"{site}/index.html".lstrip("/"), "nginx", "the platform", "http", folder=site)
@@ -133,20 +135,9 @@ def _python(folder: Path) -> Plan | None:
         plan,
         evidence=_joined(plan.evidence, _shown(dependencies)),
         dependencies=dependencies,
-        manifests=("requirements.txt",) if dependencies == "requirements.txt" and not installs_sources(folder) else (),
+        manifests=requirements.files(folder) if dependencies == requirements.NAME else (),
         wants_micro=micro_used or _names_micro(folder),
     )
-
-
-def installs_sources(folder: Path) -> bool:
-    """Whether the requirements name files beside them."""
-    lines = (folder / "requirements.txt").read_text(errors="replace").splitlines()
-    return any(_is_local(line.strip()) for line in lines)
-
-
-def _is_local(line: str) -> bool:
-    options = ("-e", "--editable", "-r", "--requirement", "-c", "--constraint", ".", "/")
-    return line.startswith(options) or "file:" in line
 
 
 def listed_dependencies(folder: Path) -> list[str] | None:
@@ -214,6 +205,6 @@ def _nothing_to_run(folder: Path, found: list[Plan], *, with_images: bool) -> st
     if (folder / DOCKERFILE).exists() and not with_images:
         sentence += " Found a Dockerfile, which needs the Docker backend: start the server with MICRO_BACKEND=docker."
     if found:
-        names = found[0].dependencies
-        sentence += f" {_shown(names)} says what to install but not what to start; add a Procfile with `web: …`."
+        way = "say it by scripts.start" if found[0].language == "Node" else "add a Procfile with `web: …`"
+        sentence += f" {_shown(found[0].dependencies)} says what to install but not what to start; {way}."
     return sentence

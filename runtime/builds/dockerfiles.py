@@ -11,6 +11,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from .plans import SHELL, Plan
 
@@ -19,6 +20,13 @@ ADDED = "added"  # our own files, below the context
 DEPENDENCIES = "dependencies.txt"  # those of a pyproject.toml, one a line
 CONSTRAINTS = "constraints.txt"  # what pip has to take for micro, whoever asks for it
 NGINX = "nginx.conf"
+
+# Where packages come from, as the server's own environment says it: a build has no other part of that.
+INDEXES = {
+    "Python": ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"),
+    "Node": ("NPM_CONFIG_REGISTRY",),
+    "Go": ("GOPROXY", "GONOSUMDB", "GOPRIVATE"),
+}
 
 _PIP = "pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -70,8 +78,15 @@ def _text(lines: Iterator[str]) -> str:
 
 def _copy(*names: str) -> str:
     """Files of the sources by name. The JSON form takes any name; a wildcard in one would still be one."""
-    sources = [f"{APP}/{_literally(name)}" for name in names]
-    return f"COPY {json.dumps([*sources, './'])}"
+    return "\n".join(_copied_into(folder, [*together]) for folder, together in groupby(names, _parent))
+
+
+def _copied_into(folder: str, names: list[str]) -> str:
+    return f"COPY {json.dumps([*(f'{APP}/{_literally(name)}' for name in names), f'./{folder}'])}"
+
+
+def _parent(name: str) -> str:
+    return name[: name.rfind("/") + 1]
 
 
 def _literally(name: str) -> str:
@@ -93,6 +108,7 @@ def _python(
     plan: Plan, images: Images, has_list: bool, dependencies: Sequence[str] | None, wheel: str
 ) -> Iterator[str]:
     yield f"FROM {images.python}"
+    yield from (f"ARG {name}" for name in INDEXES["Python"])
     yield "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"
     yield "WORKDIR /app"
     pip = _PIP
@@ -119,6 +135,7 @@ def _python(
 
 def _node(plan: Plan, images: Images) -> Iterator[str]:
     yield f"FROM {images.node}"
+    yield from (f"ARG {name}" for name in INDEXES["Node"])
     yield "ENV NODE_ENV=production NPM_CONFIG_UPDATE_NOTIFIER=false NPM_CONFIG_FUND=false NPM_CONFIG_AUDIT=false"
     yield "WORKDIR /app"
     yield from _installed_before_the_sources(plan)
@@ -139,6 +156,7 @@ def _installed_before_the_sources(plan: Plan) -> Iterator[str]:
 def _go(plan: Plan, images: Images) -> Iterator[str]:
     """Built with the toolchain, run without it; the sources stay, for templates and other files beside the program."""
     yield f"FROM {images.go} AS build"
+    yield from (f"ARG {name}" for name in INDEXES["Go"])
     yield "WORKDIR /app"
     yield "ENV CGO_ENABLED=0"
     yield from _installed_before_the_sources(plan)
@@ -180,6 +198,12 @@ http {
 """
 
 
+# A link may lead to any file of the image, which is not the site's.
+_WITHOUT_LINKS_OUT = (
+    """find /srv -type l -exec sh -c 'case "$(readlink -f "$1")" in /srv/*) ;; *) rm -- "$1" ;; esac' sh {} ';'"""
+)
+
+
 def _static(plan: Plan, images: Images) -> Recipe:
     """Files behind nginx. Names that begin with a dot stay out of the image, and would not be served from it."""
     folder = f"{_literally(plan.folder)}/" if plan.folder else ""
@@ -188,6 +212,7 @@ def _static(plan: Plan, images: Images) -> Recipe:
         f"FROM {images.static}",
         f"COPY {ADDED}/{NGINX} /etc/nginx/micro.conf",
         f"COPY {json.dumps([f'{APP}/{folder}', '/srv/'])}",
+        f"RUN {_WITHOUT_LINKS_OUT}",
         _start(f'sed "s/\\$PORT/$PORT/" /etc/nginx/micro.conf >{conf}; exec nginx -c {conf} -g "daemon off;"'),
     ]
     dotted = (f"{APP}/**/.*", f"!{APP}/**/.well-known")

@@ -17,6 +17,7 @@ from django.conf import settings
 
 from runtime import folders
 
+from . import requirements
 from .plans import Plan
 
 PASSED_ON = (
@@ -46,23 +47,16 @@ class Recipe:
         parts = [platform.python_version(), sys.executable, self.plan.dependencies, self.plan.server]
         parts.append(_sha256(self.wheel) if self.wheel else "")
         if self.plan.dependencies and self.plan.dependencies != ".":
-            parts.append((self.folder / self.plan.dependencies).read_text(errors="replace"))
+            listed = self.plan.manifests or (self.plan.dependencies,)
+            parts += [(self.folder / name).read_text(errors="replace") for name in listed]
         if self.installs_sources():
             parts.append(self.digest)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
     def installs_sources(self) -> bool:
         """Whether files beside the list of dependencies end up in the environment."""
-        if self.plan.dependencies != "requirements.txt":
-            return self.plan.dependencies == "."
-        lines = (self.folder / "requirements.txt").read_text(errors="replace").splitlines()
-        return any(_is_local(line.strip()) for line in lines)
-
-
-def _is_local(line: str) -> bool:
-    return (
-        line.startswith(("-e", "--editable", "-r", "--requirement", "-c", "--constraint", ".", "/")) or "file:" in line
-    )
+        is_list = self.plan.dependencies == requirements.NAME
+        return not self.plan.manifests if is_list else self.plan.dependencies == "."
 
 
 def commands(recipe: Recipe, environment: Path) -> list[list[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from micro.errors import Error, FailedPrecondition, InvalidArgument, ResourceExhausted
 from runtime.backends import engine
 
-from . import disks
+from . import complaints, disks, limits
 
 LAST_BYTES = 8192
 
@@ -46,7 +46,10 @@ def of(log: Path, dockerfile: str) -> Error | engine.NoEngine:
         return InvalidArgument(f"The Dockerfile cannot be parsed{_unparsed(complaint, dockerfile)}")
     if no_room := next((line for line in reversed(lines[-25:]) if _FULL in line.lower()), ""):
         return ResourceExhausted(_full(no_room))
-    return FailedPrecondition(f"The image could not be built: {' '.join(_telling(lines))[-600:]}")
+    if any(limits.is_killed(line) for line in lines[-5:]):
+        return ResourceExhausted(limits.too_much_memory())
+    why = complaints.of_tools("\n".join(lines)) or " ".join(_telling(lines))[-600:]
+    return FailedPrecondition(f"The image could not be built: {why}")
 
 
 def _full(said: str) -> str:

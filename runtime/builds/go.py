@@ -11,6 +11,7 @@ from micro.errors import InvalidArgument
 
 MANIFEST = "go.mod"
 MOST_FILES = 500
+UNLOCKED = "There is no go.sum: modules are not checked against sums; `go mod tidy` writes one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Module:
     manifests: tuple[str, ...]
     install: tuple[str, ...]
     build: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read(folder: Path) -> Module | None:
@@ -38,12 +40,15 @@ def read(folder: Path) -> Module | None:
     is_vendored = (folder / "vendor" / "modules.txt").is_file()
     is_local = bool(re.search(r"=>\s*\.{0,2}/", text))
     manifests = tuple(file for file in (MANIFEST, "go.sum") if (folder / file).is_file())
+    is_unlocked = not (is_vendored or (folder / "go.sum").is_file() or (folder / "go.work").is_file())
+    finding = "-mod=mod " if is_unlocked else ""  # takes what is imported, whether or not it is listed
     return Module(
         program=name,
         package=package,
         manifests=() if is_vendored or is_local else manifests,
         install=() if is_vendored else ("go mod download",),
-        build=(f"go build -trimpath -o bin/{name} {package}",),
+        build=(f"go build {finding}-trimpath -o bin/{name} {package}",),
+        notes=(UNLOCKED,) if is_unlocked and "require" in text else (),
     )
 
 

@@ -18,23 +18,22 @@ from django.conf import settings
 from docker.errors import ImageNotFound
 
 from micro.errors import Error, InvalidArgument, ResourceExhausted, Unavailable
-from runtime import folders
+from runtime import cgroups, folders
 from runtime.attempts import Attempt
 from runtime.backends import containers, engine
 from runtime.sources import Fetched
 
-from . import cgroups, classic, contexts, disks, environments, failures, hushed
+from . import classic, contexts, disks, dockerfiles, environments, failures, hushed, limits
 from .plans import SHELL, Artifact, Plan
 
 GIBIBYTE = 1 << 30
-LARGEST_LOG_BYTES = 10 << 20
 LARGEST_IMAGE_BYTES = 2 * GIBIBYTE
 CPUS, PIDS = 2, 512
 MOST_TRIES = 4
 RETRY_S = 0.5
 # The engine knows the proxies without an ARG and keeps them out of the image's history.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
-INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "NPM_CONFIG_REGISTRY", "GOPROXY", "GONOSUMDB", "GOPRIVATE")
+INDEXES = tuple(name for names in dockerfiles.INDEXES.values() for name in names)
 
 Found = TypeVar("Found")
 
@@ -165,7 +164,7 @@ def buildkit_argv(cli: str, order: Order) -> list[str]:
 def classic_argv(order: Order) -> list[str]:
     """The command line of our own program that drives the classic builder. Values are in its environment here too."""
     staged, host = order.staged, settings.MICRO_DOCKER_HOST
-    words = [host, str(staged.context), str(staged.dockerfile), order.tag, order.network, str(memory_bytes())]
+    words = [host, str(staged.context), str(staged.dockerfile), order.tag, order.network, str(limits.memory_bytes())]
     return [sys.executable, str(Path(classic.__file__)), *words, *sorted(order.arguments or {})]
 
 
@@ -186,7 +185,8 @@ def _run(staged: contexts.Staged, name: str, attempt: Attempt) -> None:
         order = Order(staged, name, network, arguments, cgroup)
         argv = hushed_argv(buildkit_argv(cli, order) if cli else classic_argv(order), arguments)
         env = _environment() | arguments
-        status = attempt.run(argv, env=env, cwd=staged.context, may_go_on=disks.watched(_within_log(attempt)))
+        may_go_on = disks.watched(limits.printing_within(attempt))
+        status = attempt.run(argv, env=env, cwd=staged.context, may_go_on=may_go_on)
     if status != 0:
         raise failures.of(attempt.log, staged.dockerfile.read_text())
 
@@ -208,38 +208,21 @@ def _environment() -> dict[str, str]:
     }
 
 
-def memory_bytes() -> int:
-    """What a build may use."""
-    return int(settings.MICRO_BUILD_MEMORY_MIB) << 20
-
-
 @contextmanager
 def _limited(has_buildkit: bool, attempt: Attempt) -> Iterator[str]:
     """The control group for BuildKit; the classic builder takes its limits itself.
 
     An engine before 23 puts all builds into one group of its own, whatever it is told: that one is limited then.
     """
-    limits = cgroups.Limits(memory_bytes=memory_bytes(), cpus=CPUS, pids=PIDS)
+    wanted = cgroups.Limits(memory_bytes=limits.memory_bytes(), cpus=CPUS, pids=PIDS)
     if not has_buildkit or not disks.is_here() or engine.client().info().get("CgroupDriver") != "cgroupfs":
         yield ""
     elif int(engine.client().version()["Version"].partition(".")[0]) < 23:
-        cgroups.limit("docker/buildkit", limits)
+        cgroups.limit("docker/buildkit", wanted)
         yield ""
     else:
-        with cgroups.limited(f"micro-build-{attempt.deployment_id}", limits) as path:
+        with cgroups.limited(f"micro-build-{attempt.deployment_id}", wanted) as path:
             yield path
-
-
-def _within_log(attempt: Attempt) -> Callable[[], bool]:
-    began = attempt.log.stat().st_size if attempt.log.exists() else 0
-
-    def may_go_on() -> bool:
-        if attempt.log.exists() and attempt.log.stat().st_size - began > LARGEST_LOG_BYTES:
-            os.truncate(attempt.log, began + LARGEST_LOG_BYTES)  # it may have printed far more since the last look
-            raise ResourceExhausted(f"The build printed more than {LARGEST_LOG_BYTES >> 20} MiB and was stopped.")
-        return attempt.may_go_on()
-
-    return may_go_on
 
 
 @functools.cache

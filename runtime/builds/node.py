@@ -8,8 +8,9 @@ from pathlib import Path
 
 from micro.errors import InvalidArgument
 
+from . import package_managers
+
 MANIFEST = "package.json"
-YARN, PNPM = "yarn@1.22.22", "pnpm@9"
 _MAINS = ("server.js", "index.js", "app.js", "main.js")
 
 
@@ -39,22 +40,28 @@ def read(folder: Path) -> Package | None:
     scripts = package.get("scripts")
     scripts = scripts if isinstance(scripts, dict) else {}
     line, line_from = _start(folder, package, scripts)
-    lock, tool = _lock(folder)
+    manager = package_managers.chosen(folder, package)
     is_built = bool(scripts.get("build"))
-    manifests = tuple(
-        name for name in (MANIFEST, lock, ".npmrc", ".yarnrc", "pnpm-workspace.yaml") if _is_in(folder, name)
-    )
-    needs_sources = "workspaces" in package or any(
-        scripts.get(name) for name in ("preinstall", "install", "postinstall", "prepare")
-    )
     return Package(
-        lock=lock,
-        manifests=() if needs_sources or _names_folders(package) else manifests,
-        install=(_install(tool, lock, has_tools=is_built),),
-        build=_build(tool) if is_built else (),
+        lock=manager.lock,
+        manifests=() if _needs_sources(folder, package, scripts) else _manifests(folder, manager),
+        install=(manager.install(has_tools=is_built),),
+        build=("npm run build", *manager.prune()) if is_built else (),
         line=line,
         line_from=line_from,
     )
+
+
+def _manifests(folder: Path, manager: package_managers.Manager) -> tuple[str, ...]:
+    names = (MANIFEST, manager.lock, *package_managers.OWN_SETTINGS[manager.tool])
+    return tuple(name for name in names if _is_in(folder, name))
+
+
+def _needs_sources(folder: Path, package: dict[str, object], scripts: dict[str, object]) -> bool:
+    """Whether installing needs more of the source than its manifests."""
+    hooks = ("preinstall", "install", "postinstall", "prepare")
+    has_own = any((folder / ".yarn" / name).exists() for name in ("patches", "plugins", "cache"))
+    return "workspaces" in package or any(scripts.get(name) for name in hooks) or _names_folders(package) or has_own
 
 
 def _is_in(folder: Path, name: str) -> bool:
@@ -67,7 +74,7 @@ def _start(folder: Path, package: dict[str, object], scripts: dict[str, object])
     main = package.get("main")
     if (
         isinstance(main, str)
-        and (folder / main).is_file()
+        and ((folder / main).is_file() or scripts.get("build"))  # the build may make it
         and main.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum()
     ):
         return f"exec node {main}", "package.json, main"
@@ -75,34 +82,9 @@ def _start(folder: Path, package: dict[str, object], scripts: dict[str, object])
     return (f"exec node {found}", found) if found else ("", "")
 
 
-def _lock(folder: Path) -> tuple[str, str]:
-    """The lock file and the program that reads it."""
-    known = (
-        ("package-lock.json", "npm"),
-        ("npm-shrinkwrap.json", "npm"),
-        ("pnpm-lock.yaml", "pnpm"),
-        ("yarn.lock", "yarn"),
-    )
-    return next((pair for pair in known if (folder / pair[0]).is_file()), ("", "npm"))
-
-
-def _install(tool: str, lock: str, *, has_tools: bool) -> str:
-    """What installs the packages, exactly as locked where there is a lock; those for building only when it is built."""
-    if tool == "yarn":
-        return f"npx --yes {YARN} install --frozen-lockfile --non-interactive --production={str(not has_tools).lower()}"
-    if tool == "pnpm":
-        return f"npx --yes {PNPM} install --frozen-lockfile --prod{'=false' if has_tools else ''}"
-    return f"npm {'ci' if lock else 'install'} --no-audit --no-fund --{'include' if has_tools else 'omit'}=dev"
-
-
-def _build(tool: str) -> tuple[str, ...]:
-    prune = {"npm": ("npm prune --omit=dev --no-audit --no-fund",), "pnpm": (f"npx --yes {PNPM} prune --prod",)}
-    return ("npm run build", *prune.get(tool, ()))
-
-
 def _names_folders(package: dict[str, object]) -> bool:
     """Whether a dependency is a folder or an archive of the source itself."""
     kinds = ("dependencies", "devDependencies", "optionalDependencies")
     listed = [package.get(kind) for kind in kinds]
     wanted = [str(value) for kind in listed if isinstance(kind, dict) for value in kind.values()]
-    return any(value.startswith(("file:", "link:", "workspace:", ".", "/")) for value in wanted)
+    return any(value.startswith(("file:", "link:", "portal:", "patch:", "workspace:", ".", "/")) for value in wanted)

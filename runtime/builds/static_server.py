@@ -7,18 +7,35 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-SHOWN = ".well-known"
+SHOWN, INDEX = ".well-known", "index.html"
+# What a machine without a list of its own does not know; nginx has them.
+TYPES = {
+    ".avif": "image/avif",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+}
+
+
+def _is_hidden(parts: Sequence[str]) -> bool:
+    return any(part.startswith(".") and part != SHOWN for part in parts)
 
 
 class Handler(SimpleHTTPRequestHandler):
     """Files, `index.html` of folders, `x.html` for `x`; 404 for the rest."""
 
     protocol_version = "HTTP/1.1"
+    index_pages = (INDEX,)
+    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
     root: Path
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -37,14 +54,21 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_error(404)
 
     def _file(self) -> Path | None:
-        parts = [part for part in unquote(urlsplit(self.path).path).split("/") if part]
-        if any(part.startswith(".") and part != SHOWN for part in parts) or "\0" in self.path:
+        asked = self.path.partition("?")[0].partition("#")[0]  # as the base class takes it apart
+        parts = [part for part in unquote(asked).split("/") if part]
+        if _is_hidden(parts) or any("\0" in part for part in parts):
             return None
         path = self.root.joinpath(*parts)
         if not path.exists() and parts and path.with_name(path.name + ".html").is_file():
-            self.path = urlsplit(self.path).path + ".html"
+            self.path = asked.rstrip("/") + ".html"
             path = path.with_name(path.name + ".html")
-        return path if path.exists() and path.resolve().is_relative_to(self.root) else None
+        index = path / INDEX
+        served = index if path.is_dir() and index.exists() else path
+        return path if served.exists() and self._is_shown(served.resolve()) else None
+
+    def _is_shown(self, path: Path) -> bool:
+        """Whether a file that is there, after all links, is one of the site's: a link may lead to what is not."""
+        return path.is_relative_to(self.root) and not _is_hidden(path.relative_to(self.root).parts)
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Nothing: the gateway knows who asked for what."""

@@ -14,10 +14,16 @@ from runtime import folders
 from runtime.attempts import Attempt
 from runtime.sources import Fetched
 
-from . import environments, static_server
+from . import complaints, environments, limits, static_server
 from .plans import SHELL, Artifact, Plan
 
 SHOWN = {"node": "apt-get install nodejs npm", "npm": "apt-get install npm", "go": "apt-get install golang"}
+FROM_NPM = {
+    "NPM_CONFIG_REGISTRY": "YARN_NPM_REGISTRY_SERVER",
+    "NODE_EXTRA_CA_CERTS": "YARN_HTTPS_CA_FILE_PATH",
+    "HTTP_PROXY": "YARN_HTTP_PROXY",
+    "HTTPS_PROXY": "YARN_HTTPS_PROXY",
+}  # what npm and Node know by the first name, yarn knows by the second
 
 
 def adapted(plan: Plan) -> Plan:
@@ -40,8 +46,10 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
     path = os.pathsep.join([*_folders(plan), *environments.BASE_PATH])
     env = environments.build_environment(folders.empty_home()) | _caches() | {"PATH": path}
     for line in (*plan.install, *plan.build):
-        if attempt.run([SHELL, "-c", line], env=env, cwd=fetched.path) != 0:
-            raise FailedPrecondition(f"`{line}` failed: {_end(attempt.log)}")
+        said_before = attempt.log.stat().st_size if attempt.log.exists() else 0
+        if limits.run([SHELL, "-c", line], attempt, env=env, cwd=fetched.path) != 0:
+            complaint = complaints.of_command(complaints.printed(attempt.log, said_before))
+            raise FailedPrecondition(f"`{line}` failed: {complaint}")
     return Artifact(
         digest=fetched.digest,
         command=[SHELL, "-c", f"PATH={shlex.quote(path)}; export PATH; {plan.line}"],
@@ -57,11 +65,16 @@ def _caches() -> dict[str, str]:
     passed = ("NPM_CONFIG_REGISTRY", "NODE_EXTRA_CA_CERTS", "GOPROXY", "GOPRIVATE", "GONOSUMDB")
     return {
         "NPM_CONFIG_CACHE": str(cache / "npm"),
+        **{f"NPM_CONFIG_{name}": "false" for name in ("UPDATE_NOTIFIER", "FUND", "AUDIT")},
+        "YARN_CACHE_FOLDER": str(cache / "yarn" / "packages"),
+        "YARN_GLOBAL_FOLDER": str(cache / "yarn"),
+        **{f"XDG_{kind}_HOME": str(cache / "node" / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA", "STATE")},
         "GOMODCACHE": str(cache / "go" / "modules"),
         "GOCACHE": str(cache / "go" / "built"),
         "GOPATH": str(cache / "go" / "path"),
         "GOTOOLCHAIN": "local",
         "GOFLAGS": "-buildvcs=false -modcacherw",
+        **{new: os.environ[old] for old, new in FROM_NPM.items() if old in os.environ},
         **{name: os.environ[name] for name in passed if name in os.environ},
     }
 
@@ -74,8 +87,3 @@ def _find(tool: str) -> str | None:
     """A program on the PATH of this server, or in the usual places."""
     usual = [*environments.BASE_PATH, "/usr/local/go/bin"]
     return shutil.which(tool, path=os.pathsep.join([os.environ.get("PATH", ""), *usual]))
-
-
-def _end(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()[-10:]]
-    return " ".join(line for line in lines if line)[-600:]

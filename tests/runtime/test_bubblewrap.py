@@ -95,7 +95,7 @@ def test_where_it_is_not_used_the_server_says_for_whom_that_is(settings, monkeyp
     settings.MICRO_BACKEND = "process"
     assert "bubblewrap" in backend.shown()
     settings.MICRO_BUBBLEWRAP = "off"
-    assert backend.shown() == "services run as processes of this machine: for one trusted user"
+    assert backend.shown().startswith("services run as processes of this machine: for one trusted user; builds may use")
     settings.MICRO_BUBBLEWRAP = "auto"
     bubblewrap.works.cache_clear()
     monkeypatch.setattr(shutil, "which", lambda _name: None)

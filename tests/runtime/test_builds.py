@@ -94,9 +94,11 @@ NOTHING = {
     "dockerfile and a page": ({"Dockerfile": "FROM x", "index.html": ""}, "Found a Dockerfile.*MICRO_BACKEND=docker"),
     "dockerfile and a site below": ({"Dockerfile": "", "public/index.html": ""}, "Found a Dockerfile"),
     "node": ({"package.json": "{}"}, "package.json"),
-    "only requirements": ({"requirements.txt": "flask"}, "not what to start"),
+    "only requirements": ({"requirements.txt": "flask"}, "not what to start; add a Procfile with `web: …`"),
+    "only a list of packages": ({"package.json": "{}"}, "not what to start; say it by scripts.start"),
     "ambiguous procfile": ({"Procfile": "a: x\nb: y\n"}, "a, b"),
-    "broken procfile": ({"Procfile": "web gunicorn\n"}, "Line 1"),
+    "broken procfile": ({"Procfile": "# x\nweb gunicorn\n"}, "Line 2 of the Procfile"),
+    "procfile without a command": ({"Procfile": "web:\n"}, "Line 1 of the Procfile"),
     "empty procfile": ({"Procfile": "\n"}, "nothing"),
     "broken pyproject": ({"pyproject.toml": "[", "main.py": ""}, "pyproject.toml"),
 }
@@ -133,6 +135,14 @@ def test_a_page_beside_a_dockerfile_is_no_site_but_what_a_procfile_starts_is_sta
 def test_a_command_of_the_request_comes_first_and_keeps_its_words_apart(tmp_path):
     plan = builds.plan(write(tmp_path, {"Procfile": "web: x"}), command=["python", "a b.py", "$(id)"])
     assert plan.line == "python 'a b.py' '$(id)'"
+
+
+def test_a_folder_that_a_link_puts_into_the_source_is_no_site(tmp_path):
+    write(tmp_path / "elsewhere", {"index.html": "not theirs"})
+    fetched = write(tmp_path / "source", {"notes.txt": ""})
+    (tmp_path / "source" / "public").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidArgument, match="nothing to run"):
+        builds.plan(fetched)
 
 
 def test_code_is_read_and_never_run(tmp_path):
@@ -225,6 +235,9 @@ def test_a_recipe_counts_sources_only_where_they_are_installed(tmp_path):
     local = {"main.py": "", "requirements.txt": "-e .\n"}
     assert key(plain, "a", "1") == key(plain, "b", "2")
     assert key(local, "a", "3") != key(local, "b", "4")
+    included = {"main.py": "", "requirements.txt": "-r more/base.txt\n", "more/base.txt": "flask\n"}
+    assert key(included, "a", "7") == key(included, "b", "8")
+    assert key(included, "a", "9") != key({**included, "more/base.txt": "django\n"}, "a", "10")
     assert key(plain, "a", "5") != key({**plain, "requirements.txt": "django\n"}, "a", "6")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,17 @@ LAYERS = {
     "requirements": (
         {"requirements.txt": "flask\n", "app.py": "from flask import Flask\napp = Flask('x')\n"},
         ["FROM python", "COPY requirements.txt", "RUN pip -r", "RUN pip gunicorn", "COPY app", "CMD 0.0.0.0:$PORT"],
+    ),
+    "requirements that include others": (
+        {"requirements.txt": "-r more/base.txt\n-c c.txt\n", "more/base.txt": "a\n", "c.txt": "a<2\n", "main.py": ""},
+        [
+            *("FROM python", "COPY app/requirements.txt", "COPY app/more/base.txt ./more/", "COPY app/c.txt"),
+            *("RUN pip -r requirements.txt", "COPY app", "CMD main.py"),
+        ],
+    ),
+    "requirements that include one elsewhere": (
+        {"requirements.txt": "-r ../base.txt\n", "main.py": ""},
+        ["FROM python", "COPY app", "RUN pip -r", "CMD main.py"],
     ),
     "requirements that name files": (
         {"requirements.txt": "-e ./lib\n", "main.py": ""},
@@ -60,6 +72,20 @@ LAYERS = {
         {"package.json": PACKAGE, "yarn.lock": ""},
         ["FROM node", "COPY yarn.lock", "RUN yarn --frozen-lockfile", "COPY app", "CMD npm start"],
     ),
+    "node, yarn 4": (
+        {"package.json": PACKAGE, "yarn.lock": "__metadata:\n  version: 8\n", ".yarnrc.yml": ""},
+        [
+            "FROM node",
+            "COPY yarn.lock .yarnrc.yml",
+            "RUN @yarnpkg/cli-dist@4. --immutable",
+            "COPY app",
+            "CMD npm start",
+        ],
+    ),
+    "node, yarn 4 with patches": (
+        {"package.json": PACKAGE, "yarn.lock": "__metadata:\n  version: 8\n", ".yarn/patches/x.patch": ""},
+        ["FROM node", "COPY app", "RUN @yarnpkg/cli-dist@4. --immutable", "CMD npm start"],
+    ),
     "node, pnpm": (
         {"package.json": PACKAGE, "pnpm-lock.yaml": ""},
         ["FROM node", "COPY pnpm-lock.yaml", "RUN pnpm --frozen-lockfile", "COPY app", "CMD npm start"],
@@ -76,6 +102,10 @@ LAYERS = {
             "CMD",
         ],
     ),
+    "node, whose main is built": (
+        {"package.json": '{"main":"dist/x.js","scripts":{"build":"tsc"}}'},
+        ["FROM node", "COPY package.json", "RUN install", "COPY app", "RUN build", "RUN prune", "CMD node dist/x.js"],
+    ),
     "node with a local package": (
         {"package.json": '{"main":"x.js","dependencies":{"a":"file:./a"}}', "x.js": ""},
         ["FROM node", "COPY app", "RUN npm install", "CMD node x.js"],
@@ -87,6 +117,13 @@ LAYERS = {
             *("FROM debian", "COPY ca-certificates", "COPY /app", "CMD bin/web"),
         ],
     ),
+    "go, without a go.sum": (
+        {"go.mod": "module web\nrequire a.b/c v1.0.0\n", "main.go": MAIN_GO},
+        [
+            *("FROM golang", "COPY go.mod", "RUN go mod download", "COPY app", "RUN -mod=mod bin/web ."),
+            *("FROM debian", "COPY ca-certificates", "COPY /app", "CMD bin/web"),
+        ],
+    ),
     "go, replaced by a folder": (
         {"go.mod": "module x\nreplace y => ../y\n", "cmd/x/main.go": MAIN_GO},
         ["FROM golang", "COPY app", "RUN go mod download", "RUN ./cmd/x", "FROM debian", "COPY", "COPY", "CMD bin/x"],
@@ -95,8 +132,11 @@ LAYERS = {
         {"go.mod": "module x\n", "main.go": MAIN_GO, "Procfile": "grpc: x --grpc\n"},
         ["FROM golang", "COPY go.mod", "RUN", "COPY app", "RUN", "FROM debian", "COPY", "COPY", "CMD x --grpc"],
     ),
-    "static": ({"index.html": ""}, ["FROM nginx", "COPY nginx.conf", "COPY app/", "CMD nginx"]),
-    "static, below": ({"public/index.html": ""}, ["FROM nginx", "COPY nginx.conf", "COPY app/public/", "CMD nginx"]),
+    "static": ({"index.html": ""}, ["FROM nginx", "COPY nginx.conf", "COPY app/", "RUN find", "CMD nginx"]),
+    "static, below": (
+        {"public/index.html": ""},
+        ["FROM nginx", "COPY nginx.conf", "COPY app/public/", "RUN find", "CMD nginx"],
+    ),
 }
 
 
@@ -131,9 +171,42 @@ def test_whoever_asks_for_micro_gets_the_platforms_own(tmp_path):
     assert all("--constraint /tmp/constraints.txt" in line for line in installs)
 
 
-def test_base_images_are_the_operators(tmp_path):
-    plan = detect.detect(write(tmp_path, {"main.py": ""}))
-    assert dockerfiles.generate(plan, images=dockerfiles.Images(python="mine:1")).text.startswith("FROM mine:1\n")
+@pytest.mark.parametrize(
+    ("files", "bases"),
+    [
+        ({"main.py": ""}, ["my-python"]),
+        ({"Procfile": "web: ./x"}, ["my-python"]),
+        ({"package.json": PACKAGE}, ["my-node"]),
+        ({"go.mod": "module x\n", "main.go": MAIN_GO}, ["my-go AS build", "my-plain"]),
+        ({"index.html": ""}, ["my-static"]),
+    ],
+)
+def test_base_images_are_the_operators(files, bases, tmp_path):
+    names = ("python", "node", "go", "plain", "static")
+    mine = dockerfiles.Images(**{name: f"my-{name}" for name in names})
+    text = dockerfiles.generate(detect.detect(write(tmp_path, files)), images=mine).text
+    assert [line.removeprefix("FROM ") for line in text.splitlines() if line.startswith("FROM ")] == bases
+
+
+def test_a_generated_dockerfile_takes_the_package_indexes_that_a_build_is_given(tmp_path):
+    for name, files in {
+        "Python": {"main.py": ""},
+        "Node": {"package.json": PACKAGE},
+        "Go": {"go.mod": "module x\n"},
+    }.items():
+        folder = write(tmp_path / name, files | ({"main.go": MAIN_GO} if name == "Go" else {}))
+        lines = dockerfiles.generate(detect.detect(folder), images=IMAGES).text.splitlines()
+        assert [f"ARG {index}" for index in dockerfiles.INDEXES[name]] == [x for x in lines if x.startswith("ARG")]
+        assert set(dockerfiles.INDEXES[name]) <= set(images.INDEXES)
+
+
+def test_each_base_image_has_a_setting():
+    command = "from project.settings import docker; print(sorted(docker.MICRO_BASE_IMAGES.items()))"
+    names = ("python", "node", "go", "plain", "static")
+    env = {f"MICRO_IMAGE_{name.upper()}": f"my-{name}" for name in names}
+    path = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", command], env=env | path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(sorted((name, f"my-{name}") for name in names))
 
 
 @pytest.mark.parametrize("line", ["web: echo \"a\" 'b' $PORT\n", "web: x\\\\n && y\n", "web: a\tb # ${HOME}\n"])

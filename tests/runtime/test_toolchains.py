@@ -18,6 +18,7 @@ from runtime.attempts import Attempt
 from runtime.builds import static_server, toolchains
 from runtime.sources import Fetched
 
+IMPORTING_GO = 'package main\nimport ("fmt"; "github.com/google/uuid")\nfunc main() { fmt.Println("uuid", uuid.Nil) }\n'
 SOURCES = {
     "node": (
         {"package.json": '{"scripts":{"build":"echo 7 >built","start":"cat built"}}'},
@@ -27,6 +28,11 @@ SOURCES = {
         {"go.mod": "module x\n", "main.go": 'package main\nimport "fmt"\nfunc main() { fmt.Println("from go") }\n'},
         "from go",
     ),
+    "go without a go.sum": (
+        {"go.mod": "module x\nrequire github.com/google/uuid v1.6.0\n", "main.go": IMPORTING_GO},
+        "uuid 00000000",
+    ),
+    "go without a list of modules": ({"go.mod": "module x\n", "main.go": IMPORTING_GO}, "uuid 00000000"),
 }
 
 
@@ -66,15 +72,48 @@ def test_a_build_command_that_fails_is_named(tmp_path):
         builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
 
 
+FAILING = {
+    "npm": (
+        {"package.json": '{"main":"x.js","dependencies":{"ms":"99.0.0"}}', "x.js": ""},
+        "version found for ms@99.0.0",
+    ),
+    "go": ({"go.mod": "module x\n", "main.go": "package main\nfunc main() { x() }\n"}, "main.go:2:15: undefined: x"),
+}
+
+
+@pytest.mark.parametrize("tool", FAILING)
+def test_of_a_tool_that_fails_in_place_the_lines_that_say_why_are_quoted(tool, tmp_path):
+    files, words = FAILING[tool]
+    fetched = write(tmp_path / "source", files)
+    try:
+        plan = builds.plan(fetched)
+    except FailedPrecondition as missing:
+        pytest.skip(missing.detail)
+    with pytest.raises(FailedPrecondition, match=words):
+        builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
+
+
 @pytest.fixture
 def site(tmp_path):
     files = {
-        **{"index.html": "home", "about.html": "about", "a/index.html": "a", "b/x.txt": "x"},
+        **{
+            "font.woff2": "f",
+            "x.mjs": "m",
+            "index.html": "home",
+            "about.html": "about",
+            "a/index.html": "a",
+            "b/x.txt": "x",
+        },
         **{".env": "SECRET", ".git/config": "SECRET", "a/.htpasswd": "SECRET", ".well-known/security.txt": "call"},
     }
     write(tmp_path / "site", files)
     (tmp_path / "secret").write_text("SECRET")
     (tmp_path / "site" / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "site" / "hidden").symlink_to(tmp_path / "site" / ".env")
+    (tmp_path / "site" / "inside").symlink_to("about.html")
+    (tmp_path / "site" / "c").mkdir()
+    (tmp_path / "site" / "c" / "index.html").symlink_to(tmp_path / "secret")
+    (tmp_path / "site" / "out").symlink_to(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     argv = [sys.executable, static_server.__file__, tmp_path / "site"]
@@ -90,16 +129,32 @@ def site(tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("/", "home"), ("/about", "about"), ("/about.html", "about"), ("/a", "a"), ("/.well-known/security.txt", "call")],
+    [
+        ("/", "home"),
+        ("/about", "about"),
+        ("/about.html", "about"),
+        ("/a", "a"),
+        ("/inside", "about"),
+        ("/about?x#y", "about"),
+        ("/.well-known/security.txt", "call"),
+    ],
 )
 def test_a_static_site_serves_its_files(site, path, text):
     assert site.get(path).text == text
 
 
 @pytest.mark.parametrize(
+    ("path", "kind"), [("/", "text/html"), ("/font.woff2", "font/woff2"), ("/x.mjs", "text/javascript")]
+)
+def test_a_static_site_says_what_its_files_are(site, path, kind):
+    assert site.get(path).headers["content-type"] == kind
+
+
+@pytest.mark.parametrize(
     "path",
     [
         *("/.env", "/.git/config", "/a/.htpasswd", "/%2eenv", "/b/", "/b", "/none", "/link", "/../secret"),
+        *("/hidden", "/c/", "/c", "/c/index.html", "/out/secret", "/out/", "//.git/config", "/x.mjs/../.env"),
         *("/%2e%2e/secret", "/a/../.env", "//.env", "/a%2f.htpasswd", "/.well-known/../.env"),
     ],
 )

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from project import strangers
 from project.profiles import LOCAL
+from runtime import cgroups
 from runtime.backends import bubblewrap, choice
 
 from .errors import CannotRun
@@ -39,8 +40,14 @@ def shown() -> str:
     """The decision, and what is to be known about it, in one line."""
     if settings.MICRO_BACKEND != choice.DOCKER:
         walls = ", each within walls of bubblewrap" if bubblewrap.is_used() else ""
-        return f"services run as processes of this machine{walls}: for one trusted user"
+        return f"services run as processes of this machine{walls}: for one trusted user; {_builds()}"
     return f"services run as containers of the Docker engine {_version()}{_kernel()}{_refusal()}"
+
+
+def _builds() -> str:
+    """How builds in place are held to their memory."""
+    how = "a control group holds them to it" if cgroups.can_hold_memory() else "they are looked at now and then"
+    return f"builds may use {settings.MICRO_BUILD_MEMORY_MIB} MiB of memory ({how})"
 
 
 def _settle_docker(plan: Plan) -> None:

@@ -13,10 +13,28 @@ from docker.types import LogConfig
 from micro.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, ResourceExhausted
 from runtime import builds
 from runtime.backends import containers
-from runtime.builds import disks, images
+from runtime.builds import disks, images, limits
 from runtime.sources import Fetched
 
 HELLO_GO = 'package main\nimport "fmt"\nfunc main() { fmt.Println("hello from go") }\n'
+UUID_GO = 'package main\nimport ("fmt"; "github.com/google/uuid")\nfunc main() { fmt.Println(uuid.Nil) }\n'
+PACKAGE = '{"name":"x","dependencies":{"ms":"2.1.3"},"scripts":{"start":"node index.js"}}'
+INDEX_JS = "console.log('in ms', require('ms')('1s'))\n"
+SHA512 = "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA=="
+PNPM_7 = f"""lockfileVersion: 5.4
+
+specifiers:
+  ms: 2.1.3
+
+dependencies:
+  ms: 2.1.3
+
+packages:
+
+  /ms/2.1.3:
+    resolution: {{integrity: {SHA512}}}
+    dev: false
+"""
 SOURCES = {
     "requirements": (
         {
@@ -49,6 +67,29 @@ SOURCES = {
         "7",
     ),
     "go": ({"go.mod": "module example.com/hello\ngo 1.21\n", "main.go": HELLO_GO}, "hello from go"),
+    "go without a go.sum": (
+        {
+            "go.mod": "module x\ngo 1.21\nrequire github.com/google/uuid v1.6.0\n",
+            "main.go": UUID_GO,
+        },
+        "00000000-0000",
+    ),
+    "requirements that include others": (
+        {
+            "requirements.txt": "-r more/base.txt\n",
+            "more/base.txt": "blinker==1.9.0\n",
+            "main.py": "import blinker\nprint(blinker.__name__)\n",
+        },
+        "blinker",
+    ),
+    "yarn 4": (
+        {"package.json": PACKAGE.replace("{", '{"packageManager":"yarn@4.5.0",', 1), "index.js": INDEX_JS},
+        "in ms 1000",
+    ),
+    "pnpm 7": (
+        {"package.json": PACKAGE, "index.js": INDEX_JS, "pnpm-lock.yaml": PNPM_7},
+        "in ms 1000",
+    ),
     "go below": ({"go.mod": "module example.com/hello/v2\n", "cmd/x/main.go": HELLO_GO}, "hello from go"),
     "dockerfile": (
         {"Dockerfile": '# syntax=nowhere.invalid/frontend\nFROM debian:bookworm-slim\nCMD ["echo", "from docker"]\n'},
@@ -95,17 +136,24 @@ def test_a_source_becomes_an_image_that_runs(source, builder, tmp_path, attempt,
     assert words in output(docker_engine, artifact.image, artifact.command)
 
 
-def test_a_static_site_serves_its_files_and_no_hidden_one(server, tmp_path, attempt, docker_engine):
+def test_a_static_site_serves_its_files_and_none_that_is_hidden_or_elsewhere(server, tmp_path, attempt, docker_engine):
     files = {"index.html": "<p>hi", "about.html": "about\n", ".env": "SECRET", ".git/config": "x", "a/.htpasswd": "y"}
-    artifact = built(tmp_path, attempt, files)
+    fetched = write(tmp_path / "source", files)
+    links = {"passwd": "/etc/passwd", "etc": "/etc", "up": "../../etc/passwd", "hidden": ".env", "inside": "about.html"}
+    for name, target in links.items():
+        (fetched.root / name).symlink_to(target)
+    artifact = builds.build(fetched, builds.plan(fetched), attempt)
     ask = (
-        "ls -A /srv /srv/a; PORT=8080 sh -c 'sed s/\\$PORT/8080/ /etc/nginx/micro.conf >/tmp/n; nginx -c /tmp/n' && "
-        "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /about HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+        "ls -A /srv /srv/a; PORT=8080 sh -c 'sed s/\\$PORT/8080/ /etc/nginx/micro.conf >/tmp/n; nginx -c /tmp/n'; "
+        "for path in about inside passwd etc/passwd up hidden .env a/../.env; do exec 3<>/dev/tcp/127.0.0.1/8080; "
+        "printf 'GET /%s HTTP/1.0\\r\\n\\r\\n' $path >&3; head -1 <&3 | sed \"s#^#$path: #\"; done"
     )
     said = output(docker_engine, artifact.image, ["bash", "-c", ask])
     assert "index.html" in said
-    assert said.endswith("about\n")
-    assert not {".env", ".git", ".htpasswd"} & set(said.split())
+    assert not {".env", ".git", ".htpasswd", "passwd", "etc", "up"} & set(said.split())
+    answers = dict(line.split(": HTTP/1.1 ") for line in said.replace("\r", "").splitlines() if ": HTTP" in line)
+    assert {path for path, status in answers.items() if status.startswith("200")} == {"about", "inside"}
+    assert len(answers) == 8
 
 
 def test_unchanged_dependencies_are_not_installed_again(builder, tmp_path, attempt):
@@ -174,6 +222,20 @@ def test_credentials_in_a_builds_arguments_are_in_neither_its_log_nor_its_error(
         assert not [secret for secret in ("s3cret", "t0ken") if secret in said]
 
 
+FAILING = {
+    "pip": ({"requirements.txt": "blinker==99\n", "main.py": ""}, "No matching distribution found for blinker==99"),
+    "npm": ({"package.json": PACKAGE.replace("2.1.3", "99.0.0")}, r"No matching version found for ms@99\.0\.0"),
+    "go": ({"go.mod": "module x\n", "main.go": "package main\nfunc main() { x() }\n"}, "main.go:2:15: undefined: x"),
+}
+
+
+@pytest.mark.parametrize("tool", FAILING)
+def test_of_a_tool_that_fails_the_lines_that_say_why_are_quoted(tool, builder, tmp_path, attempt):
+    files, words = FAILING[tool]
+    with pytest.raises(FailedPrecondition, match=words):
+        built(tmp_path, attempt, {"index.js": ""} | files if tool == "npm" else files)
+
+
 def test_a_dockerfile_that_leads_out_of_the_source_is_refused(server, tmp_path, attempt):
     fetched = write(tmp_path / "source", {"x": ""})
     (fetched.root / "Dockerfile").symlink_to("/etc/shadow")
@@ -229,13 +291,13 @@ def test_a_build_that_prints_without_end_is_stopped(builder, tmp_path, attempt):
             replace(attempt, may_go_on=may_go_on),
             {"Dockerfile": "FROM debian:bookworm-slim\nRUN yes a-line\n"},
         )
-    assert attempt.log.stat().st_size < 2 * images.LARGEST_LOG_BYTES
+    assert attempt.log.stat().st_size < 2 * limits.LARGEST_LOG_BYTES
 
 
 def test_a_build_cannot_use_more_memory_than_it_may(builder, tmp_path, attempt, settings):
     settings.MICRO_BUILD_MEMORY_MIB = 100
     hog = f"FROM python:3.11-slim\nRUN python -c \"x = bytearray(300 << 20); print('{attempt.deployment_id}')\"\n"
-    with pytest.raises(FailedPrecondition):
+    with pytest.raises(ResourceExhausted, match=r"more than 100 MiB of memory .*MICRO_BUILD_MEMORY_MIB"):
         built(tmp_path, attempt, {"Dockerfile": hog})
 
 

@@ -1,4 +1,4 @@
-"""A control group for one BuildKit build: BuildKit takes no memory limit, but it builds below a group that has one."""
+"""A control group for one build: BuildKit, which takes no memory limit, builds below it; commands in place enter it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,11 @@ EMPTIED_WITHIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What all processes of a group may use together."""
+    """What all processes of a group may use together; 0 leaves a thing open."""
 
     memory_bytes: int
-    cpus: int
-    pids: int
+    cpus: int = 0
+    pids: int = 0
 
 
 @contextmanager
@@ -44,18 +44,58 @@ def limit(name: str, limits: Limits) -> list[Path]:
 
 
 def _unified(folder: Path, limits: Limits) -> dict[Path, dict[str, object]]:
-    cpus = f"{limits.cpus * PERIOD_US} {PERIOD_US}"
-    return {folder: {"memory.max": limits.memory_bytes, "memory.swap.max": 0, "cpu.max": cpus, "pids.max": limits.pids}}
+    wanted: dict[str, object] = {"memory.max": limits.memory_bytes, "memory.swap.max": 0}
+    if limits.cpus:
+        wanted["cpu.max"] = f"{limits.cpus * PERIOD_US} {PERIOD_US}"
+    if limits.pids:
+        wanted["pids.max"] = limits.pids
+    return {folder: wanted}
 
 
 def _separate(name: str, limits: Limits) -> dict[Path, dict[str, object]]:
     """With one hierarchy for each resource, as before version 2."""
     memory = limits.memory_bytes
-    return {
+    wanted: dict[Path, dict[str, object]] = {
         ROOT / "memory" / name: {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory},
-        ROOT / "cpu" / name: {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": limits.cpus * PERIOD_US},
-        ROOT / "pids" / name: {"pids.max": limits.pids},
     }
+    if limits.cpus:
+        quota_us = limits.cpus * PERIOD_US
+        wanted[ROOT / "cpu" / name] = {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": quota_us}
+    if limits.pids:
+        wanted[ROOT / "pids" / name] = {"pids.max": limits.pids}
+    return wanted
+
+
+def holds_memory(name: str) -> bool:
+    """Whether the kernel limits the memory of this group: a group may be there without."""
+    return any((folder / file).exists() for folder in _of_memory(name) for file in _MEMORY_LIMITS)
+
+
+def can_hold_memory() -> bool:
+    """Whether this process may make groups whose memory the kernel limits."""
+    name = f"micro-try-{os.getpid()}"
+    with limited(name, Limits(memory_bytes=1 << 30)) as group:
+        return bool(group) and holds_memory(name)
+
+
+def has_run_out(name: str) -> bool:
+    """Whether a process of the group was ended because all of them together used too much memory."""
+    files = [folder / file for folder in _of_memory(name) for file in ("memory.events", "memory.oom_control")]
+    lines = [line.split() for file in files if file.exists() for line in file.read_text().splitlines()]
+    return any(words[0] == "oom_kill" and int(words[1]) > 0 for words in lines if len(words) == 2)
+
+
+def within(name: str, argv: Sequence[str]) -> list[str]:
+    """The command that enters the group and becomes `argv`."""
+    groups = [str(folder / "cgroup.procs") for folder in _of_memory(name) if folder.exists()]
+    return ["/bin/sh", "-c", 'echo $$ >"$0" || exit 126; exec "$@"', groups[0], *argv]
+
+
+_MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes")
+
+
+def _of_memory(name: str) -> tuple[Path, ...]:
+    return ROOT / name, ROOT / "memory" / name
 
 
 def _write(folder: Path, values: dict[str, object]) -> bool:
@@ -71,10 +111,10 @@ def _write(folder: Path, values: dict[str, object]) -> bool:
 
 def _set(file: Path, value: object) -> bool:
     """False when the kernel refuses the value now. A limit that it does not know, such as one for swap, is left out."""
+    if not file.exists():
+        return True
     try:
         file.write_text(str(value))
-    except FileNotFoundError:
-        return True
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
