@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 import pytest
 
 from micro import errors
-from micro.cli.runtime import age
+from micro.cli import status_table
+from micro.cli.status_table import age
+from micro.proto.runtime_pb2 import Service
 from tests.micro.conftest import MICRO, eventually
 
 FORWARD = [
@@ -326,9 +328,40 @@ def test_status_on_a_terminal_is_as_wide_as_the_terminal_and_json_has_the_whole_
     assert another.endswith("x…, serving=3")
     assert greeter.endswith("http://greeter--micro.localhost:8080  owner=admin, group=micro")
     assert len({line.index(word) for line, word in ((header, "META"), (another, "owner"), (greeter, "owner"))}) == 1
-    assert "error=It printed far too much…, serving=3" in user.on_a_terminal("status", columns=40)[1]
     assert reason in user.micro("status", "-o", "json").stdout
     assert reason in user.micro("status").stdout
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 140])
+def test_status_fits_a_terminal_that_is_too_narrow_for_one_line_each(user, sidecar, folder, columns):
+    sidecar.steps = FORWARD[-1:]
+    user.micro("run", folder)
+    sidecar.steps = [("error", {"error": "It printed far too much: " + "x" * 600, "serving": "3"})]
+    user.micro("run", "--detach", "github.com/a/another")
+    seen = user.on_a_terminal("status", columns=columns)
+    assert max(map(len, seen)) <= columns
+    header, its_metadata, another, whose, greeter, owner = seen
+    assert header.split()[:2] == ["NAME", "VERSION"]
+    assert its_metadata == "  ADDRESS  METADATA"
+    assert owner == "  http://greeter--micro.localhost:8080  owner=admin, group=micro"
+    assert another.startswith("another")
+    assert whose.startswith("  owner=admin, group=micro, error=It printed far too much: x")
+    assert whose.endswith("x…, serving=3")
+    assert greeter.startswith("greeter")
+    assert "greeter  running" in greeter
+
+
+def test_status_wraps_and_cuts_what_no_terminal_has_room_for():
+    name, address = "shop-" * 20, f"http://{'shop-' * 20}.localhost:8080"
+    shop = Service(
+        name=name, version="latest", metadata={"status": "running", "address": address, "warning": "no " * 90}
+    )
+    seen = status_table.for_eyes([shop], columns=80)
+    assert max(map(len, seen)) == 80
+    assert seen[2].startswith("shop-shop-")
+    assert seen[2].endswith("…")
+    rest = "".join(seen[3:]).replace(" ", "")
+    assert rest == f"{address}owner=n/a,group=n/a,warning={'no' * 90}"
 
 
 def test_status_as_json_has_all_that_is_known(user, sidecar, folder):

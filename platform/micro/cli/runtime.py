@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,9 +17,7 @@ from .session import Session, pass_session
 if TYPE_CHECKING:
     from micro.proto.runtime_pb2 import LogRecord, Service
 
-HEADER = ("NAME", "VERSION", "SOURCE", "STATUS", "BUILD", "UPDATED", "METADATA")
 LINES, LINES_OF_A_BUILD = 15, 5000
-SHORTEST_ERROR = 24  # characters of an error that are shown however narrow the terminal is
 
 
 @click.command(cls=Command)
@@ -34,16 +31,18 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 
     STATUS is one of unknown, pending, building, starting, running, stopping, stopped and error; the reason of an error
     is in METADATA. UPDATED counts from when it began to run, or ended; during a deployment, from its start. Columns are
-    separated by tabs, except on a terminal, where a long error is shortened: -o json has
-    all of it.
+    separated by tabs, except on a terminal, where they fit its width, if need be with ADDRESS and METADATA
+    on lines of their own and with long errors and sources shortened: -o json has all of it.
     """
     from micro import runtime
+
+    from . import status_table
 
     name, _, at = name.partition("@")
     services = runtime.read(name, version or at, kind, client=session.client)
     documents = [document(service) for service in services]
-    lines = (_for_eyes(services) if sys.stdout.isatty() else _for_programs(services)) if services else []
-    show(documents, lines, output)
+    table = status_table.on_a_terminal if sys.stdout.isatty() else status_table.for_programs
+    show(documents, table(services) if services else (), output)
 
 
 @click.command(cls=Command)
@@ -104,78 +103,6 @@ def _as_json(record: LogRecord) -> str:
 
 def _as_text(record: LogRecord, *, timestamps: bool) -> str:
     return f"{moment(record.timestamp) or '-'} {record.message}" if timestamps else record.message
-
-
-def _for_programs(services: list[Service]) -> list[str]:
-    """Lines whose cells are whole and separated by tabs."""
-    now = datetime.now(UTC)
-    rows = [(*_row(service, at=now), _metadata(service)) for service in services]
-    return ["\t".join(row) for row in [HEADER, *rows]]
-
-
-def _for_eyes(services: list[Service]) -> list[str]:
-    """Lines in columns. METADATA comes last, as short as the terminal is narrow."""
-    import shutil
-
-    now = datetime.now(UTC)
-    known = [(*_row(service, at=now), _one_line(service.metadata.get("address", ""))) for service in services]
-    rows = [(*HEADER[:-1], "ADDRESS"), *known]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    starts = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
-    room = shutil.get_terminal_size().columns - len(starts[0]) - 2
-    metadata = [HEADER[-1], *(_metadata(service, room) for service in services)]
-    return [f"{start}  {last}" for start, last in zip(starts, metadata, strict=True)]
-
-
-def _row(service: Service, *, at: datetime) -> tuple[str, ...]:
-    """What is known of a service, but for its metadata."""
-    from micro import runtime
-
-    known = service.metadata
-    build = known.get("build", "")[:7] or "n/a"
-    source = known.get("source") or service.source
-    since = age(known.get("since") or known.get("started", ""), at=at)
-    row = (service.name, service.version, source, runtime.status(service), build, since)
-    return tuple(map(_one_line, row))
-
-
-def _metadata(service: Service, room: int | None = None) -> str:
-    """Whose it is, and what is wrong with it. With `room`, an error that does not fit into it is shortened."""
-    from micro import runtime
-
-    known = service.metadata
-    whose = f"owner={known.get('owner') or 'n/a'}, group={known.get('group') or 'n/a'}"
-    more = "".join(f", {key}={known[key]}" for key in ("warning", "serving") if known.get(key))
-    if runtime.status(service) != "error":
-        return _one_line(whose + more)
-    more = more if known.get("serving") else f"{more}, serving=nothing"
-    error = _one_line(known.get("error", ""))
-    if room is not None:
-        error = _shortened(error, room - len(f"{whose}, error={more}"))
-    return _one_line(f"{whose}, error={error}{more}")
-
-
-def _shortened(text: str, room: int) -> str:
-    room = max(room, SHORTEST_ERROR)
-    return text if len(text) <= room else f"{text[: room - 1].rstrip()}…"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def age(started: str, *, at: datetime) -> str:
-    """How long ago an RFC 3339 time was, e.g. `1h0m12s ago`; `unknown` for what is none."""
-    try:
-        since = int((at - datetime.fromisoformat(started)).total_seconds())
-    except (ValueError, TypeError):
-        return "unknown"
-    minutes, seconds = divmod(max(since, 0), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")]
-    first = next((index for index, (count, _) in enumerate(parts) if count), 3)
-    return "".join(f"{count}{unit}" for count, unit in parts[first:]) + " ago"
 
 
 def document(service: Service) -> dict[str, Any]:
