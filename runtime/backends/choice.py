@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from dataclasses import dataclass
 from typing import cast
 
 from django.conf import settings
@@ -32,12 +33,21 @@ def make() -> Backend:
     return cast("Backend", getattr(module, chosen().capitalize())())
 
 
-def stop_everything() -> None:
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """How much ran of a server's replicas and builds."""
+
+    processes: int
+    containers: int
+
+
+def stop_everything() -> Stopped:
     """Stop every replica and every build of this server; the rows still want the replicas."""
     from . import process
 
+    containers = 0
     if chosen() == DOCKER:
         from . import docker
 
-        docker.stop_everything()
-    process.stop_everything()
+        containers = docker.stop_everything()
+    return Stopped(process.stop_everything(), containers)

@@ -332,8 +332,8 @@ def _already_so() -> Iterator[None]:
             raise
 
 
-def stop_everything(*, grace_s: float = 2.0) -> None:
-    """Stop and remove every container of this server, its networks and rules; the next start begins anew.
+def stop_everything(*, grace_s: float = 2.0) -> int:
+    """Stop and remove every container of this server, its networks and rules; how many containers those were.
 
     What is left when this is interrupted is adopted by the next runner.
     """
@@ -346,6 +346,7 @@ def stop_everything(*, grace_s: float = 2.0) -> None:
             time.sleep(0.1)
         list(pool.map(partial(_remove_one, client), found))
     walls.remove()
+    return len(found)
 
 
 def _signal_one(client: docker.DockerClient, container_id: str) -> None:

@@ -153,7 +153,13 @@ def _recorded() -> Iterator[UUID]:
             yield UUID(path.name)
 
 
-def stop_everything() -> None:
-    """Stop every replica and every build process of this machine; their records stay, so that they can start again."""
+def stop_everything() -> int:
+    """Stop every replica and every build process of this machine; how many processes those were.
+
+    Their records stay, so that they can start again.
+    """
     records = [*folders.replicas().iterdir(), *folders.jobs().iterdir()]
+    running = [process for record in records if (process := processes.find(record))]
+    count = sum(len(list(process.session_members())) for process in running)
     processes.stop_all(records, grace=STOP_ALL_GRACE)
+    return count

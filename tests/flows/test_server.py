@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import httpx
 import psutil
 import pytest
 from docker_server import DockerServer
-from server import ROOT, Server, eventually
+from server import MICRO, ROOT, Server, eventually
 
 KINDS = {"process": Server, "docker": DockerServer}
 both_backends = pytest.mark.backends("process", "docker")
@@ -87,6 +88,44 @@ def test_after_the_server_alone_was_killed_hard_the_next_start_takes_over(own: S
     eventually(lambda: greets(own), 30, "the service answers again")
     assert own.stop() < 10
     assert own.processes() == own.replicas("helloworld") == []
+
+
+@both_backends
+def test_shutdown_ends_and_counts_what_a_server_that_was_killed_hard_has_left(own: Server, backend: str):
+    own.start()
+    own.login()
+    own.micro("run", "examples/helloworld")
+    own.process.kill()
+    own.process.wait(10)
+    assert own.processes() != []
+    assert own.replicas("helloworld") != []
+    done = shut_down(own)
+    assert done.returncode == 0, done.stderr
+    containers = " and 1 container" if backend == "docker" else ""
+    said = re.fullmatch(rf"A killed server had left (\d+) processes{containers}: ended\.\n", done.stdout)
+    assert said, done.stdout
+    assert int(said[1]) > 5
+    assert own.processes() == own.replicas("helloworld") == []
+    done = shut_down(own)
+    assert (done.returncode, done.stderr) == (1, f"No server runs on {own.home}.\n")
+
+    own.start()
+    eventually(lambda: greets(own), 30, "the service answers again")
+    assert shut_down(own).returncode == 0
+    own.process.wait(10)
+    assert own.processes() == own.replicas("helloworld") == []
+
+
+def test_shutdown_where_no_server_has_ever_run_says_so(tmp_path: Path):
+    own = Server(tmp_path)
+    done = shut_down(own)
+    assert (done.returncode, done.stderr) == (1, f"No server runs on {own.home}.\n")
+    assert not own.home.exists()
+
+
+def shut_down(server: Server) -> subprocess.CompletedProcess[str]:
+    """`micro shutdown` in the environment that the server was started in."""
+    return subprocess.run([MICRO, "shutdown"], env=server.env, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize(

@@ -38,3 +38,32 @@ def test_arguments_it_does_not_know_show_its_help(stranger, checkout):
     done = stranger.micro("server", "now", MICRO_SERVER=str(checkout))
     assert done.returncode == 1
     assert "micro server -" in done.stderr
+
+
+@pytest.fixture
+def left(tmp_path):
+    """A state folder that a server has held, which no longer runs."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "server.lock").write_text("1")
+    return folder
+
+
+def test_shutdown_says_what_the_code_says_that_a_killed_server_left(stranger, checkout, left):
+    (checkout / "manage.py").write_text("import os, sys\nprint(sys.argv[1:], os.environ['MICRO_HOME'])\n")
+    done = stranger.micro("shutdown", MICRO_SERVER=str(checkout), MICRO_HOME=str(left))
+    assert (done.returncode, done.stdout) == (0, f"['server', '--end-leftovers'] {left}\n")
+
+
+def test_shutdown_without_the_code_names_where_to_say_it(stranger, left, tmp_path):
+    done = stranger.micro("shutdown", MICRO_SERVER=str(tmp_path / "nowhere"), MICRO_HOME=str(left))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"No server runs on {left}. ")
+    assert "MICRO_SERVER" in done.stderr
+
+
+def test_shutdown_passes_on_why_leftovers_cannot_be_ended(stranger, checkout, left):
+    (checkout / "manage.py").write_text("import sys\nsys.exit('The disk is full.')\n")
+    done = stranger.micro("shutdown", MICRO_SERVER=str(checkout), MICRO_HOME=str(left))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("could not be ended: The disk is full.\n")

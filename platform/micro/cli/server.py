@@ -42,30 +42,62 @@ def server(ctx: click.Context, backend: str, extra: tuple[str, ...]) -> None:
         raise Failure(
             "The platform's code is not here: run this inside its checkout, or name that folder in MICRO_SERVER."
         )
-    python = manage.parent / ".venv" / "bin" / "python"
-    program = str(python) if python.exists() else sys.executable
-    chosen = ["--backend", backend] if backend else []
-    os.execv(program, [program, str(manage), "server", *chosen])  # noqa: S606
+    command = [*_command(manage), *(["--backend", backend] if backend else [])]
+    os.execv(command[0], command)  # noqa: S606
 
 
 @click.command(cls=Command)
 def shutdown() -> None:
     """Stop the platform that runs on this machine, and its services.
 
-    It is the one whose state is in MICRO_HOME (~/.micro/server). The next start brings the services back.
+    It is the one whose state is in MICRO_HOME (~/.micro/server). The next start brings the services back. Of a server
+    that was killed, the processes and containers that it left are ended.
     """
     from micro import home
 
     state = Path(os.environ.get("MICRO_HOME") or home.folder() / "server").expanduser()
     pid = _server_of(state)
     if pid is None:
-        raise Failure(f"No server runs on {state}.")
+        click.echo(_end_leftovers(state))
+        return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOPS_WITHIN_S
     while _server_of(state) == pid:
         if time.monotonic() > deadline:
             raise Failure(f"The server (pid {pid}) has not stopped after {STOPS_WITHIN_S} s: see {state / 'logs'}.")
         time.sleep(0.1)
+
+
+def _end_leftovers(state: Path) -> str:
+    """Have the platform's code end what a killed server left on the state folder, and say what that was."""
+    import subprocess
+
+    none = f"No server runs on {state}."
+    if not (state / LOCK).exists():
+        raise Failure(none)
+    manage = checkout()
+    if manage is None:
+        raise Failure(f"{none} To end what a killed one may have left, name the platform's checkout in MICRO_SERVER.")
+    done = subprocess.run(
+        [*_command(manage), "--end-leftovers"],
+        env={**os.environ, "MICRO_HOME": str(state)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it does not say why."])[-1]
+        raise Failure(f"{none} What a killed one may have left could not be ended: {said}")
+    if not done.stdout.strip():
+        raise Failure(none)
+    return done.stdout.strip()
+
+
+def _command(manage: Path) -> list[str]:
+    """How the platform's code is started: by its own Python, where it has one."""
+    python = manage.parent / ".venv" / "bin" / "python"
+    return [str(python) if python.exists() else sys.executable, str(manage), "server"]
 
 
 def _server_of(state: Path) -> int | None:

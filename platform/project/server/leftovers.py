@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from project.embedded import postgres
+from runtime.backends import choice
 
 from .errors import CannotRun
 from .plan import Plan
@@ -62,6 +63,20 @@ def clean_up(plan: Plan) -> int:
         _still_alive([process])
     _remove_sockets(plan.run)
     return len(found)
+
+
+def end(plan: Plan) -> str:
+    """End all that a killed server left, its services too; what that was, in a sentence, blank when it is nothing.
+
+    Raises CannotRun while a server runs on this state.
+    """
+    with only_server(plan.home):
+        own = clean_up(plan)
+        services = choice.stop_everything()
+        remove_run_folder(plan)
+    counts = ((own + services.processes, "process", "processes"), (services.containers, "container", "containers"))
+    left = " and ".join(f"{count} {one if count == 1 else many}" for count, one, many in counts if count)
+    return f"A killed server had left {left}: ended." if left else ""
 
 
 def remove_run_folder(plan: Plan) -> None:

@@ -14,7 +14,7 @@ import psutil
 from django.conf import settings
 
 from project.embedded import kept_secret, nats, postgres, valkey, write_private
-from runtime.backends import choice
+from runtime.backends import Away, choice
 
 from . import backend, checks, leftovers, programs, supervisor_config
 from .bring_up import BringUp
@@ -46,7 +46,10 @@ def command_line(arguments: Sequence[str]) -> int:
     """`manage.py server` without Django; the exit status."""
     parser = argparse.ArgumentParser("manage.py server", description="Start every process of the platform.")
     add_arguments(parser)
+    parser.add_argument("--end-leftovers", action="store_true", help="only end what a killed server left, and say what")
     options = parser.parse_args(arguments)
+    if options.end_leftovers:
+        return end_leftovers()
     return main(example=options.example, backend_name=options.backend)
 
 
@@ -62,6 +65,18 @@ def main(*, example: str = "", backend_name: str = "") -> int:
         return _complain(from_os_error(error, doing="Starting"))
     except KeyboardInterrupt:
         return 130
+    return 0
+
+
+def end_leftovers() -> int:
+    """End what a killed server left on this state, and say so on stdout; the exit status."""
+    try:
+        if ended := leftovers.end(from_settings()):
+            print(ended, flush=True)  # noqa: T201 - talks to the operator
+    except (CannotRun, Away) as error:
+        return _complain(error)
+    except OSError as error:
+        return _complain(from_os_error(error, doing="Stopping"))
     return 0
 
 
