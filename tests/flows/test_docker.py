@@ -107,10 +107,10 @@ def cancelled_update(server: DockerServer, folder: Path, files: dict[str, str]) 
         server.micro("cancel", name)
         _, said = waiting.communicate(timeout=30)
     assert waiting.returncode == 1
-    assert said.endswith(f"{name} was not deployed: Cancelled by admin.\nRelease 1 goes on serving.\n")
+    assert said.endswith(f"{name} was not deployed: Cancelled by admin.\nRelease 1 goes on serving.\n"), said
     assert [each["state"] for each in deployments(server, name)] == ["cancelled", "live"]
     eventually(lambda: server.replicas(name) == replicas, 20, "the old version's container is the only one")
-    eventually(lambda: server.images() == images, 20, "no image of the cancelled deployment is left")
+    eventually(lambda: server.images() <= images, 20, "no image of the cancelled deployment is left")
     assert server.status(name) == "running"
     assert "main.py" in server.get("/", host=f"{name}--micro.localhost").text
     server.micro("kill", name)
