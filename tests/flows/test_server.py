@@ -52,7 +52,7 @@ def test_a_stopped_server_leaves_no_process_and_a_restart_brings_everything_back
 
     own.start()
     eventually(lambda: greets(own), 30, "the service answers again, without a command")
-    assert own.status("helloworld") == "running"
+    eventually(lambda: own.status("helloworld") == "running", 20, "its status says so")
     assert own.stop() < 10
     assert own.processes() == own.replicas("helloworld") == []
 
