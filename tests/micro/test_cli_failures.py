@@ -228,8 +228,15 @@ def test_nobody_listening_is_told_with_the_way_out(stranger):
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == (
         "Failed to connect to micro server at 127.0.0.1:1: start one with `micro server`, "
-        "or choose another with `micro env set NAME`.\n"
+        "or choose another in MICRO_PROXY, which names this one.\n"
     )
+
+
+def test_an_environment_where_nobody_listens_is_told_as_one(stranger):
+    assert stranger.micro("env", "add", "gone", "127.0.0.1:1").returncode == 0
+    done = stranger.micro("-e", "gone", "status", MICRO_PROXY="")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.endswith("or choose another with `micro env set NAME`.\n")
 
 
 def test_a_server_that_never_answers_is_waited_for_five_seconds(stranger):

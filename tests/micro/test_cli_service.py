@@ -93,3 +93,17 @@ def _children(pid: int) -> list[str]:
     return subprocess.run(
         ["pgrep", "-P", str(pid), "sleep"], check=False, capture_output=True, text=True
     ).stdout.split()
+
+
+def test_the_name_of_a_service_that_the_platform_runs_is_not_taken_over(user, sidecar):
+    folder = user.home / "greeter"
+    folder.mkdir()
+    (folder / "main.py").write_text("print('hello')\n")
+    user.micro("run", "--detach", folder)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        done = user.micro("service", "--name=greeter", f"--endpoint={endpoint}")
+    assert (done.returncode, sidecar.registered) == (1, {})
+    assert done.stderr == (
+        "greeter is a service that the platform runs: choose another --name, or `micro kill greeter` first.\n"
+    )

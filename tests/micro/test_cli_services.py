@@ -171,7 +171,7 @@ def test_an_unknown_command_is_no_service(user):
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
-        *[(word, "micro run .") for word in ("deploy", "up", "push", "start", "create")],
+        *[(word, "`micro run .`") for word in ("deploy", "up", "push", "start", "create")],
         *[(word, "micro status") for word in ("ps", "apps", "ls", "apps:info")],
         *[(word, "micro kill NAME") for word in ("stop", "rm", "destroy", "apps:destroy")],
         *[(word, "micro update NAME --instances 3") for word in ("scale", "ps:scale")],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 import grpc
 
-from micro import errors, reflecting, registry
+from micro import errors, reflecting, registry, runtime
 
 from .failures import Failure, capitalised
 
@@ -88,6 +88,7 @@ class Registration:
         if descriptors is None:
             return
         try:
+            self._require_free()
             registry.register(
                 self.name,
                 node=self._node,
@@ -105,6 +106,14 @@ class Registration:
             return
         self._registered, self._renewed = address, time.monotonic()
         self._say(self._how_to_call(descriptors))
+
+    def _require_free(self) -> None:
+        """Raises Failure for the name of a service that the platform runs: calls would reach one or the other."""
+        if not self._renewed and runtime.read(self.name, client=self.client):
+            raise Failure(
+                f"{self.name} is a service that the platform runs: choose another --name, or `micro kill {self.name}` "
+                "first."
+            )
 
     def _descriptors(self, address: str) -> bytes | None:
         """What a gRPC server offers, blank when it does not say; None when it speaks no gRPC."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 from collections.abc import Iterator
 
@@ -86,7 +87,7 @@ def _of_the_platform(error: Exception) -> Failure:
     if isinstance(error, wire.Untrusted):
         return Failure(text, 4)
     if isinstance(error, wire.Unreachable):
-        return Failure(f"{text}: start one with `micro server`, or choose another with `micro env set NAME`.", 4)
+        return Failure(f"{text}: {_way_to_a_server()}.", 4)
     if found := _by_text(text):
         return found
     if isinstance(error, errors.DeadlineExceeded):
@@ -94,6 +95,12 @@ def _of_the_platform(error: Exception) -> Failure:
     if isinstance(error, errors.Unauthenticated):
         return Failure("Not authorized to perform this request\nLog in with `micro login`.", 2)
     return Failure(text, getattr(error, "exit_code", 127))
+
+
+def _way_to_a_server() -> str:
+    if os.environ.get("MICRO_PROXY"):
+        return "start one with `micro server`, or choose another in MICRO_PROXY, which names this one"
+    return "start one with `micro server`, or choose another with `micro env set NAME`"
 
 
 def _by_text(text: str) -> Failure | None:

@@ -6,7 +6,7 @@ import difflib
 
 from .help import COMMANDS
 
-RUN = "To deploy a folder or a git repository: micro run ."
+RUN = "To deploy a folder or a git repository: `micro run .` or `micro run URL`"
 LIST = "To see what runs: micro status; what can be called: micro services"
 RESTART = "To start a service anew, without a failed request: micro redeploy NAME"
 STOP = "To stop and remove a service: micro kill NAME"
@@ -28,13 +28,13 @@ FOREIGN = {
     **dict.fromkeys(("exec", "ssh", "shell", "bash", "attach", "enter"), SHELL),
     **dict.fromkeys(("rollback", "releases"), BACK),
     "info": "To see one service in full: micro get service NAME",
-    "create": "To begin a service: micro new NAME; to deploy what there is: micro run .",
+    "create": "To begin a service: micro new NAME; to deploy what there is: `micro run .`",
     "tail": LOGS,
     "config:set": VARS,
     "config:get": VARS,
     "ps:restart": RESTART,
     "ps:stop": STOP,
-    "apps:create": "A service is made when it is first deployed: micro run .",
+    "apps:create": "A service is made when it is first deployed: `micro run .`",
     "apps:destroy": STOP,
     "invoke": "To call a service: micro call NAME Handler.Method '{}', or micro NAME METHOD --field=value",
 }

@@ -151,6 +151,8 @@ def _own_source(session: Session, given: dict[str, Any]) -> Source | None:
         return None
     name, version = sources.named(text)
     found = runtime.read(name, version, client=session.client)
+    if found and given["name"] and given["name"] != name:
+        raise Failure(f"{text} is a service here, and --name says {given['name']}: say which one is updated.")
     shown = found[0].metadata.get("source", "") if found else ""
     return sources.Source(name=name, version=version, shown=shown, is_kept=True) if found else None
 

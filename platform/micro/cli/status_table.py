@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ HEADER = ("NAME", "VERSION", "SOURCE", "STATUS", "BUILD", "UPDATED", "METADATA")
 SOURCE = HEADER.index("SOURCE")
 GAP, INDENT = "  ", "  "
 NARROWEST = 80  # columns; on a narrower terminal lines are as long as on one of these
-SHORTEST_ERROR = 24  # characters of an error that are shown however narrow the terminal is
 SHORTEST_SOURCE = 8
 
 
@@ -34,33 +33,32 @@ def on_a_terminal(services: Sequence[Service]) -> list[str]:
 
 def for_eyes(services: Sequence[Service], *, columns: int) -> list[str]:
     """Lines in columns, none longer than the terminal. Where ADDRESS and METADATA have no room, they have lines of
-    their own. An error is shortened to the room there is, and a source to what the other columns leave of it.
+    their own, as many as it takes; a source is shortened to what the other columns leave of it.
     """
     columns = max(columns, NARROWEST)
     now = datetime.now(UTC)
     rows = [HEADER[:-1], *(_row(service, at=now) for service in services)]
     addresses = ["ADDRESS", *(_one_line(service.metadata.get("address", "")) for service in services)]
     wide = _aligned([(*row, address) for row, address in zip(rows, addresses, strict=True)])
-    room = columns - len(wide[0]) - len(GAP)
-    if room < max(len(_metadata(service, 0)) for service in services):
-        return _folded(rows, addresses, services, columns)
-    metadata = [HEADER[-1], *(_metadata(service, room) for service in services)]
+    metadata = [HEADER[-1], *map(_metadata, services)]
+    if len(wide[0]) + len(GAP) + max(map(len, metadata)) > columns:
+        return _folded(rows, addresses, metadata, columns)
     return [f"{start}{GAP}{last}" for start, last in zip(wide, metadata, strict=True)]
 
 
 def _folded(
-    rows: Sequence[Sequence[str]], addresses: Sequence[str], services: Iterable[Service], columns: int
+    rows: Sequence[Sequence[str]], addresses: Sequence[str], metadata: Sequence[str], columns: int
 ) -> list[str]:
     over = max(len(_aligned(rows)[0]) - columns, 0)
     longest = max(max(len(row[SOURCE]) for row in rows) - over, SHORTEST_SOURCE)
     starts = _aligned([(*row[:SOURCE], _end(row[SOURCE], longest), *row[SOURCE + 1 :]) for row in rows])
-    before = [f"{address}{GAP}" if address else "" for address in addresses]
-    rooms = [columns - len(INDENT) - len(part) for part in before]
-    metadata = [HEADER[-1], *(_metadata(service, room) for service, room in zip(services, rooms[1:], strict=True))]
     return [
         line
-        for start, *last in zip(starts, before, metadata, strict=True)
-        for line in (_shortened(start.rstrip(), columns), *_wrapped("".join(last), columns))
+        for start, address, last in zip(starts, addresses, metadata, strict=True)
+        for line in (
+            _shortened(start.rstrip(), columns),
+            *_wrapped(f"{address}{GAP}{last}" if address else last, columns),
+        )
     ]
 
 
@@ -85,8 +83,8 @@ def _row(service: Service, *, at: datetime) -> tuple[str, ...]:
     return tuple(map(_one_line, row))
 
 
-def _metadata(service: Service, room: int | None = None) -> str:
-    """Whose it is, and what is wrong with it. With `room`, an error that does not fit into it is shortened."""
+def _metadata(service: Service) -> str:
+    """Whose it is, and what is wrong with it."""
     from micro import runtime
 
     known = service.metadata
@@ -95,10 +93,7 @@ def _metadata(service: Service, room: int | None = None) -> str:
     if runtime.status(service) != "error":
         return _one_line(whose + more)
     more = more if known.get("serving") else f"{more}, serving=nothing"
-    error = _one_line(known.get("error", ""))
-    if room is not None:
-        error = _shortened(error, max(room - len(f"{whose}, error={more}"), SHORTEST_ERROR))
-    return _one_line(f"{whose}, error={error}{more}")
+    return _one_line(f"{whose}, error={known.get('error', '')}{more}")
 
 
 def _shortened(text: str, room: int) -> str:
