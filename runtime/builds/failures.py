@@ -19,6 +19,8 @@ _AWAY = (
     "Connection aborted",
     "error reading from server: EOF",
 )
+# An image of the same content was being removed, which the engine does not keep apart from making it.
+_RACED = ("failed to get digest sha256:", "failed to get layer sha256:")
 _FULL = "no space left on device"
 _CUT = re.compile(r"(^|: )(unexpected )?EOF$")
 _UNPARSED = re.compile(
@@ -34,13 +36,19 @@ _PREFIX = re.compile(r"(dockerfile parse error:?|failed to parse dockerfile[.\w]
 _LINE = re.compile(r"(?:on )?line (\d+):?\s*", re.IGNORECASE)
 
 
-def of(log: Path, dockerfile: str) -> Error | engine.NoEngine:
+class Raced(Exception):
+    """The engine removed what it had just made; another try makes it again."""
+
+
+def of(log: Path, dockerfile: str) -> Error | engine.NoEngine | Raced:
     """The reason of a failed build of `dockerfile`, from the end of its log."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LAST_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     if any(words in line for line in lines[-5:] for words in _AWAY) or _CUT.search("".join(lines[-1:])):
         return engine.NoEngine("The Docker engine went away while it built.")
+    if any(words in line for line in lines[-2:] for words in _RACED):
+        return Raced("An image of the same content was removed meanwhile; building again.")
     said = [line.removesuffix('")') for line in reversed(lines[-3:]) if not _STEP.search(line)]
     if complaint := next((match[0] for line in said if (match := _UNPARSED.search(line))), ""):
         return InvalidArgument(f"The Dockerfile cannot be parsed{_unparsed(complaint, dockerfile)}")

@@ -69,7 +69,7 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
 def _patiently(attempt: Attempt, ask: Callable[[], Found]) -> Found:
     """What `ask` returns; when the engine goes away meanwhile, wait for it and ask again.
 
-    Raises Unavailable when it goes away once too often.
+    Raises Unavailable when it goes away, or loses what it has made, once too often.
     """
     for _ in range(MOST_TRIES):
         try:
@@ -81,7 +81,14 @@ def _patiently(attempt: Attempt, ask: Callable[[], Found]) -> Found:
             while not engine.answers():
                 attempt.may_go_on()
                 time.sleep(RETRY_S)
-    raise Unavailable("The Docker engine went away while it built, again and again; deploy again once it stays.")
+        except failures.Raced as raced:
+            with attempt.log.open("a") as log:
+                log.write(f"{raced}\n")
+            attempt.may_go_on()
+            time.sleep(RETRY_S)
+    raise Unavailable(
+        "The Docker engine went away while it built, or lost the image, again and again; deploy again once it stays."
+    )
 
 
 def remove(namespace: str, deployment_id: object) -> None:

@@ -51,6 +51,12 @@ def test_a_build_goes_on_when_its_engine_is_back(server, attempt, fetched, lost,
     assert attempt.log.read_text().count("The Docker engine went away; going on when it answers.") == 2
 
 
+def test_a_build_whose_image_was_removed_with_its_twin_is_made_again(server, attempt, fetched, lost):
+    lost.append("failed to get digest sha256:d8a1: open /var/lib/docker/image/d8a1: no such file or directory")
+    assert builds.build(fetched, builds.plan(fetched), attempt).image.startswith("sha256:")
+    assert "An image of the same content was removed meanwhile; building again." in attempt.log.read_text()
+
+
 def test_an_engine_that_goes_away_at_every_try_ends_it(server, attempt, fetched, lost):
     lost += ["unexpected EOF"] * images.MOST_TRIES
     with pytest.raises(Unavailable, match="again and again"):
