@@ -96,5 +96,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the Docker engine that tests/engine/up started in this run; where one was there before, one goes on."""
     is_one_of_several = hasattr(session.config, "workerinput")  # the others may still need it
-    if not HAD_ENGINE and not is_one_of_several and (engine := engines.own()):
+    if not HAD_ENGINE and not is_one_of_several and (engine := engines.of_this_checkout()):
         engine.terminate()

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 ENGINE = Path(__file__).parent / "engine"
-LABEL = "--label=micro.tests=yes"  # as tests/engine/up says it
+LABEL = "--label=micro.tests="  # then the checkout, as tests/engine/up says it
 
 
 def own() -> psutil.Process | None:
     """The engine that a tests/engine/up started; one that somebody else did is not ours to kill."""
-    found = psutil.process_iter(["name", "cmdline"])
-    return next((one for one in found if one.info["name"] == "dockerd" and LABEL in (one.info["cmdline"] or ())), None)
+    return next((one for one, _ in _running()), None)
+
+
+def of_this_checkout() -> psutil.Process | None:
+    """The engine that this checkout's tests/engine/up started; other checkouts may still use the others."""
+    return next((one for one, checkout in _running() if checkout == str(ENGINE.parents[1])), None)
+
+
+def _running() -> Iterator[tuple[psutil.Process, str]]:
+    """The engines that run for tests, each with its checkout."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        words = process.info["cmdline"] or ()
+        if process.info["name"] == "dockerd" and (said := next((word for word in words if word.startswith(LABEL)), "")):
+            yield process, said.removeprefix(LABEL)
 
 
 def require(config: pytest.Config) -> None:
