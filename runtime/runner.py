@@ -36,7 +36,6 @@ from .rollouts import Step
 POLL_S = 2.0  # however quiet the doorbell is
 EAGER_S, PATIENT_S = 0.05, 0.25  # between probes, and between looks at acknowledgements
 EAGER_FOR = timedelta(seconds=10)
-STOP_TIME = timedelta(seconds=10)
 TIDY_EVERY_S = 300.0
 STOP_WAIT_S = 3.0
 PROBES_AT_ONCE = 32  # each waits for seconds on a replica that accepts and does not answer yet
@@ -317,7 +316,7 @@ class Runner:
 
     def _stop(self, replica: Replica) -> None:
         self.backend.terminate(replica.pk)
-        self._write(replica, state=Replica.State.STOPPING, due_at=now() + STOP_TIME)
+        self._write(replica, state=Replica.State.STOPPING, due_at=now() + settings.MICRO_STOP_TIME)
 
     def _kill(self, replica: Replica) -> None:
         self.backend.kill(replica.pk)

@@ -39,7 +39,6 @@ class Limits:
     shared_memory_bytes: int = 64 * MEBIBYTE
     temporary_bytes: int = 64 * MEBIBYTE
     log_bytes: int = 10 * MEBIBYTE  # of each of LOG_FILES
-    disk_bytes: int = 0  # of its own layer, where the engine's storage driver can limit it; 0 is no such limit
 
 
 LOG_FILES = 3
@@ -197,7 +196,6 @@ def _limits(limits: Limits) -> dict[str, Any]:
             type="json-file",
             config={"max-size": str(limits.log_bytes), "max-file": str(LOG_FILES), "mode": "non-blocking"},
         ),
-        **({"storage_opt": {"size": str(limits.disk_bytes)}} if limits.disk_bytes else {}),
     }
 
 

@@ -99,10 +99,10 @@ def test_logs_are_bounded():
 
 
 def test_what_the_operator_sets_is_passed_on():
-    limits = Limits(memory_bytes=1, cpus=0.5, pids=7, disk_bytes=9)
+    limits = Limits(memory_bytes=1, cpus=0.5, pids=7)
     said = told(around=replace(AROUND, limits=limits, runtime="runsc", dns=["10.0.0.2"], is_cgroup_private=False))
     assert (said["mem_limit"], said["cpu_quota"], said["pids_limit"]) == (1, 50_000, 7)
-    assert (said["runtime"], said["dns"], said["storage_opt"]) == ("runsc", ["10.0.0.2"], {"size": "9"})
+    assert (said["runtime"], said["dns"]) == ("runsc", ["10.0.0.2"])
     assert "cgroupns" not in said
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -68,6 +69,22 @@ def test_a_replica_gets_what_is_promised_and_nothing_of_the_servers_own_environm
         *("MICRO_SERVICE_VERSION", "MICRO_SERVICE_ADDRESS", "MICRO_PROXY", "MICRO_NAMESPACE", "MICRO_AUTH_ID"),
         "MICRO_AUTH_SECRET",
     }
+
+
+def test_a_replica_that_ignores_sigterm_has_the_stop_time_and_is_killed_then(platform, running, envoy, settings):
+    settings.MICRO_STOP_TIME = timedelta(seconds=2)
+    deaf = hello("one")
+    deaf["main.py"] = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{deaf['main.py']}"
+    platform.deploy("web", deaf)
+    old = set(pids("web"))
+    assert platform.deploy("web", hello("two")).state == "live"
+    stopping = Replica.objects.in_namespace("micro").filter(state=Replica.State.STOPPING)
+    eventually(stopping.exists)
+    began = time.monotonic()
+    eventually(lambda: not old & set(pids("web")))
+    assert time.monotonic() - began > 1
+    eventually(lambda: Replica.objects.in_namespace("micro").count() == 1)
+    assert envoy.get("web") == "two"
 
 
 def test_an_update_under_load_fails_no_request_and_leaves_one_set_of_replicas(platform, running, envoy):

@@ -13,4 +13,5 @@ MICRO_GIT_ALLOW_HOSTS = env.words("MICRO_GIT_ALLOW_HOSTS")
 MICRO_BUILD_TIMEOUT = env.duration("MICRO_BUILD_TIMEOUT", default="15m")  # then killed; its log is kept
 MICRO_START_TIMEOUT = env.duration("MICRO_START_TIMEOUT", default="60s")  # a replica not listening by then has failed
 MICRO_DRAIN_TIME = env.duration("MICRO_DRAIN_TIME", default="5s")  # between a replica's last endpoint and its SIGTERM
+MICRO_STOP_TIME = env.duration("MICRO_STOP_TIME", default="30s")  # between a replica's SIGTERM and its SIGKILL
 MICRO_WHEEL = Path(sys.prefix) / "share" / "micro"  # the folder into which `make install` puts the client's wheel
