@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-faults tools bench lint docs proto scaffolds
+.PHONY: help install run test test-extended test-faults tools bench lint docs proto scaffolds
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,15 +11,16 @@ CLIENT := $(shell find platform/micro platform/pyproject.toml -name '*.py' -o -n
 PROTOS := $(wildcard platform/micro/proto/*.proto)
 
 help:
-	@echo "make install      everything into $(VENV)"
-	@echo "make run          install, start the server, run examples/helloworld when the state is empty"
-	@echo "make test         all tests"
-	@echo "make test-faults  every process killed at every step of a deploy, as a table; a quarter of an hour"
-	@echo "make bench        all measurements"
-	@echo "make lint         ruff, mypy, import-linter"
-	@echo "make docs         docs/cli from the commands"
-	@echo "make proto        the Python of platform/micro/proto/*.proto, and their comments"
-	@echo "make scaffolds    the Go code of the service that micro new --lang go makes"
+	@echo "make install        everything into $(VENV)"
+	@echo "make run            install, start the server, run examples/helloworld when the state is empty"
+	@echo "make test           the tests"
+	@echo "make test-extended  those too long for every day: the stories on Docker too, images by its classic builder"
+	@echo "make test-faults    every process killed at every step of a deploy, as a table; a quarter of an hour"
+	@echo "make bench          all measurements"
+	@echo "make lint           ruff, mypy, import-linter"
+	@echo "make docs           docs/cli from the commands"
+	@echo "make proto          the Python of platform/micro/proto/*.proto, and their comments"
+	@echo "make scaffolds      the Go code of the service that micro new --lang go makes"
 
 install: $(VENV)/.installed $(VENV)/.wheel
 
@@ -49,10 +50,14 @@ run: install
 	@exec $(BIN)/python manage.py server --example examples/helloworld
 
 # Where Go is, if it is a newer one than the machine's own.
-test test-faults tools: export PATH := /usr/local/go/bin:$(PATH)
+test test-extended test-faults tools: export PATH := /usr/local/go/bin:$(PATH)
 
 test: install tools
 	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
+
+# The stories of `make test` again on Docker, and Dockerfiles with its classic builder.
+test-extended: install tools
+	@$(BIN)/pytest --extended --numprocesses auto --maxprocesses 4 --no-loadscope-reorder
 
 # Not one of `make test`'s files: it takes a quarter of an hour, and a part of it is among them.
 test-faults: install tools

@@ -87,9 +87,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Companies
     return Companies(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What is too long for every day runs by itself."""
+    parser.addoption("--extended", action="store_true", help="run what is marked `extended`, and nothing else")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The largest companies first, so that they run beside each other and the small ones fill up what is left."""
+    is_extended = bool(config.getoption("--extended"))
+    items[:] = [item for item in items if bool(item.get_closest_marker("extended")) == is_extended]
     items.sort(key=lambda item: (FLOWS, ENGINE, company(item.nodeid)).index(company(item.nodeid)))
 
 

@@ -31,10 +31,12 @@ def chosen(item: pytest.Item) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A story whose marker names backends is told once on each."""
+    """A story whose marker names backends is told once on each, on the first of them every day."""
     marker = metafunc.definition.get_closest_marker("backends")
     if marker and "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", marker.args, indirect=True, scope="session")
+        first, *others = marker.args
+        backends = [first, *(pytest.param(other, marks=pytest.mark.extended) for other in others)]
+        metafunc.parametrize("backend", backends, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import tarfile
 import threading
@@ -140,6 +142,15 @@ def pids(name: str) -> list[int]:
                 found.append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
+    return found
+
+
+def sessions(name: str) -> set[int]:
+    """The sessions that processes of a service belong to: one for each replica."""
+    found = set()
+    for pid in pids(name):
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            found.add(os.getsid(pid))
     return found
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from deploying import eventually, pids
+from deploying import eventually, pids, sessions
 
 from project.server import backend
 from runtime import folders
@@ -79,7 +78,7 @@ def test_it_gets_its_sigterm_and_nothing_of_it_is_left(platform, running, envoy,
     source = folders.build("micro", deployment.pk) / "source"
     platform.deploy("web", probe(home, home / "other"))
     eventually((source / "ended").exists)
-    eventually(lambda: len({os.getsid(pid) for pid in pids("web")}) == 1)
+    eventually(lambda: len(sessions("web")) == 1)
     platform.kill("web")
     eventually(lambda: pids("web") == [])
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from deploying import Load, accounts, eventually, hello, pids
+from deploying import Load, accounts, eventually, hello, pids, sessions
 from django.utils.timezone import now
 
 from primitives.registry import operations as registry
@@ -92,7 +92,7 @@ def test_a_runner_killed_between_any_two_steps_of_an_update_leaves_one_set_of_re
             assert len(list(folders.replicas().iterdir())) == 1
             assert len(envoy.endpoints["web", "latest"]) == 1
             assert envoy.get("web") == str(survives)
-            eventually(lambda: len({os.getsid(pid) for pid in pids("web")}) == 1)
+            eventually(lambda: len(sessions("web")) == 1)
     assert survives > 10
     assert load.failures == []
 

@@ -22,11 +22,10 @@ class Broker:
         request = pb.PublishRequest(topic=topic, message=message, **fields)
         await self.sidecar.call("/broker.Broker/Publish", request, pb.Empty, token=self.token, **(metadata or {}))
 
-    async def subscribe(self, topic="news", queue="", settle=True, **fields):
+    async def subscribe(self, topic="news", queue="", settle_s=0.3, **fields):
         call = self.sidecar.stream("/broker.Broker/Subscribe", pb.Message, token=self.token)
         await call.write(pb.SubscribeRequest(topic=topic, queue=queue, **fields))
-        if settle:
-            await asyncio.sleep(0.3)
+        await asyncio.sleep(settle_s)
         return call
 
 
@@ -82,7 +81,7 @@ async def test_one_member_of_a_queue_gets_each_message(broker):
 
 
 async def test_topics_with_any_characters_are_told_apart(broker):
-    calls = [await broker.subscribe(topic, settle=False) for topic in HARD_TOPICS]
+    calls = [await broker.subscribe(topic, settle_s=0) for topic in HARD_TOPICS]
     await asyncio.sleep(0.5)
     for topic in HARD_TOPICS:
         await broker.publish(topic, topic.encode())
@@ -119,7 +118,7 @@ async def test_another_s_namespace_is_refused_unless_the_account_crosses_namespa
     rival, root = Broker(sidecar, "eve@rival"), Broker(sidecar, "root@micro")
     code, _ = await code_of(rival.publish(namespace="shop"))
     assert code is grpc.StatusCode.PERMISSION_DENIED
-    code, _ = await code_of((await rival.subscribe(namespace="shop", settle=False)).read())
+    code, _ = await code_of((await rival.subscribe(namespace="shop", settle_s=0)).read())
     assert code is grpc.StatusCode.PERMISSION_DENIED
     mine = await broker.subscribe()
     await root.publish(body=b"hello", namespace="shop")
@@ -130,7 +129,7 @@ async def test_without_an_account_nothing_is_done(sidecar):
     nobody = Broker(sidecar, "")
     code, _ = await code_of(nobody.publish())
     assert code is grpc.StatusCode.UNAUTHENTICATED
-    code, _ = await code_of((await nobody.subscribe(settle=False)).read())
+    code, _ = await code_of((await nobody.subscribe(settle_s=0)).read())
     assert code is grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -143,8 +142,8 @@ async def test_what_cannot_be_is_refused_by_field(broker, sidecar):
         (broker.publish(""), invalid, "Missing topic"),
         (broker.publish("é" * 513), invalid, "topic"),
         (broker.publish(body=b"x" * 2**20), exhausted, "message"),
-        ((await broker.subscribe("", settle=False)).read(), invalid, "Missing topic"),
-        ((await broker.subscribe(queue="q" * 257, settle=False)).read(), invalid, "queue"),
+        ((await broker.subscribe("", settle_s=0)).read(), invalid, "Missing topic"),
+        ((await broker.subscribe(queue="q" * 257, settle_s=0)).read(), invalid, "queue"),
     ]:
         code, text = await code_of(call)
         assert (code, word in text) == (expected, True)
@@ -152,7 +151,7 @@ async def test_what_cannot_be_is_refused_by_field(broker, sidecar):
 
 async def test_a_namespace_has_so_many_subscribers_and_no_more(broker, settings):
     settings.MICRO_BROKER_SUBSCRIBERS = 10
-    calls = [await broker.subscribe(settle=False) for _ in range(100)]
+    calls = [await broker.subscribe(settle_s=0) for _ in range(100)]
     await asyncio.sleep(0.5)
     outcomes = await asyncio.gather(*(asyncio.wait_for(call.read(), 0.5) for call in calls), return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
@@ -178,7 +177,7 @@ async def test_a_subscriber_that_does_not_read_is_cut_off_and_told(broker, monke
 
 
 async def test_a_short_absence_of_nats_ends_no_subscription(broker, nats):
-    call, member = await broker.subscribe(), await broker.subscribe(queue="q")
+    call, member = await broker.subscribe(), await broker.subscribe(queue="q", settle_s=1.0)
     nats.kill()
     nats.start()
     while True:
@@ -209,6 +208,6 @@ async def test_who_subscribes_while_nats_is_away_is_kept_waiting_for_a_second(br
     nats.kill()
     await code_of(broker.publish())
     started = loop.time()
-    codes = [await code_of((await broker.subscribe(settle=False)).read()) for _ in range(2)]
+    codes = [await code_of((await broker.subscribe(settle_s=0)).read()) for _ in range(2)]
     assert {code for code, _ in codes} == {grpc.StatusCode.UNAVAILABLE}
     assert 1.5 < loop.time() - started < 4

@@ -120,7 +120,7 @@ def output(docker_engine, image: str, command: list[str]) -> str:
     return said.decode()
 
 
-@pytest.fixture(params=["buildkit", "classic"])
+@pytest.fixture(params=["buildkit", pytest.param("classic", marks=pytest.mark.extended)])
 def builder(request, monkeypatch, server) -> str:
     if request.param == "classic":
         monkeypatch.setattr(images, "buildkit_cli", lambda: "")
@@ -254,7 +254,7 @@ def sleepers(marker: str) -> list[str]:
     return [line for line in lines if marker in line and "docker" not in line]
 
 
-@pytest.mark.parametrize("builder", ["buildkit", "classic"], indirect=True)
+@pytest.mark.parametrize("builder", ["buildkit", pytest.param("classic", marks=pytest.mark.extended)], indirect=True)
 def test_a_build_whose_time_is_over_ends_with_all_its_processes(builder, tmp_path, attempt):
     deadline = time.monotonic() + 4
     marker = str(20_000_000 + int.from_bytes(attempt.deployment_id.bytes[:2], "big"))
