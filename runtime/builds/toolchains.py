@@ -9,12 +9,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from micro import file_server
 from micro.errors import FailedPrecondition
 from runtime import folders
 from runtime.attempts import Attempt
 from runtime.sources import Fetched
 
-from . import complaints, environments, limits, static_server
+from . import complaints, environments, limits
 from .plans import SHELL, Artifact, Plan
 
 SHOWN = {"node": "apt-get install nodejs npm", "npm": "apt-get install npm", "go": "apt-get install golang"}
@@ -36,7 +37,8 @@ def adapted(plan: Plan) -> Plan:
             f"install it ({ways}), or let the docker backend build it."
         )
     if plan.language == "static" and plan.line_from == "the platform":
-        program = shlex.join([sys.executable, static_server.__file__, f"./{plan.folder}"])
+        # -P: its neighbours are no modules for it.
+        program = shlex.join([sys.executable, "-P", file_server.__file__, f"./{plan.folder}"])
         return replace(plan, line=f"exec {program}")
     return plan
 

@@ -1,21 +1,17 @@
-"""Builds with the toolchains of this machine, and the server of static sites."""
+"""Builds with the toolchains of this machine."""
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import sys
-import time
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from micro.errors import FailedPrecondition
 from runtime import builds
 from runtime.attempts import Attempt
-from runtime.builds import static_server, toolchains
+from runtime.builds import toolchains
 from runtime.sources import Fetched
 
 IMPORTING_GO = 'package main\nimport ("fmt"; "github.com/google/uuid")\nfunc main() { fmt.Println("uuid", uuid.Nil) }\n'
@@ -91,74 +87,3 @@ def test_of_a_tool_that_fails_in_place_the_lines_that_say_why_are_quoted(tool, t
         pytest.skip(missing.detail)
     with pytest.raises(FailedPrecondition, match=words):
         builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
-
-
-@pytest.fixture
-def site(tmp_path):
-    files = {
-        **{
-            "font.woff2": "f",
-            "x.mjs": "m",
-            "index.html": "home",
-            "about.html": "about",
-            "a/index.html": "a",
-            "b/x.txt": "x",
-        },
-        **{".env": "SECRET", ".git/config": "SECRET", "a/.htpasswd": "SECRET", ".well-known/security.txt": "call"},
-    }
-    write(tmp_path / "site", files)
-    (tmp_path / "secret").write_text("SECRET")
-    (tmp_path / "site" / "link").symlink_to(tmp_path / "secret")
-    (tmp_path / "site" / "hidden").symlink_to(tmp_path / "site" / ".env")
-    (tmp_path / "site" / "inside").symlink_to("about.html")
-    (tmp_path / "site" / "c").mkdir()
-    (tmp_path / "site" / "c" / "index.html").symlink_to(tmp_path / "secret")
-    (tmp_path / "site" / "out").symlink_to(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    argv = [sys.executable, static_server.__file__, tmp_path / "site"]
-    with subprocess.Popen(argv, env={"MICRO_SERVICE_ADDRESS": address}) as server:
-        deadline = time.monotonic() + 10
-        while socket.socket().connect_ex(("127.0.0.1", int(address.partition(":")[2]))):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        with httpx.Client(base_url=f"http://{address}", follow_redirects=True) as client:
-            yield client
-        server.terminate()
-
-
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        ("/", "home"),
-        ("/about", "about"),
-        ("/about.html", "about"),
-        ("/a", "a"),
-        ("/inside", "about"),
-        ("/about?x#y", "about"),
-        ("/.well-known/security.txt", "call"),
-    ],
-)
-def test_a_static_site_serves_its_files(site, path, text):
-    assert site.get(path).text == text
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"), [("/", "text/html"), ("/font.woff2", "font/woff2"), ("/x.mjs", "text/javascript")]
-)
-def test_a_static_site_says_what_its_files_are(site, path, kind):
-    assert site.get(path).headers["content-type"] == kind
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("/.env", "/.git/config", "/a/.htpasswd", "/%2eenv", "/b/", "/b", "/none", "/link", "/../secret"),
-        *("/hidden", "/c/", "/c", "/c/index.html", "/out/secret", "/out/", "//.git/config", "/x.mjs/../.env"),
-        *("/%2e%2e/secret", "/a/../.env", "//.env", "/a%2f.htpasswd", "/.well-known/../.env"),
-    ],
-)
-def test_a_static_site_serves_nothing_else(site, path):
-    answer = site.send(httpx.Request("GET", httpx.URL(str(site.base_url).rstrip("/"), raw_path=path.encode())))
-    assert answer.status_code == 404
-    assert "SECRET" not in answer.text

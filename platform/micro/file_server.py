@@ -1,15 +1,18 @@
-"""Serves a folder over HTTP, for static sites of the process backend. A program of its own, standard library only.
+"""Serves a folder over HTTP: for `micro service --endpoint file:`, and for static sites of the process backend.
 
-Argument: the folder. Listens where MICRO_SERVICE_ADDRESS says. Files whose names begin with a dot do not exist for it.
+Those run it as a program of its own, hence the standard library only. Argument: the folder; it listens where
+MICRO_SERVICE_ADDRESS says. Files whose names begin with a dot do not exist for it.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,10 +33,30 @@ def _is_hidden(parts: Sequence[str]) -> bool:
     return any(part.startswith(".") and part != SHOWN for part in parts)
 
 
+class Server(ThreadingHTTPServer):
+    """A server of HTTP/1.1 behind the gateway, a thread for each connection. Port 0 is a free one."""
+
+    request_queue_size = 128
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), handler)
+
+    def server_bind(self) -> None:
+        """Without asking DNS for a name that nobody wants to know."""
+        TCPServer.server_bind(self)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who leaves before the end of an answer is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Handler(SimpleHTTPRequestHandler):
     """Files, `index.html` of folders, `x.html` for `x`; 404 for the rest."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     index_pages = (INDEX,)
     extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **TYPES}
     root: Path
@@ -74,12 +97,16 @@ class Handler(SimpleHTTPRequestHandler):
         """Nothing: the gateway knows who asked for what."""
 
 
+def server(folder: Path, host: str, port: int) -> Server:
+    """A server of the folder, which listens already. Raises OSError where it may not."""
+    return Server(host, port, type("FolderHandler", (Handler,), {"root": folder.resolve()}))
+
+
 def main(folder: str) -> None:
     """Serve until told to stop."""
-    Handler.root = Path(folder).resolve()
     host, _, port = os.environ["MICRO_SERVICE_ADDRESS"].rpartition(":")
-    with ThreadingHTTPServer((host, int(port)), Handler) as server:
-        server.serve_forever()
+    with server(Path(folder), host, int(port)) as serving:
+        serving.serve_forever()
 
 
 if __name__ == "__main__":
