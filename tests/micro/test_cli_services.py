@@ -251,11 +251,36 @@ def test_ctrl_c_ends_a_call_with_one_word(user, sidecar, slow):
     assert (process.returncode, out, err) == (130, "", "\nInterrupted.\n")
 
 
-def test_a_plain_http_service_has_no_methods_to_call(user, sidecar, helloworld):
-    sidecar.registered["micro", "site"] = registry_pb2.Service(name="site", version="latest", protocol="http")
+WHERE = "site speaks HTTP and has no methods to call. Open it at "
+
+
+def test_a_service_that_speaks_http_has_no_methods_to_call_and_its_help_says_where_it_is(user, sidecar):
+    sidecar.registered["micro", "site"] = registry_pb2.Service(name="site", version="v2", protocol="http")
+    where = f"{WHERE}the gateway, on a server of this machine http://localhost:8080/site/."
     done = user.micro("site", "--name=Joe")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "site speaks plain HTTP: open its address, which `micro status -o json site` shows.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{where}\n")
+    done = user.micro("site", "--help")
+    told = f"NAME:\n\tmicro site\n\nVERSION:\n\tv2\n\nDESCRIPTION:\n\t{where}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
+    done = user.micro("site")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", told)
+
+
+def test_the_help_of_a_service_of_another_namespace_says_where_that_is(user, sidecar):
+    sidecar.registered["shop", "site"] = registry_pb2.Service(name="site", version="latest", protocol="http")
+    done = user.micro("--namespace=shop", "site", "--help")
+    assert f"{WHERE}the gateway, on a server of this machine http://shop.localhost:8080/site/." in done.stdout
+
+
+def test_the_help_of_a_service_that_speaks_http_and_that_the_platform_runs_names_its_own_host(user, sidecar):
+    sidecar.steps = [("running", {"address": "http://site--micro.localhost:8080"})]
+    folder = user.home / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text("hello")
+    user.micro("run", "--detach", folder)
+    sidecar.registered["micro", "site"] = registry_pb2.Service(name="site", version="latest", protocol="http")
+    done = user.micro("site", "--help")
+    assert f"{WHERE}http://site--micro.localhost:8080, or at /site/ of the gateway." in done.stdout
 
 
 def test_a_stream_prints_each_message_on_its_own(user, everything):

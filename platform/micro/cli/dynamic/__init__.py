@@ -50,15 +50,22 @@ def command(name: str) -> click.Command:
 
 
 def _run(client: Client, name: str, args: tuple[str, ...]) -> None:
+    from micro.cli import gateway
+
     from . import calling, flags, help
     from .endpoints import endpoints_of
 
     client, services = found(client, name)
+    is_help = not args or {"--help", "-help", "-h"} & set(args)
     if all(service.protocol == "http" for service in services):
-        raise Failure(f"{name} speaks plain HTTP: open its address, which `micro status -o json {name}` shows.")
+        told = f"{name} speaks HTTP and has no methods to call. Open it at {gateway.of(name, client)}."
+        if not is_help:
+            raise Failure(told)
+        click.echo(help.of_http(name, services, told), err=not args)
+        return
     endpoints = endpoints_of(services)
     words, typed = flags.split(args)
-    if not args or {"--help", "-help", "-h"} & set(args):
+    if is_help:
         # Without a word it once was a call, whose answer nobody shall take this for.
         click.echo(help.text(name, services, endpoints, words), err=not args)
         return

@@ -24,12 +24,20 @@ def text(name: str, services: list[registry_pb2.Service], endpoints: list[Endpoi
     """The help of a service, or of the method that the words mean."""
     if words:
         return _of_method(" ".join([name, *words]), flags.pick(name, words, endpoints))
-    version = services[0].version or "latest"
     commands = sorted((as_command(name, endpoint.name), summary(endpoint.comment)) for endpoint in endpoints)
-    head = ["NAME:", f"\tmicro {name}", "", "VERSION:", f"\t{version}", "", "USAGE:", f"\tmicro {name} [command]"]
+    head = [*_head(name, services), "", "USAGE:", f"\tmicro {name} [command]"]
     if about := [line for said in dict.fromkeys(one.about for one in endpoints) if said for line in said.splitlines()]:
         head += ["", "DESCRIPTION:", *_indented(about)]
     return "\n".join([*head, "", "COMMANDS:", *_indented(columns(commands))])
+
+
+def of_http(name: str, services: list[registry_pb2.Service], told: str) -> str:
+    """The help of a service without methods: what is `told` of it."""
+    return "\n".join([*_head(name, services), "", "DESCRIPTION:", *_indented([told])])
+
+
+def _head(name: str, services: list[registry_pb2.Service]) -> list[str]:
+    return ["NAME:", f"\tmicro {name}", "", "VERSION:", f"\t{services[0].version or 'latest'}"]
 
 
 def _of_method(typed: str, endpoint: Endpoint) -> str:
