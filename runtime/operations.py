@@ -12,8 +12,9 @@ from django.db import connection, transaction
 from django.db.models import Q, Sum
 from django.utils.timezone import now
 
-from micro.errors import FailedPrecondition, InvalidArgument, NotFound
+from micro.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from primitives.registry import operations as registry
+from primitives.registry import records
 from tenants import names, permissions, quotas
 from tenants.models import Namespace
 from transport.callers import Account
@@ -62,8 +63,9 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: A
     Of a service that is there, variables, secrets and the number of instances stay where the order names none, and so
     does the token of the same repository.
     Supersedes a deployment of the service that is under way. Raises InvalidArgument, naming what is wrong, NotFound for
-    an upload that is not there, ResourceExhausted when the namespace has too few replicas left,
-    PermissionDenied when the namespace is not the account's.
+    an upload that is not there, AlreadyExists for a new name under which something else is registered,
+    ResourceExhausted when the namespace has too few replicas left, PermissionDenied when the namespace is not the
+    account's.
     """
     permissions.require(by, namespace)
     names.validate_service(name, namespace=namespace.slug)
@@ -72,6 +74,7 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: A
     source = _resolve(namespace, version, order)
     with transaction.atomic():
         _one_at_a_time(namespace)
+        _require_free(namespace, name)
         service, _ = (
             Service.objects.in_namespace(namespace)
             .alive()
@@ -221,6 +224,25 @@ def list_deployments(
         at = find_deployment(namespace=namespace, deployment_id=after).created_at
         rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=after))
     return list(rows.select_related("service__namespace", "release").order_by("-created_at", "-pk")[:limit])
+
+
+def _require_free(namespace: Namespace, name: str) -> None:
+    """Raises AlreadyExists for a name that the platform does not run, and others register: calls would reach either.
+
+    A replica that is still leaving may have registered itself, as Micro 3's Go services do. Whoever registers at this
+    very moment finds the service at the next renewal: `micro service` ends then.
+    """
+    if Service.objects.in_namespace(namespace).alive().filter(name=name).exists():
+        return
+    leaving = Replica.objects.in_namespace(namespace).filter(service__name=name).exclude(port=None)
+    ports = set(leaving.values_list("port", flat=True))
+    for node in records.announced(namespace=namespace.slug, service=name):
+        if node.port not in ports:
+            raise AlreadyExists(
+                f"The name {name} is registered by something that the platform does not run, at "
+                f"{node.host}:{node.port}: end that first (`micro service`, or a program of your own), or choose "
+                "another."
+            )
 
 
 def require_version(version: str) -> None:

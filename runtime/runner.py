@@ -270,6 +270,7 @@ class Runner:
         limit = settings.MICRO_START_TIMEOUT.total_seconds()
         host, port = self.backend.endpoint(replica.pk, replica.port) or ("nowhere", 0)
         self.backend.kill(replica.pk)
+        self._deregister(replica)
         reason = f"It runs but does not answer on $PORT ({host}:{port}) after {limit:g} s."
         hint = "" if self.backend.shares_ports else " In a container that is 0.0.0.0, not 127.0.0.1."
         self._fail_or_back_off(replica, reason + hint + launching.last_line(replica))
@@ -330,7 +331,11 @@ class Runner:
         self._tidy_at = 0.0
 
     def _deregister(self, replica: Replica) -> int:
-        return registry.deregister(namespace=replica.service.namespace.slug, node_ids=[replica.node_id])
+        """Take it out, also what it has registered itself while it was not announced."""
+        slug, name = replica.service.namespace.slug, replica.service.name
+        if replica.port:
+            registry.forget(namespace=slug, service=name, host=launching.LOOPBACK, port=replica.port)
+        return registry.deregister(namespace=slug, node_ids=[replica.node_id])
 
     def _write(self, replica: Replica, **fields: object) -> None:
         """Note how far a replica is. Never touches what is wanted, which others decide meanwhile."""

@@ -61,16 +61,22 @@ def micro3(binaries, server, tmp_path_factory) -> Micro3:
 
 
 @pytest.fixture(scope="module")
-def greeter(micro3, server, binaries, tmp_path_factory) -> Server:
-    """A service on Micro 3's Go framework, which the platform runs in the namespace go."""
+def source(binaries, tmp_path_factory) -> Path:
+    """The folder of a service on Micro 3's Go framework."""
     folder = tmp_path_factory.mktemp("source") / "greeter"
     folder.mkdir()
     shutil.copy(binaries / "greeter", folder)
     (folder / "Procfile").write_text("grpc: ./greeter\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def greeter(micro3, server, source) -> Server:
+    """That service, which the platform runs in the namespace go."""
     owner = server.user_of("go2", "unused")
     owner.micro("user", "namespace", "set", "go")
     owner.micro("login", "--username", "owner", "--password", "s3cret")
-    owner.micro("run", folder)
+    owner.micro("run", source)
     yield owner
     owner.micro("kill", "greeter")
 
@@ -220,3 +226,11 @@ def test_everything_of_its_go_libraries_works(micro3, server, greeter, binaries)
         "call": {"msg": "Howdy Go, says owner"},
         "call of nobody": [404, "service nobody: route not found"],
     }  # fmt: skip
+
+
+def test_what_registers_itself_is_deployed_again_and_after_a_kill_at_once(greeter, source):
+    greeter.micro("run", source)
+    for _ in range(2):
+        greeter.micro("kill", "greeter")
+        greeter.micro("run", source)
+    assert greeter.call("greeter", "Greeter.Call", {"name": "Al"})["msg"].endswith(" Al, says owner")

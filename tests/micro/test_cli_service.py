@@ -107,3 +107,21 @@ def test_the_name_of_a_service_that_the_platform_runs_is_not_taken_over(user, si
     assert done.stderr == (
         "greeter is a service that the platform runs: choose another --name, or `micro kill greeter` first.\n"
     )
+
+
+def test_a_name_that_the_platform_runs_meanwhile_is_left_to_it_when_the_endpoint_is_back(user, sidecar):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        process = user.start("service", "--name=greeter", f"--endpoint=http://127.0.0.1:{port}")
+        eventually(lambda: ("micro", "greeter") in sidecar.registered, within_s=20)
+    eventually(lambda: not sidecar.registered, within_s=20)
+    folder = user.home / "greeter"
+    folder.mkdir()
+    (folder / "main.py").write_text("print('hello')\n")
+    user.micro("run", "--detach", folder)
+    with socket.create_server(("127.0.0.1", port)):
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, sidecar.registered) == (1, {})
+    assert said.endswith(
+        "greeter is a service that the platform runs: choose another --name, or `micro kill greeter` first.\n"
+    )

@@ -108,8 +108,11 @@ class Registration:
         self._say(self._how_to_call(descriptors))
 
     def _require_free(self) -> None:
-        """Raises Failure for the name of a service that the platform runs: calls would reach one or the other."""
-        if not self._renewed and runtime.read(self.name, client=self.client):
+        """Raises Failure for the name of a service that the platform runs: calls would reach one or the other.
+
+        Asked again each time: while its endpoint was away, or at the same moment, the platform may have begun to.
+        """
+        if runtime.read(self.name, client=self.client):
             raise Failure(
                 f"{self.name} is a service that the platform runs: choose another --name, or `micro kill {self.name}` "
                 "first."

@@ -155,6 +155,13 @@ def deregister(*, namespace: str, node_ids: Collection[str], leased_only: bool =
 
 
 @transaction.atomic
+def forget(*, namespace: str, service: str, host: str, port: int) -> int:
+    """Drop what has announced itself at an address where nothing listens any more; the revision that is without it."""
+    rows = models.Node.objects.in_namespace(namespace).filter(service=service, host=host, port=port)
+    return _drop(rows.filter(is_leased=True))
+
+
+@transaction.atomic
 def prune(*, at: datetime) -> int:
     """Drop leased nodes whose lease has lapsed, and what nobody has or sends any more; the revision afterwards."""
     rows = models.Node.objects.across_namespaces().filter(is_leased=True).exclude(lease__expires_at__gt=at)

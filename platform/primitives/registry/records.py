@@ -52,6 +52,12 @@ def live() -> Q:
     return Q(is_leased=False) | Q(lease__expires_at__gt=now())
 
 
+def announced(*, namespace: str, service: str) -> list[Node]:
+    """The nodes that nobody but themselves answers for, of every version, while their lease runs."""
+    rows = models.Node.objects.in_namespace(namespace).filter(live(), service=service, is_leased=True)
+    return [Node(row.node_id, row.host, row.port, row.metadata) for row in rows.order_by("revision")]
+
+
 def current_revision() -> int:
     """The revision of the last committed change; 0 before the first."""
     with connection.cursor() as cursor:
