@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from server import MICRO, Server, eventually, free_ports
 
@@ -95,3 +96,48 @@ def test_an_http_server_is_reached_at_the_gateway_and_its_exit_code_is_the_comma
         registering.terminate()
         assert registering.wait(WITHIN_S) == 128 + signal.SIGTERM
     assert "pages" not in names(server)
+
+
+def test_a_folder_is_a_site_at_the_gateway_and_its_name_is_not_run_meanwhile(server, beside, tmp_path):
+    (tmp_path / "css").mkdir()
+    (tmp_path / "index.html").write_text("home")
+    (tmp_path / "css" / "site.css").write_text("p {}")
+    (tmp_path / ".env").write_text("SECRET")
+    with beside("--name", "leaflet", "--endpoint", f"file://{tmp_path}") as serving:
+        eventually(lambda: server.get("/leaflet/").text == "home", WITHIN_S, "the gateway shows the folder")
+        style = server.get("/leaflet/css/site.css")
+        assert (style.text, style.headers["content-type"]) == ("p {}", "text/css")
+        assert server.get("/leaflet/css").headers["location"] == "/leaflet/css/"
+        assert [server.get(f"/leaflet/{path}").status_code for path in ("css/", ".env", "nosuch")] == [404] * 3
+        assert "leaflet speaks HTTP" in server.micro("leaflet", "--help").stdout
+        refused = server.micro("run", "--name", "leaflet", tmp_path, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert (
+            "The name leaflet is registered by something that the platform does not run, at 127.0.0.1:"
+            in refused.stderr
+        )
+        assert not server.status("leaflet")
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(WITHIN_S) == 0
+    server.micro("run", "--name", "leaflet", tmp_path)
+    eventually(lambda: server.get("/leaflet/").text == "home", WITHIN_S, "the platform shows the same folder")
+    assert server.get("/leaflet/.env").status_code == 404
+    server.micro("kill", "leaflet")
+
+
+def test_a_program_answers_requests_at_the_gateway(server, beside, tmp_path):
+    program = tmp_path / "report"
+    program.write_text('#!/bin/sh\n[ "$PATH_INFO" = /fail ] && { echo "no paper" >&2; exit 3; }\nwc -c\n')
+    program.chmod(0o755)
+    with beside("--name", "report", "--endpoint", f"exec://{program}"):
+        eventually(lambda: "report" in names(server), WITHIN_S, "the program is registered")
+        eventually(lambda: server.get("/report/").status_code == 200, WITHIN_S, "the gateway runs it")
+
+        def sent(size: int, *, in_pieces: bool = False) -> httpx.Response:
+            body = (b"x" * 65536 for _ in range(size // 65536)) if in_pieces else b"x" * size
+            return httpx.post(f"http://127.0.0.1:{server.api_port}/report/", content=body, timeout=WITHIN_S)
+
+        assert [sent(4 << 20).json(), sent(4 << 20, in_pieces=True).json()] == [4 << 20] * 2
+        assert [sent(5 << 20).status_code, sent(5 << 20, in_pieces=True).status_code] == [413] * 2
+        failed = server.get("/report/fail")
+        assert (failed.status_code, failed.json()["detail"]) == (500, "report ended with status 3: no paper")

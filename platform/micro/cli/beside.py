@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import subprocess
 import threading
 import time
@@ -17,36 +15,20 @@ import grpc
 
 from micro import errors, reflecting, registry, runtime
 
+from . import gateway
 from .failures import Failure, capitalised
 
 if TYPE_CHECKING:
     from micro.client import Client
 
+    from .endpoints import Endpoint
+
 TTL_S, RENEWAL_S = 90, 30.0
 LOOK_EVERY_S = 1.0
-CONNECT_TIMEOUT_S, READY_TIMEOUT_S = 1.0, 3.0
+READY_TIMEOUT_S = 3.0
 STOPS_WITHIN_S = 10.0
 # Of a first try, what no later one can mend.
 FINAL = (errors.PermissionDenied, errors.InvalidArgument, errors.Unauthenticated)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where something listens, and whether it speaks grpc or http."""
-
-    protocol: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.protocol}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
-
-    def address(self) -> str:
-        """Its numeric address, by which the platform reaches it; blank while it takes no connection."""
-        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), CONNECT_TIMEOUT_S) as open_:
-            host, port = open_.getpeername()[:2]
-            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return ""
 
 
 @dataclass
@@ -135,7 +117,7 @@ class Registration:
     def _how_to_call(self, descriptors: bytes) -> str:
         told = f"{self.name} is registered"
         if self.endpoint.protocol == "http":
-            return f"{told}. Open it at the gateway, on a server of this machine http://localhost:8080/{self.name}/."
+            return f"{told}. Open it at {gateway.of_any(self.name, self.client.namespace)}."
         if descriptors:
             return f"{told}. Call it: micro {self.name} --help"
         return f"{told} without its methods: `micro {self.name}` knows them once it has gRPC reflection."
