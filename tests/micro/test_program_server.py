@@ -108,6 +108,15 @@ def test_a_program_is_told_what_was_asked_for_and_nothing_that_a_caller_keeps_se
     assert "hush" not in answer.text
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_that_guesses_the_port_runs_nothing(serve, tmp_path, site):
+    client = serve("touch ran")
+    assert problem(client.post("/", content="x", headers={"Sec-Fetch-Site": site}))[0] == 403
+    assert not (tmp_path / "ran").exists()
+    assert client.post("/", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+    assert (tmp_path / "ran").exists()
+
+
 def test_a_path_that_no_environment_holds_is_refused(serve):
     assert problem(serve("true").get("/a%00b")) == (400, "The path holds a NUL.")
 

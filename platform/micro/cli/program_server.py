@@ -39,6 +39,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Run the program, and send what came of it."""
         try:
+            require_no_other_site(self.headers)
             body = read_body(self.headers, self.rfile)
         except Refusal as refusal:  # where the next request begins is not known then
             self._refuse(refusal, {"Connection": "close"})
@@ -89,6 +90,12 @@ class ProgramServer(Server):
         """Take no connections any more, and end the program wherever it runs."""
         super().server_close()
         self._program.close()
+
+
+def require_no_other_site(headers: Message) -> None:
+    """Raises Refusal for what a page of another site makes its visitor's browser ask, which may guess the port."""
+    if headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+        raise Refusal(HTTPStatus.FORBIDDEN, "No page of another site may run a program.")
 
 
 def about(method: str, target: str, headers: Message, body: bytes) -> dict[str, str]:
