@@ -57,6 +57,7 @@ def test_a_stopped_server_leaves_no_process_and_a_restart_brings_everything_back
     assert own.processes() == own.replicas("helloworld") == []
 
 
+@pytest.mark.extended
 @both_backends
 def test_after_everything_was_killed_hard_the_next_start_cleans_up_by_itself(own: Server):
     own.start()
@@ -74,6 +75,7 @@ def test_after_everything_was_killed_hard_the_next_start_cleans_up_by_itself(own
     assert own.processes() == own.replicas("helloworld") == []
 
 
+@pytest.mark.extended
 @both_backends
 def test_after_the_server_alone_was_killed_hard_the_next_start_takes_over(own: Server):
     own.start()
@@ -90,6 +92,7 @@ def test_after_the_server_alone_was_killed_hard_the_next_start_takes_over(own: S
     assert own.processes() == own.replicas("helloworld") == []
 
 
+@pytest.mark.extended
 @both_backends
 def test_shutdown_ends_and_counts_what_a_server_that_was_killed_hard_has_left(own: Server, backend: str):
     own.start()
