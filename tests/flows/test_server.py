@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -102,6 +103,7 @@ def test_shutdown_ends_and_counts_what_a_server_that_was_killed_hard_has_left(ow
     own.process.wait(10)
     assert own.processes() != []
     assert own.replicas("helloworld") != []
+    assert "and nobody looks after what runs" in doctor(own)["supervisor"]
     done = shut_down(own)
     assert done.returncode == 0, done.stderr
     containers = " and 1 container" if backend == "docker" else ""
@@ -111,6 +113,7 @@ def test_shutdown_ends_and_counts_what_a_server_that_was_killed_hard_has_left(ow
     assert own.processes() == own.replicas("helloworld") == []
     done = shut_down(own)
     assert (done.returncode, done.stderr) == (1, f"No server runs on {own.home}.\n")
+    assert "supervisor" not in doctor(own)
 
     own.start()
     eventually(lambda: greets(own), 30, "the service answers again")
@@ -124,6 +127,13 @@ def test_shutdown_where_no_server_has_ever_run_says_so(tmp_path: Path):
     done = shut_down(own)
     assert (done.returncode, done.stderr) == (1, f"No server runs on {own.home}.\n")
     assert not own.home.exists()
+
+
+def doctor(server: Server) -> dict[str, str]:
+    """What `micro doctor` finds of each thing on the server's machine."""
+    command = [MICRO, "doctor", "-o", "json"]
+    done = subprocess.run(command, env=server.env, capture_output=True, text=True, timeout=60, check=False)
+    return {finding["name"]: finding["detail"] for finding in json.loads(done.stdout)}
 
 
 def shut_down(server: Server) -> subprocess.CompletedProcess[str]:

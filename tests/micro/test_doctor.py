@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import socket
 from pathlib import Path
@@ -97,6 +98,29 @@ def test_a_port_that_another_program_has_is_named_with_its_setting(stranger, fre
     assert code == 1
     assert findings["port"]["detail"] == f"{taken} is taken by another program"
     assert findings["port"]["remedy"] == "set MICRO_WEB_ADDRESS to a free address"
+
+
+@pytest.mark.parametrize(("left", "told"), [("0", ""), ("1", "1 process of it still runs"), ("9", "9 processes of it")])
+def test_a_server_that_was_killed_and_left_processes_is_named_with_both_ways_out(user, tmp_path, left, told):
+    checkout, state = tmp_path / "checkout", tmp_path / "state"
+    (checkout / "platform" / "project").mkdir(parents=True)
+    (checkout / "manage.py").write_text(
+        f"import os, sys\nassert sys.argv[1:] == ['server', '--count']\nprint({left})\n"
+    )
+    state.mkdir()
+    settings = {"MICRO_SERVER": str(checkout), "MICRO_HOME": str(state)}
+    assert "supervisor" not in found(user, **settings)[1]
+    (state / "server.lock").write_text("123")
+    findings = found(user, **settings)[1]
+    assert ("supervisor" in findings) == bool(told)
+    if told:
+        assert told in findings["supervisor"]["detail"]
+        assert findings["supervisor"]["state"] == "missing"
+        assert "micro server" in findings["supervisor"]["remedy"]
+        assert "micro shutdown" in findings["supervisor"]["remedy"]
+    with (state / "server.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "supervisor" not in found(user, **settings)[1]
 
 
 def test_missing_programs_are_named_with_what_installs_them(stranger, tmp_path, free_addresses):

@@ -141,3 +141,11 @@ def test_a_postgres_that_outlived_its_server_is_stopped_and_a_stale_lock_is_remo
     finally:
         shutil.rmtree(data, ignore_errors=True)
         shutil.rmtree(sockets, ignore_errors=True)
+
+
+def test_what_runs_is_counted_and_left_alone(plan, orphan):
+    assert leftovers.count(plan) == 0
+    ours, others = orphan(), orphan(plan.home.parent / "other")
+    assert leftovers.count(plan) == 1
+    assert ours.poll() is None
+    assert others.poll() is None

@@ -42,8 +42,8 @@ def server(ctx: click.Context, backend: str, extra: tuple[str, ...]) -> None:
         raise Failure(
             "The platform's code is not here: run this inside its checkout, or name that folder in MICRO_SERVER."
         )
-    command = [*_command(manage), *(["--backend", backend] if backend else [])]
-    os.execv(command[0], command)  # noqa: S606
+    argv = [*command(manage), *(["--backend", backend] if backend else [])]
+    os.execv(argv[0], argv)  # noqa: S606
 
 
 @click.command(cls=Command)
@@ -53,19 +53,29 @@ def shutdown() -> None:
     It is the one whose state is in MICRO_HOME (~/.micro/server). The next start brings the services back. Of a server
     that was killed, the processes and containers that it left are ended.
     """
-    from micro import home
-
-    state = Path(os.environ.get("MICRO_HOME") or home.folder() / "server").expanduser()
-    pid = _server_of(state)
+    here = state_folder()
+    pid = _server_of(here)
     if pid is None:
-        click.echo(_end_leftovers(state))
+        click.echo(_end_leftovers(here))
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOPS_WITHIN_S
-    while _server_of(state) == pid:
+    while _server_of(here) == pid:
         if time.monotonic() > deadline:
-            raise Failure(f"The server (pid {pid}) has not stopped after {STOPS_WITHIN_S} s: see {state / 'logs'}.")
+            raise Failure(f"The server (pid {pid}) has not stopped after {STOPS_WITHIN_S} s: see {here / 'logs'}.")
         time.sleep(0.1)
+
+
+def state_folder() -> Path:
+    """The folder of the server on this machine."""
+    from micro import home
+
+    return Path(os.environ.get("MICRO_HOME") or home.folder() / "server").expanduser()
+
+
+def was_killed(state: Path) -> bool:
+    """Whether a server has run on the folder and runs no longer; it may have left nothing, as one that was stopped."""
+    return (state / LOCK).exists() and _server_of(state) is None
 
 
 def _end_leftovers(state: Path) -> str:
@@ -79,7 +89,7 @@ def _end_leftovers(state: Path) -> str:
     if manage is None:
         raise Failure(f"{none} To end what a killed one may have left, name the platform's checkout in MICRO_SERVER.")
     done = subprocess.run(
-        [*_command(manage), "--end-leftovers"],
+        [*command(manage), "--end-leftovers"],
         env={**os.environ, "MICRO_HOME": str(state)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -94,7 +104,7 @@ def _end_leftovers(state: Path) -> str:
     return done.stdout.strip()
 
 
-def _command(manage: Path) -> list[str]:
+def command(manage: Path) -> list[str]:
     """How the platform's code is started: by its own Python, where it has one."""
     python = manage.parent / ".venv" / "bin" / "python"
     return [str(python) if python.exists() else sys.executable, str(manage), "server"]

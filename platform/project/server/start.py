@@ -47,9 +47,13 @@ def command_line(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("manage.py server", description="Start every process of the platform.")
     add_arguments(parser)
     parser.add_argument("--end-leftovers", action="store_true", help="only end what a killed server left, and say what")
+    parser.add_argument("--count", action="store_true", help="only print how many processes of a server here run")
     options = parser.parse_args(arguments)
     if options.end_leftovers:
         return end_leftovers()
+    if options.count:
+        print(leftovers.count(from_settings()), flush=True)  # noqa: T201 - talks to the operator
+        return 0
     return main(example=options.example, backend_name=options.backend)
 
 

@@ -38,6 +38,7 @@ def findings(checkout: Path) -> Iterator[Finding]:
     yield from _toolchains(is_needed=is_plain)
     if is_plain:
         yield _bubblewrap()
+    yield from _leftovers(checkout)
     yield from _ports()
     yield _disk()
 
@@ -120,6 +121,20 @@ def _bubblewrap() -> Finding:
     return ok("bubblewrap", "services do not see this server's state, nor other processes")
 
 
+def _leftovers(checkout: Path) -> Iterator[Finding]:
+    """What still runs of a server that was killed, whose services go on with nobody to look after them."""
+    from micro.cli import server
+
+    state = server.state_folder()
+    if not server.was_killed(state):
+        return
+    count = _said((*server.command(checkout / "manage.py"), "--count"), MICRO_HOME=str(state))
+    if count not in ("", "0"):
+        still = "1 process of it still runs" if count == "1" else f"{count} processes of it still run"
+        detail = f"the server on {state} was killed: {still}, and nobody looks after what runs"
+        yield missing("supervisor", detail, "micro server takes over, micro shutdown ends them and the services")
+
+
 def _ports() -> Iterator[Finding]:
     """Whether the server's addresses are free, or all in use: then it is up, as another finding says or denies."""
     addresses = {variable: os.environ.get(variable, usual) for variable, usual in PORTS.items()}
@@ -143,7 +158,9 @@ def _listens(address: str) -> bool:
 
 
 def _disk() -> Finding:
-    folder = Path(os.environ.get("MICRO_HOME") or Path.home() / ".micro" / "server")
+    from micro.cli import server
+
+    folder = server.state_folder()
     known = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(known).free
     detail = f"{free / 2**30:.1f} GiB free for {folder}"
@@ -154,10 +171,18 @@ def _disk() -> Finding:
     return ok("disk", detail)
 
 
-def _said(command: tuple[str, ...]) -> str:
+def _said(command: tuple[str, ...], **env: str) -> str:
     """The first line that a program prints; blank when it is not there, or fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command,
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip().partition("\n")[0]
