@@ -52,6 +52,9 @@ class Listing(Where):
 
     service = Text(required=False, max_length=63, validators=[NAME], help_text="Only those of services of this name.")
     state = serializers.ChoiceField(choices=Deployment.State.choices, required=False, help_text="Only those in it.")
+    is_replaced = serializers.BooleanField(
+        required=False, help_text="Only those that went live and were replaced since, or only others."
+    )
     after = serializers.UUIDField(required=False, help_text="Only those older than this deployment.")
     limit = serializers.IntegerField(default=50, min_value=1, max_value=MOST_ROWS)
 

@@ -60,6 +60,7 @@ def _list(namespace: str, request: wire.ListDeploymentsRequest, by: Account) -> 
         limit=request.limit or DEFAULT_LIMIT,
         service=request.service,
         state=request.state,
+        is_replaced=request.is_replaced if request.HasField("is_replaced") else None,
         after=_id(request.after) if request.after else None,
     )
     return [_shown(row) for row in rows]
@@ -124,6 +125,7 @@ def _shown(row: Deployment) -> wire.Deployment:
         address=statuses.address(row.service),
         created=_seconds(row.created_at),
         finished=_seconds(row.finished_at),
+        is_replaced=row.is_replaced,
     )
 
 

@@ -25,6 +25,7 @@ class DeploymentDocument(serializers.Serializer):
     service = serializers.CharField()
     version = serializers.CharField()
     state = serializers.ChoiceField(choices=Deployment.State.choices)
+    is_replaced = serializers.BooleanField(help_text="It went live, and a later one has taken its place since.")
     reason = serializers.CharField(allow_blank=True, help_text="Why it failed or who cancelled it, else blank.")
     source = serializers.CharField()
     digest = serializers.CharField(allow_blank=True, help_text="What was built: git:<commit> or sha256:<archive>.")
@@ -78,6 +79,7 @@ def deployment_document(row: Deployment, request: Request) -> dict[str, Any]:
         "service": row.service.name,
         "version": row.service.version,
         "state": row.state,
+        "is_replaced": row.is_replaced,
         "reason": row.reason,
         "source": row.source,
         "digest": release.digest if release else "",

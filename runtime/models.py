@@ -65,6 +65,11 @@ class DeploymentQuerySet(NamespacedQuerySet["Deployment"]):
         """Queued ones, and those in a worker's hands whose worker fell silent."""
         return self.filter(Q(state="queued") | Q(state__in=Deployment.WORKING, lease_until__lt=at))
 
+    def replaced(self, is_replaced: bool) -> Self:
+        """Those that went live and that a later one has replaced since; or all others."""
+        gone = Q(state="live") & (Q(service__release=None) | ~Q(release=F("service__release")))
+        return self.filter(gone if is_replaced else ~gone)
+
     def overdue(self, at: datetime) -> Self:
         """Those that a worker should have been told of again: never picked up, or the worker fell silent."""
         return self.filter(state__in=["queued", *Deployment.WORKING], lease_until__lt=at)
@@ -158,6 +163,19 @@ class Deployment(models.Model):
 
     def __str__(self) -> str:
         return f"deployment {str(self.id)[:8]}"
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether it went live, and a later one has taken its place since."""
+        if self.state != self.State.LIVE:
+            return False
+        release = getattr(self, "release", None)
+        return release is None or release.pk != self.service.release_id
+
+    @property
+    def told(self) -> str:
+        """Its state as people are told it: `live` is what serves, and what served before is `replaced`."""
+        return "replaced" if self.is_replaced else str(self.state)
 
 
 class Build(Deployment):

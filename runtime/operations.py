@@ -211,7 +211,13 @@ def last_deployment(*, namespace: Namespace, name: str, version: str) -> Deploym
 
 
 def list_deployments(
-    *, namespace: Namespace, limit: int, service: str = "", state: str = "", after: UUID | None = None
+    *,
+    namespace: Namespace,
+    limit: int,
+    service: str = "",
+    state: str = "",
+    is_replaced: bool | None = None,
+    after: UUID | None = None,
 ) -> list[Deployment]:
     """At most `limit` deployments of living services, newest first; with `after` only older ones.
 
@@ -220,6 +226,7 @@ def list_deployments(
     rows = Deployment.objects.in_namespace(namespace).filter(service__deleted_at=None)
     rows = rows.filter(service__name=service) if service else rows
     rows = rows.filter(state=state) if state else rows
+    rows = rows if is_replaced is None else rows.replaced(is_replaced)
     if after:
         at = find_deployment(namespace=namespace, deployment_id=after).created_at
         rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=after))

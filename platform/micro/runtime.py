@@ -84,11 +84,21 @@ def logs(request: runtime_pb2.LogsRequest, *, client: Client | None = None) -> R
 
 
 def deployments(
-    service: str = "", *, state: str = "", limit: int = 0, client: Client | None = None
+    service: str = "",
+    *,
+    state: str = "",
+    is_replaced: bool | None = None,
+    limit: int = 0,
+    client: Client | None = None,
 ) -> list[Deployment]:
-    """The namespace's deployments, the newest first; those of a service and in a state where these are given."""
+    """The namespace's deployments, the newest first; those of a service and in a state where these are given.
+
+    What went live stays in the state `live`: `is_replaced` tells what a later one has replaced from what serves.
+    """
     client = _client(client)
     request = runtime_pb2.ListDeploymentsRequest(service=service, state=state, limit=limit)
+    if is_replaced is not None:
+        request.is_replaced = is_replaced
     request.options.namespace = client.namespace
     reply = client.invoke("runtime", "Deployments.List", request, runtime_pb2.ListDeploymentsResponse)
     return list(reply.deployments)

@@ -37,9 +37,9 @@ def kind(status: Status) -> str:
 
 
 @register.filter
-def deployment_kind(state: str) -> str:
-    """The colour of a deployment's state."""
-    return {"live": "good", "failed": "bad", "superseded": "", "cancelled": ""}.get(state, "busy")
+def deployment_kind(told: str) -> str:
+    """The colour of a deployment's state as it is told."""
+    return {"live": "good", "failed": "bad", "replaced": "", "superseded": "", "cancelled": ""}.get(told, "busy")
 
 
 @register.filter

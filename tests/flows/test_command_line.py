@@ -68,7 +68,17 @@ def test_deployments_are_listed_shown_and_done_again(server: Server, shelf: Path
     server.micro("redeploy", first["id"][:8])
     assert said(server) == "red hidden one"
     assert documents(server, "redeploy", "shelf@latest")["status"] == "running"
-    assert len(documents(server, "deployments", "shelf")) == len(found) + 2
+    after = documents(server, "deployments", "shelf")
+    assert len(after) == len(found) + 2
+    assert {each["state"] for each in after} == {"live"}
+    assert [each["is_replaced"] for each in after] == [False, *[True] * (len(after) - 1)]
+    shown = [line.split("\t") for line in server.micro("deployments", "shelf").stdout.splitlines()[1:]]
+    assert [row[3] for row in shown] == ["live", *["replaced"] * (len(after) - 1)]
+    assert [each["id"] for each in documents(server, "deployments", "shelf", "--state=live")] == [after[0]["id"]]
+    assert documents(server, "deployments", "shelf", "--state=replaced") == after[1:]
+    done = server.micro("deployments", "nosuch")
+    assert (done.stdout, done.stderr) == ("", "No such deployment of nosuch in the namespace micro.\n")
+    assert "state: replaced\n" in server.micro("deployment", first["id"][:8]).stdout
     assert server.micro("deployment", "ffffffff", check=False).returncode == 127
 
 

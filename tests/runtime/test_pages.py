@@ -236,6 +236,42 @@ def test_deploying_again_takes_the_same_source_and_variables(browser, joe):
     assert second.pk != first.pk
 
 
+def test_of_two_releases_the_one_that_serves_is_live_and_the_other_one_was_replaced(browser, joe):
+    first = queue(*joe, "shop")
+    release(first)
+    assert "It runs" in browser.get(f"/n/joe/deployments/{first.pk}").content.decode()
+    second = queue(*joe, "shop")
+    release(second)
+    page = browser.get("/n/joe/services/shop").content.decode()
+    assert page.index(">live<") < page.index(">replaced<")
+    assert page.count(">live<") == page.count(">replaced<") == 1
+    page = browser.get(f"/n/joe/deployments/{first.pk}").content.decode()
+    assert "a later deployment has replaced it" in page
+    assert "It runs" not in page
+    assert "It runs" in browser.get(f"/n/joe/deployments/{second.pk}").content.decode()
+
+
+def test_the_api_keeps_the_state_of_what_was_replaced_and_tells_the_two_apart(browser, joe):
+    first = queue(*joe, "shop")
+    release(first)
+    second = queue(*joe, "shop")
+    release(second)
+    third = queue(*joe, "shop")
+    by = permissions.account_of(joe[0], "joe")
+    _, token = create_api_token(namespace=joe[1], name="ci", role="member", expires_at=None, by=by, at=now())
+
+    def listed(query: str) -> list[tuple[str, str, bool]]:
+        answer = browser.get(f"/v1/deployments{query}", headers={"authorization": f"Bearer {token}"})
+        return [(item["id"], item["state"], item["is_replaced"]) for item in answer.json()["items"]]
+
+    old, new = (str(first.pk), "live", True), (str(second.pk), "live", False)
+    waiting = (str(third.pk), "queued", False)
+    assert listed("") == [waiting, new, old]
+    assert listed("?is_replaced=true") == [old]
+    assert listed("?is_replaced=false") == [waiting, new]
+    assert listed("?state=live&is_replaced=false") == [new]
+
+
 def test_a_deployment_is_cancelled_by_a_button_that_goes_when_it_is_over(browser, joe):
     deployment = queue(*joe, "shop")
     page = f"/n/joe/deployments/{deployment.pk}"

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from deploying import eventually, hello, pack
 
+from micro.cli.deployments import REPLACED, STATES
 from micro.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from micro.proto import runtime_pb2 as wire
 from runtime import rpc, statuses
@@ -92,6 +93,10 @@ def test_a_folder_is_uploaded_created_read_logged_updated_and_deleted(platform, 
     assert read() == []
     with pytest.raises(NotFound, match="not found"):
         call("Delete", wire.DeleteRequest(resource=resource()))
+
+
+def test_the_command_line_knows_every_state_of_a_deployment():
+    assert {*STATES} == {*Deployment.State.values, REPLACED}
 
 
 def test_create_on_a_service_that_is_there_deploys_it_anew(platform):

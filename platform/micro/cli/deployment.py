@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import click
+
 from micro import errors, runtime
 from micro.proto.runtime_pb2 import LogsRequest, Service
 
@@ -69,6 +71,8 @@ def deploy(
             progress.line(f"Named {source.name} after {source.named_after}; choose another with --name.")
         ask(_service(session, source, progress))
         running = _watch(session, source.name, source.version, progress) if is_awaited else None
+    if not is_awaited:
+        tell_accepted(source.name, source.version)
     _print(session, running or Service(name=source.name, version=source.version), output)
 
 
@@ -83,6 +87,13 @@ def _print(session: Session, service: Service, output: str) -> None:
     if output == JSON:
         known = runtime.read(service.name, service.version, client=session.client)
         show(document(known[0] if known else service), (), output)
+
+
+def tell_accepted(name: str, version: str) -> None:
+    """Say of a deployment that nobody here waits for how to see what becomes of it."""
+    whole = name if version == sources.LATEST else f"{name}@{version}"
+    follow = f"`micro status {whole}` shows how far it is, `micro logs --build -f {whole}` its build"
+    click.echo(f"{whole} is being deployed: {follow}.", err=True)
 
 
 def _service(session: Session, source: Source, progress: Progress) -> Service:

@@ -19,31 +19,35 @@ HEADER = ("ID", "NAME", "VERSION", "STATE", "RELEASE", "BY", "CREATED", "REASON"
 SHORT = 8  # characters of an id that tell a few deployments apart
 IDENTIFIER = re.compile(r"[0-9a-f]{4,8}(?:-[0-9a-f-]*)?")
 MOST_ROWS = 100
+REPLACED = "replaced"
+UNDER_WAY = ("queued", "fetching", "detecting", "building", "starting", "switching")
+STATES = (*UNDER_WAY, "live", REPLACED, "failed", "superseded", "cancelled")
 
 
 @click.command(cls=Command)
 @click.argument("name", default="")
-@click.option("--state", default="", help="Only those in this state, e.g. live or failed.")
+@click.option("--state", type=click.Choice(STATES), help="Only those in this state, e.g. live or failed.")
 @click.option("--limit", "-n", type=click.IntRange(1, MOST_ROWS), default=20, help="How many, the newest first (20).")
 @output_option("table")
 @pass_session
-def deployments(session: Session, name: str, state: str, limit: int, output: str) -> None:
+def deployments(session: Session, name: str, state: str | None, limit: int, output: str) -> None:
     """List what was deployed, the newest first: of a service, or of all.
 
-    STATE is one of queued, fetching, detecting, building, starting, switching, live, failed, superseded and cancelled.
-    See one whole with `micro deployment ID`, deploy one anew with `micro redeploy ID`; its first characters do for an
-    ID.
+    STATE is one of queued, fetching, detecting, building, starting, switching, live, replaced, failed, superseded and
+    cancelled. The one that serves is live; those that served before are replaced, and in JSON still live, with
+    is_replaced. What was superseded by a later one never served. See one whole with `micro deployment ID`, deploy one
+    anew with `micro redeploy ID`; its first characters do for an ID.
     """
     from micro import runtime
 
     with as_mistakes():
-        found = runtime.deployments(name, state=state, limit=limit, client=session.client)
+        found = runtime.deployments(name, **_in_state(state or ""), limit=limit, client=session.client)
     rows = [
         (
             each.id[:SHORT],
             each.service,
             each.version,
-            each.state,
+            _outcome(each),
             _release(each),
             each.by,
             moment(each.created) or "",
@@ -52,6 +56,8 @@ def deployments(session: Session, name: str, state: str, limit: int, output: str
         for each in found
     ]
     show_table([_document(each) for each in found], HEADER, rows, output)
+    if name and not found:
+        click.echo(f"No such deployment of {name} in the namespace {session.namespace_name}.", err=True)
 
 
 @click.command(cls=Command)
@@ -65,8 +71,9 @@ def deployment(session: Session, id: str, output: str) -> None:
     with as_mistakes():
         found = runtime.deployment(_whole_id(session, id), client=session.client)
     document = _document(found)
-    lines = [f"{key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in document.items()]
-    show(document, [line for line, value in zip(lines, document.values(), strict=True) if value], output)
+    told = {**document, "state": _outcome(found), "is_replaced": None}
+    lines = [f"{key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in told.items() if value]
+    show(document, lines, output)
 
 
 @click.command(cls=Command)
@@ -96,8 +103,9 @@ def redeploy(session: Session, what: str, detach: bool, output: str) -> None:
             made = runtime.redeploy(id=_whole_id(session, what), client=session.client)
     if not detach:
         watched.follow(session, made.service, made.version, output=output)
-    elif output == "json":
-        show(_document(made), (), output)
+        return
+    watched.tell_accepted(made.service, made.version)
+    show(_document(made), (), output)
 
 
 def _whole_id(session: Session, id: str) -> str:
@@ -113,6 +121,17 @@ def _whole_id(session: Session, id: str) -> str:
     return found[0]
 
 
+def _in_state(word: str) -> dict[str, Any]:
+    """What to ask for: a deployment that another one has replaced is still in the state `live`."""
+    if word in ("live", REPLACED):
+        return {"state": "live", "is_replaced": word == REPLACED}
+    return {"state": word}
+
+
+def _outcome(deployment: Deployment) -> str:
+    return REPLACED if deployment.is_replaced else deployment.state
+
+
 def _release(deployment: Deployment) -> str:
     return str(deployment.release) if deployment.release else ""
 
@@ -121,6 +140,7 @@ def _document(deployment: Deployment) -> dict[str, Any]:
     same = ("id", "service", "version", "state", "source")
     return {
         **{name: getattr(deployment, name) for name in same},
+        "is_replaced": deployment.is_replaced,
         "reason": deployment.reason or None,
         "digest": deployment.digest or None,
         "release": deployment.release or None,

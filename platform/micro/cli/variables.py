@@ -153,3 +153,5 @@ def _change(
         runtime.set_variables(name, version, plain=plain, secrets=secrets, removed=removed, client=session.client)
     if is_awaited:
         deployment.follow(session, name, version)
+    else:
+        deployment.tell_accepted(name, version)

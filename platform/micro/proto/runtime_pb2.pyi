@@ -103,7 +103,7 @@ class DeleteResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class Deployment(_message.Message):
-    __slots__ = ("id", "service", "version", "state", "reason", "source", "digest", "release", "instances", "env_names", "by", "address", "created", "finished")
+    __slots__ = ("id", "service", "version", "state", "reason", "source", "digest", "release", "instances", "env_names", "by", "address", "created", "finished", "is_replaced")
     ID_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +118,7 @@ class Deployment(_message.Message):
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
+    IS_REPLACED_FIELD_NUMBER: _ClassVar[int]
     id: str
     service: str
     version: str
@@ -132,21 +133,24 @@ class Deployment(_message.Message):
     address: str
     created: int
     finished: int
-    def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[str] = ..., digest: _Optional[str] = ..., release: _Optional[int] = ..., instances: _Optional[int] = ..., env_names: _Optional[_Iterable[str]] = ..., by: _Optional[str] = ..., address: _Optional[str] = ..., created: _Optional[int] = ..., finished: _Optional[int] = ...) -> None: ...
+    is_replaced: bool
+    def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[str] = ..., digest: _Optional[str] = ..., release: _Optional[int] = ..., instances: _Optional[int] = ..., env_names: _Optional[_Iterable[str]] = ..., by: _Optional[str] = ..., address: _Optional[str] = ..., created: _Optional[int] = ..., finished: _Optional[int] = ..., is_replaced: bool = ...) -> None: ...
 
 class ListDeploymentsRequest(_message.Message):
-    __slots__ = ("service", "state", "after", "limit", "options")
+    __slots__ = ("service", "state", "after", "limit", "options", "is_replaced")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    IS_REPLACED_FIELD_NUMBER: _ClassVar[int]
     service: str
     state: str
     after: str
     limit: int
     options: ListOptions
-    def __init__(self, service: _Optional[str] = ..., state: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., options: _Optional[_Union[ListOptions, _Mapping]] = ...) -> None: ...
+    is_replaced: bool
+    def __init__(self, service: _Optional[str] = ..., state: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ..., options: _Optional[_Union[ListOptions, _Mapping]] = ..., is_replaced: bool = ...) -> None: ...
 
 class ListDeploymentsResponse(_message.Message):
     __slots__ = ("deployments",)
