@@ -162,7 +162,7 @@ class Client:
         anonymous: bool = False,
         timeout_s: float | None = None,
     ) -> wire.Metadata:
-        sent = {
+        sent: dict[str, str | bytes] = {
             "x-content-type": content_type,
             "micro-namespace": self._domain(service),
             "micro-from-service": os.environ.get("MICRO_SERVICE_NAME") or "micro",
@@ -172,7 +172,9 @@ class Client:
             sent["timeout"] = str(int(timeout_s * 1e9))
         if not anonymous and (token := self._identity.access_token(self)):
             sent["authorization"] = f"Bearer {token}"
-        return tuple((sent | {key.lower(): value for key, value in (extra or {}).items()}).items())
+        for key, value in (extra or {}).items():
+            sent[key.lower()] = value.encode() if key.lower().endswith("-bin") else value  # whose values are bytes
+        return tuple(sent.items())
 
     def _codec(
         self, service: str, endpoint: str

@@ -52,13 +52,23 @@ _BY_STATUS = {kind.status: kind for kind in _KINDS}
 
 
 def path(service: str, endpoint: str) -> str:
-    """`/<service>.<Handler>/<Method>`. Raises InvalidArgument for an endpoint that is not `Handler.Method`."""
+    """`/<service>.<Handler>/<Method>`. Raises InvalidArgument for an endpoint that is not `Handler.Method`.
+
+    Raises NotFound for what can be no service's name.
+    """
     if endpoint.startswith("/"):
         return endpoint
     handler, dot, method = endpoint.partition(".")
-    if not (handler and dot and method) or "." in method or "/" in endpoint:
+    if not (handler and dot and method) or "." in method or not _is_word(endpoint):
         raise errors.InvalidArgument(f'malformed method name: "{endpoint}"')
+    if not _is_word(service):
+        raise errors.NotFound(f"service {service}: route not found")
     return f"/{service}.{handler}/{method}" if service else f"/{handler}/{method}"
+
+
+def _is_word(text: str) -> bool:
+    """Whether it can be a part of a path."""
+    return text.isascii() and text.isprintable() and not {" ", "/"} & set(text)
 
 
 def dialled(address: str) -> tuple[str, bool]:

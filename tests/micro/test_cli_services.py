@@ -63,6 +63,9 @@ def test_call_raw_prints_one_line(user, helloworld):
     [
         (["helloworld", "Helloworld.Nosuch"], 5, 'Service method "Helloworld.Nosuch" not found'),
         (["nosuch", "Nosuch.Call"], 4, 'Service "nosuch" not found'),
+        (["no such", "Nosuch.Call"], 4, 'Service "no such" not found'),
+        (["nö/such", "Nosuch.Call"], 4, 'Service "nö/such" not found'),
+        (["helloworld", "Hello world.Call"], 3, 'Method name "Hello world.Call" invalid format'),
         (["helloworld", "nosuch"], 3, 'Method name "nosuch" invalid format. Expecting service.endpoint'),
         (["helloworld", "Helloworld.Call", "{"], 1, "Error creating request"),
         (["helloworld", "Helloworld.Call", "[]"], 1, "Error creating request"),
@@ -94,6 +97,23 @@ def test_call_sends_the_metadata_and_the_token(user, sidecar, helloworld):
     assert metadata["colour"] == "red"
     assert metadata["authorization"].startswith("Bearer ")
     assert metadata["micro-namespace"] == "micro"
+
+
+def test_metadata_that_is_binary_by_its_name_arrives(user, sidecar, helloworld):
+    done = user.micro("call", "--metadata=Trace-Bin=abc", "helloworld", "Helloworld.Call")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sidecar.calls[-1][1]["trace-bin"] == str(b"abc")
+
+
+@pytest.mark.parametrize("pair", ["colour", "=red", "a colour=red", "colour=röt", "colour=a\nb", ":path=/x", "é=1"])
+def test_metadata_that_no_header_can_hold_is_refused_with_a_sentence(user, sidecar, helloworld, pair):
+    called = len(sidecar.calls)
+    for command in ("call", "stream"):
+        done = user.micro(command, "--metadata", pair, "helloworld", "Helloworld.Call")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(f"Invalid metadata: {pair}. ")
+        assert "Traceback" not in done.stderr
+    assert not [path for path, _ in sidecar.calls[called:] if "Helloworld" in path]
 
 
 def test_a_call_that_takes_too_long_times_out(user, slow):
@@ -150,7 +170,17 @@ def test_the_help_of_a_service_shows_its_methods_and_their_flags(user, helloworl
         (["--name", "--output=raw"], 1, "--name needs a value: --name=..., or --name= for a blank one."),
         (["--name=Joe", "--output"], 1, "--output needs a value: --output=..., or --output= for a blank one."),
         (["--name=a=b"], 1, "Invalid flag: --name=a=b. Expected format: --foo=bar"),
-        (["nosuch", "--name=Joe"], 128, "Endpoint Helloworld.Nosuch not found for service helloworld"),
+        (
+            ["nosuch", "--name=Joe"],
+            128,
+            "Endpoint Helloworld.Nosuch not found for service helloworld\n"
+            "See `micro helloworld --help` for those that it has.",
+        ),
+        (
+            ["cal", "--name=Joe"],
+            128,
+            "Endpoint Helloworld.Cal not found for service helloworld\nDid you mean `micro helloworld call`?",
+        ),
         (["a", "b", "c"], 1, "Incorrect number of arguments"),
     ],
 )
@@ -327,6 +357,17 @@ def test_stats_has_a_line_for_each_node(user, helloworld):
     assert re.search(r"\t[\d.]+mb\t", lines[5])
     figures = json.loads(user.micro("debug", "stats", "--all", "--output=json").stdout)
     assert (figures[0]["service"], figures[0]["threads"] > 0) == ("helloworld", True)
+
+
+def test_on_a_terminal_the_columns_of_stats_are_aligned_by_blanks(user, sidecar, helloworld):
+    sidecar.registered["micro", "helloworld"].nodes.add(id="b", address="127.0.0.1:1")
+    lines = user.on_a_terminal("stats", "helloworld", columns=200)
+    assert not any("\t" in line for line in lines)
+    header, first, second = lines[4:7]
+    column = header.index("address:port")
+    assert first[column:].startswith(helloworld.address)
+    assert second[column:].startswith("127.0.0.1:1 ")
+    assert "\t" in user.micro("stats", "helloworld").stdout
 
 
 def test_health_tells_nodes_that_answer_from_those_that_do_not(user, sidecar, helloworld):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 MALFORMED = re.compile(r'malformed method name: \\?"(?P<name>.*?)\\?"')
-NO_ROUTE = re.compile(r"service (?P<name>\S+): route not found")
+NO_ROUTE = re.compile(r"service (?P<name>.+?): route not found", re.DOTALL)
 UNKNOWN = re.compile(r"unknown service (?P<name>[^\s\"\\]+)")
 
 

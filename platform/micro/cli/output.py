@@ -51,10 +51,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
         return ["\t".join(row) for row in kept]
     import shutil
 
-    widths = [max(map(len, column)) for column in zip(*kept, strict=True)]
+    from .tables import aligned
+
     room = shutil.get_terminal_size().columns
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in kept)
-    return [line if len(line) <= room else f"{line[: room - 1]}…" for line in lines]
+    return [line if len(line) <= room else f"{line[: room - 1]}…" for line in aligned(kept)]
 
 
 def moment(seconds: int) -> str | None:

@@ -14,6 +14,7 @@ from .output import output_option, show
 from .session import Session, pass_session
 
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s))")
+HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 REQUEST_TIMEOUT = "5s"
 SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
@@ -124,4 +125,6 @@ def _header(pair: str) -> tuple[str, str]:
     key, equals, value = pair.partition("=")
     if not (key and equals):
         raise Failure(f"Invalid metadata: {pair}. Expected format: key=value")
+    if not HEADER_NAME.fullmatch(key) or not (value.isascii() and value.isprintable()):
+        raise Failure(f"Invalid metadata: {pair}. A header's key is of letters, digits and _-. and its value ASCII.")
     return key, value

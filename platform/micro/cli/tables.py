@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 TAB = 8
+GAP = "  "
 
 
 def tabbed(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines whose columns stand apart by tabs, two at least, so that both eyes and `cut` can tell them apart."""
+    """Lines in columns on a terminal; elsewhere with tabs between the cells, two at least, as Micro had them."""
     kept = [list(row) for row in rows]
+    if sys.stdout.isatty():
+        return aligned(kept)
     stops = [_stop(column) for column in zip(*kept, strict=True)]
     return ["".join(_padded(cell, stop) for cell, stop in zip(row, stops, strict=True)).rstrip("\t") for row in kept]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines whose columns begin below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [GAP.join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _stop(column: Sequence[str]) -> int:

@@ -71,7 +71,19 @@ def pick(service: str, words: list[str], endpoints: list[Endpoint]) -> Endpoint:
         if key(name) == wanted[1] and (key(own) == wanted[0] or is_the_only):
             return endpoint
     name = f"{titled(handler)}.{titled(method)}"
-    raise Failure(f"Endpoint {name} not found for service {service}", 128)
+    raise Failure(f"Endpoint {name} not found for service {service}\n{_way_out(service, words, endpoints)}", 128)
+
+
+def _way_out(service: str, words: list[str], endpoints: list[Endpoint]) -> str:
+    """The command that may be meant, else where all of them are told."""
+    import difflib
+
+    from .help import as_command
+
+    known = [as_command(service, endpoint.name) for endpoint in endpoints]
+    if close := difflib.get_close_matches(" ".join(words or ["call"]), known, 1):
+        return f"Did you mean `micro {service} {close[0]}`?"
+    return f"See `micro {service} --help` for those that it has."
 
 
 def key(name: str) -> str:
