@@ -153,7 +153,7 @@ def test_a_source_that_the_platform_refuses_is_a_failed_run(user, sidecar, folde
 
 
 @pytest.mark.parametrize(
-    "source", ["/no/such/folder", "./nosuch", "file:///etc", "ext::sh -c id", "ssh://git@host/a/b", "a/b@"]
+    "source", ["/no/such/folder", "./nosuch", "file:///etc", "ext::sh -c id", "ssh://git@host/a/b", "a/b@", "https://"]
 )
 def test_what_is_no_source_is_named(user, sidecar, source):
     done = user.micro("run", source)
@@ -248,7 +248,20 @@ def test_update_of_a_name_leaves_its_source_as_it_is(user, sidecar, folder):
 
 def test_detach_returns_at_once(user, sidecar, folder):
     sidecar.steps = [("building", {})]
-    assert user.micro("run", "--detach", folder).returncode == 0
+    done = user.micro("run", "--detach", folder)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(("source", "name"), [("greeter", "greeter"), ("github.com/a/b@v1", "b@v1")])
+def test_what_nobody_waits_for_ends_with_how_to_follow_it(user, sidecar, folder, source, name):
+    sidecar.steps = [("building", {})]
+    for args in (["run", "-d", source], ["update", "-detach=true", source], ["run", "-d", "-o", "json", source]):
+        done = user.micro(*args)
+        assert done.returncode == 0
+        assert done.stderr.splitlines()[-1] == (
+            f"{name} is being deployed: "
+            f"`micro status {name}` shows how far it is, `micro logs --build -f {name}` its build."
+        )
 
 
 def test_ctrl_c_leaves_the_deployment_running_and_says_so(user, sidecar, folder):
@@ -295,6 +308,16 @@ def test_kill_takes_several_names_with_versions(user, sidecar):
 def test_status_prints_nothing_when_there_is_nothing(user):
     done = user.micro("status")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_status_of_a_service_that_is_not_there_is_no_failure_and_says_so_on_stderr(user, sidecar, folder):
+    user.micro("run", folder)
+    for args, name in ((["nosuch"], "nosuch"), (["greeter", "v2"], "greeter@v2"), (["greeter@v2"], "greeter@v2")):
+        done = user.micro("status", *args)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr == f"No {name} is deployed in the namespace micro.\n"
+    done = user.micro("status", "nosuch", "-o", "json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
 
 
 def test_an_update_of_a_service_under_another_name_is_refused(user, sidecar, folder):
@@ -487,3 +510,24 @@ def test_flags_of_micro_3_without_effect_are_said_to_have_none(user, sidecar, fo
     told = user.micro("store", "tables", "--store=redis").stderr.splitlines()
     assert told[0] == "--store has no effect here: there is one store."
     assert "has no effect" not in user.micro("run", "--detach", folder).stderr
+    for args in (["update", "greeter"], ["status", "greeter"], ["kill", "greeter"]):
+        done = user.micro(*args, "--env_vars", "A=b", "--env_vars=C=d", "-command=x")
+        assert done.returncode == 0
+        assert "--env_vars has no effect here: " in done.stderr
+        assert "--command has no effect here: " in done.stderr
+
+
+def test_a_state_that_no_deployment_has_is_refused_with_those_that_there_are(user):
+    done = user.micro("deployments", "--state=nosuch")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "'live', 'replaced', 'failed'" in done.stderr
+
+
+def test_go_booleans_are_values_of_flags(user, sidecar, folder):
+    user.micro("run", folder)
+    sidecar.run_log = ["one"]
+    for flag in ("--follow=false", "-f=false", "-follow=F"):
+        assert user.micro("logs", flag, "greeter").stdout == "one\n"
+    assert "-" in user.micro("logs", "--timestamps=true", "-n=1", "greeter").stdout.partition(" ")[0]
+    assert "COMMANDS:" in user.micro("--help=true").stdout
+    assert user.micro("logs", "--follow=perhaps", "greeter").returncode == 1

@@ -12,26 +12,34 @@ from click.core import ParameterSource
 from .help import columns, section
 
 F = TypeVar("F", bound=Callable[..., Any])
+GO_BOOLEANS = {
+    **dict.fromkeys(("1", "t", "T", "true", "True", "TRUE"), True),
+    **dict.fromkeys(("0", "f", "F", "false", "False", "FALSE"), False),
+}
 
 
 def go_style(args: Sequence[str], params: Iterable[click.Parameter]) -> list[str]:
-    """`-name value` and `-name=value` as `--name value`, `-n=5` as `-n 5`, for the options that there are."""
-    known = {spelling for param in params if isinstance(param, click.Option) for spelling in param.opts} | {"--help"}
+    """`-name=value` as `--name=value`, `-n=5` as `-n 5`, `-f=true` as `-f`, for the options that there are."""
+    options = [param for param in params if isinstance(param, click.Option)]
+    known = {spelling for option in options for spelling in option.opts} | {"--help"}
+    switches = {spelling for option in options if option.is_flag for spelling in option.opts}
     result: list[str] = []
     for position, arg in enumerate(args):
         if arg == "--":
             return [*result, *args[position:]]
-        result += _double_dashed(arg, known)
+        result += _as_click_has_it(arg, known, switches)
     return result
 
 
-def _double_dashed(arg: str, known: set[str]) -> list[str]:
+def _as_click_has_it(arg: str, known: set[str], switches: set[str]) -> list[str]:
     name, equals, value = arg.partition("=")
-    if not arg.startswith("-") or arg.startswith("--"):
+    if name.startswith("-") and f"-{name}" in known:
+        name = f"-{name}"
+    if name not in known:
         return [arg]
-    if f"-{name}" in known:
-        return [f"-{arg}"]
-    return [name, value] if equals and name in known else [arg]
+    if equals and name in switches and value in GO_BOOLEANS:
+        return [name] if GO_BOOLEANS[value] else []
+    return [f"{name}{equals}{value}"] if name.startswith("--") or not equals else [name, value]
 
 
 def without_effect(name: str, why: str, *, is_flag: bool = False) -> Callable[[F], F]:
@@ -42,6 +50,17 @@ def without_effect(name: str, why: str, *, is_flag: bool = False) -> Callable[[F
             click.echo(f"{name} has no effect here: {why}.", err=True)
 
     return click.option(name, is_flag=is_flag, hidden=True, expose_value=False, callback=tell)
+
+
+def of_run(*names: str, why: str = "`micro run` takes it") -> Callable[[F], F]:
+    """Options that Micro 3 took with every command of its runtime, and minded with `micro run` alone."""
+
+    def add(function: F) -> F:
+        for name in names:
+            function = without_effect(name, why)(function)
+        return function
+
+    return add
 
 
 def option_rows(command: click.Command, ctx: click.Context) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .commands import Command, without_effect
+from .commands import Command, of_run, without_effect
 from .failures import Failure
 from .output import output_option
 from .session import Session, pass_session
@@ -86,6 +86,7 @@ def run(session: Session, /, **given: Any) -> None:
     "    The NAME[@version] of a service that runs is a SOURCE, too: its own is fetched and built anew.\n",
 )
 @_shared
+@of_run("--command", "--args", "--env_vars", why="an update keeps what `micro run` and `micro vars set` say")
 @pass_session
 def update(session: Session, /, **given: Any) -> None:
     from micro import runtime
@@ -102,6 +103,7 @@ def update(session: Session, /, **given: Any) -> None:
 
 @click.command(cls=Command)
 @click.argument("names", nargs=-1, required=True, metavar="NAME[@VERSION]...")
+@of_run("--source", "--image", "--command", "--args", "--type", "--env_vars")
 @pass_session
 def kill(session: Session, names: tuple[str, ...]) -> None:
     """Stop and remove services.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .commands import Command
+from .commands import Command, of_run
 from .failures import Failure
 from .output import moment, output_option, show
 from .session import Session, pass_session
@@ -24,6 +24,7 @@ LINES, LINES_OF_A_BUILD = 15, 5000
 @click.argument("name", required=False, default="", metavar="[NAME[@VERSION]]")
 @click.argument("version", required=False, default="")
 @click.option("--type", "kind", default="", help="Only services of this type; all are of the type service.")
+@of_run("--source", "--image", "--command", "--args", "--env_vars")
 @output_option("table", meaning="all that is known")
 @pass_session
 def status(session: Session, name: str, version: str, kind: str, output: str) -> None:
@@ -43,11 +44,15 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
     documents = [document(service) for service in services]
     table = status_table.on_a_terminal if sys.stdout.isatty() else status_table.for_programs
     show(documents, table(services) if services else (), output)
+    if name and not services:
+        # Micro 3 said nothing, and it is no failure: who asks may be waiting for it to be gone.
+        asked = f"{name}@{version or at}" if version or at else name
+        click.echo(f"No {asked} is deployed in the namespace {session.namespace_name}.", err=True)
 
 
 @click.command(cls=Command)
 @click.argument("name", metavar="NAME[@VERSION]")
-@click.option("--lines", "-n", type=int, help="How many of the last lines to show (15; of a build all).")
+@click.option("--lines", "-n", type=click.IntRange(0), help="How many of the last lines to show (15; of a build all).")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or until it is killed.")
 @click.option("--build", is_flag=True, help="The log of the last build, instead of what the service prints.")
 @output_option(meaning="one object a line, with Message, Metadata and Timestamp")

@@ -79,6 +79,8 @@ def _remote(text: str, setting: Setting) -> Source:
         rest = text if _begins_with_host(text) else _below_base_url(text, setting)
     location, at, ref = _ref_split(rest)
     own = location.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    if not own:
+        raise Failure(f"{text} names no repository: a git source looks like https://github.com/org/repo.")
     if at and not ref:
         raise Failure(f"{text} ends with '@': name a branch, tag or commit after it.")
     return Source(
