@@ -198,6 +198,14 @@ def test_an_unknown_command_is_no_service(user):
     )
 
 
+def test_a_service_that_is_spelled_nearly_so_is_named(user, helloworld):
+    done = user.micro("heloworld", "--name=Joe")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Unrecognized micro command: heloworld. Please refer to 'micro --help'\nDid you mean `micro helloworld`?\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("word", "hint"),
     [

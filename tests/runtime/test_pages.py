@@ -270,6 +270,9 @@ def test_the_api_keeps_the_state_of_what_was_replaced_and_tells_the_two_apart(br
     assert listed("?is_replaced=true") == [old]
     assert listed("?is_replaced=false") == [waiting, new]
     assert listed("?state=live&is_replaced=false") == [new]
+    Release.objects.filter(deployment=first).delete()
+    assert listed("?is_replaced=true") == [old]
+    assert listed("?is_replaced=false") == [waiting, new]
 
 
 def test_a_deployment_is_cancelled_by_a_button_that_goes_when_it_is_over(browser, joe):

@@ -85,4 +85,18 @@ def found(client: Client, name: str) -> tuple[Client, list[registry_pb2.Service]
             continue
     from micro.cli.meant import hint
 
-    raise Failure(f"Unrecognized micro command: {name}. Please refer to 'micro --help'{hint(name)}")
+    way_out = hint(name) or _nearest_service(client, name)
+    raise Failure(f"Unrecognized micro command: {name}. Please refer to 'micro --help'{way_out}")
+
+
+def _nearest_service(client: Client, name: str) -> str:
+    """The service that is spelled nearly so, as a line of its own; blank when there is none, or nobody tells."""
+    import contextlib
+    import difflib
+
+    from micro import errors, registry
+
+    close: list[str] = []
+    with contextlib.suppress(errors.Error):
+        close = difflib.get_close_matches(name, registry.services(client=client), 1)
+    return f"\nDid you mean `micro {close[0]}`?" if close else ""
