@@ -283,7 +283,7 @@ def test_update_is_like_run_for_what_exists(user, sidecar, folder):
     assert not sidecar.uploads
     user.micro("run", folder)
     (folder / "main.py").write_text("print('hello again')\n")
-    done = user.micro("update", "--instances=3", folder)
+    done = user.micro("update", "-i=3", folder)
     assert (done.returncode, done.stdout) == (0, "")
     assert sidecar.updated[0].options.instances == 3
     assert sidecar.uploaded("source://greeter:latest") == {"main.py": b"print('hello again')\n"}

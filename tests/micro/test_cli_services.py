@@ -378,6 +378,19 @@ def test_on_a_terminal_the_columns_of_stats_are_aligned_by_blanks(user, sidecar,
     assert "\t" in user.micro("stats", "helloworld").stdout
 
 
+def test_several_services_are_asked_at_once_or_all_of_a_kind(user, sidecar, helloworld):
+    sidecar.registered["micro", "abacus"] = registry_pb2.Service(name="abacus", version="latest", protocol="http")
+    sidecar.registered["micro", "abacus"].nodes.add(id="a", address="127.0.0.1:1")
+    told = [line for line in user.micro("stats", "helloworld", "abacus").stdout.splitlines() if "service  " in line]
+    assert told == ["service  helloworld", "service  abacus"]
+    for args in (["--all"], ["--all=custom"], ["--all", "custom"], ["abacus", "helloworld"]):
+        rows = json.loads(user.micro("debug", "health", *args, "-o", "json").stdout)
+        assert [row["service"] for row in rows] == ["abacus", "helloworld"], args
+    done = user.micro("debug", "stats", "--all", "builtin")
+    assert (done.returncode, done.stderr) == (1, "There is no such service in the namespace micro.\n")
+    assert user.micro("debug", "stats", "--all", "custom", "abacus").stderr == "Name a service, or say --all.\n"
+
+
 def test_health_tells_nodes_that_answer_from_those_that_do_not(user, sidecar, helloworld):
     gone = sidecar.registered["micro", "helloworld"].nodes.add(id="gone", address="127.0.0.1:1")
     assert gone.id == "gone"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,15 @@ STATS_HEADER = ("node", "address:port", "started", "uptime", "memory", "threads"
 HEALTH_HEADER = ("node", "address:port", "status")
 
 _OUTPUT = output_option()
-_ALL = click.option("--all", "is_all", is_flag=True, help="Every service of the namespace.")
+_SERVICES = click.argument("services", nargs=-1, metavar="SERVICE...")
+_ALL = click.option(
+    "--all",
+    "kind",
+    is_flag=False,
+    flag_value="every",
+    type=click.Choice(["every", "builtin", "custom"]),
+    help="All services of the namespace: every one, builtin (the platform's own) or custom ones.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +48,15 @@ class Node:
 
 
 @click.command(cls=Command)
-@click.argument("service")
+@click.argument("services", nargs=-1, required=True, metavar="SERVICE...")
 @_OUTPUT
 @pass_session
-def stats(session: Session, service: str, output: str) -> None:
+def stats(session: Session, services: tuple[str, ...], output: str) -> None:
     """Show how long the nodes of a service have been up, and what they use.
 
     Services of the framework answer; others show n/a. Memory is the most that a node ever used.
     """
-    _show_stats(session, [service], output)
+    _show_stats(session, services, output)
 
 
 @click.group(cls=Group)
@@ -57,38 +65,46 @@ def debug() -> None:
 
 
 @debug.command()
-@click.argument("service", required=False)
+@_SERVICES
 @_ALL
 @_OUTPUT
 @pass_session
-def health(session: Session, service: str | None, is_all: bool, output: str) -> None:
+def health(session: Session, services: tuple[str, ...], kind: str | None, output: str) -> None:
     """Show whether each node of a service answers."""
     client = session.client
-    nodes = [node for name in _meant(client, service, is_all) for node in _nodes(client, name)]
+    nodes = [node for name in _meant(client, services, kind) for node in _nodes(client, name)]
     found = [(node, _health(client, node)) for node in nodes]
     rows = [{**_named(node), "status": status} for node, status in found]
     _show(rows, [(node.id, node.address, status) for node, status in found], nodes, HEALTH_HEADER, output)
 
 
 @debug.command("stats")
-@click.argument("service", required=False)
+@_SERVICES
 @_ALL
 @_OUTPUT
 @pass_session
-def debug_stats(session: Session, service: str | None, is_all: bool, output: str) -> None:
+def debug_stats(session: Session, services: tuple[str, ...], kind: str | None, output: str) -> None:
     """Show how long the nodes of a service have been up, and what they use."""
-    _show_stats(session, _meant(session.client, service, is_all), output)
+    _show_stats(session, _meant(session.client, services, kind), output)
 
 
-def _meant(client: Client, service: str | None, is_all: bool) -> list[str]:
-    from micro import registry
+def _meant(client: Client, services: Sequence[str], kind: str | None) -> Sequence[str]:
+    """The services that are named, else those of the kind. Raises Failure for neither, both, and for none."""
+    from micro import registry, wire
 
-    if is_all == bool(service):
+    if bool(kind) == bool(services):
         raise Failure("Name a service, or say --all.")
-    return [service] if service else registry.services(client=client)
+    if services:
+        return services
+    names = registry.services(client=client)
+    if kind != "every":
+        names = [name for name in names if (name in wire.PLATFORM_SERVICES or name == "debug") == (kind == "builtin")]
+    if not names:
+        raise Failure(f"There is no such service in the namespace {client.namespace}.")
+    return names
 
 
-def _show_stats(session: Session, services: list[str], output: str) -> None:
+def _show_stats(session: Session, services: Sequence[str], output: str) -> None:
     client = session.client
     nodes = [node for name in services for node in _nodes(client, name)]
     found = [(node, _stats(client, node)) for node in nodes]

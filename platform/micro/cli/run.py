@@ -36,7 +36,7 @@ def _shared(function: F) -> F:
         click.option("--name", help="The service's name, instead of the folder's or repository's."),
         click.option("--source", "source_option", default="", help="The SOURCE, as an option."),
         click.option(
-            "--instances", type=click.IntRange(1), help="How many replicas run; one, or as many as there are."
+            "--instances", "-i", type=click.IntRange(1), help="How many replicas run; one, or as many as there are."
         ),
         click.option("--detach", "-d", is_flag=True, help="Do not wait until it runs."),
         without_effect("--image", "images are built from the source"),
