@@ -17,13 +17,15 @@ from micro import reflecting
 CONNECT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 1.0
 PAGE_TIMEOUT_S = 5.0  # a first page may take its time; asking again would only put another request behind this one
-HEAR_OUT_S, LARGEST_PAGE_BYTES = 1.0, 256 << 10
+PATIENCE_S = 25.0  # so long may a request go unanswered while a server starts, before there is another
+HEAR_OUT_S, LARGEST_PAGE_BYTES, LARGEST_HEAD_BYTES = 1.0, 256 << 10, 8 << 10
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">I", 0)[1:] + b"\x04\x00" + struct.pack(">I", 0)
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: micro-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
 _ENOUGH_BYTES = 9  # of a status line, and the whole of the smallest frame of HTTP/2
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ")
-_SETTINGS = 4
+_HTTP1_ONLY = re.compile(rb"^server: .*(?:python/|gunicorn|uvicorn|waitress)", re.IGNORECASE | re.MULTILINE)
+_SETTINGS, _GOAWAY = 4, 7  # the frames with which a server of HTTP/2 begins
 _HEALTH = "/grpc.health.v1.Health/Check"
 _OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
 
@@ -36,19 +38,91 @@ class Ready:
     descriptors: bytes = b""
 
 
-def probe(host: str, port: int, *, protocol: str = "") -> Ready | None:
-    """What answers at the port, None while nothing does. Without `protocol` it is found out.
+class Probe:
+    """The asking of one replica, from its start to its first answer; without `protocol` what it speaks is found out.
 
-    That somebody listens is not enough: a server of several processes listens before any of them can work.
+    That somebody listens is not enough: a server of several processes listens before any of them can work. And many a
+    server logs all that it hears, for its user to read. So a stranger is asked what any client would ask; a gRPC server
+    answers that with frames of HTTP/2, or closes, and logs neither. HTTP/2's own opening words come second, once, and
+    only to servers that may speak both.
     """
-    if protocol == "http":
-        return _http(host, port)
-    if protocol == "grpc":
-        return _grpc(host, port, is_known=True) if _listens(host, port) else None
-    answer = _answer(host, port, _PREFACE, within_s=ANSWER_TIMEOUT_S)
-    if _is_http2(answer):
+
+    def __init__(self, protocol: str = "") -> None:
+        self._protocol = protocol
+        self._is_http2 = False
+        self._asked: _Exchange | None = None  # the request that a server has accepted and not answered yet
+
+    def ask(self, host: str, port: int) -> Ready | None:
+        """What answers at the port, None while nothing does. By one thread at a time."""
+        if self._protocol == "http":
+            return _http(host, port)
+        if self._protocol == "grpc":
+            return _grpc(host, port, is_known=True) if _listens(host, port) else None
+        ready = self._find_out(host, port)
+        self._protocol = ready.protocol if ready else ""
+        return ready
+
+    def _find_out(self, host: str, port: int) -> Ready | None:
+        if not self._is_http2:
+            page = self._page(host, port)
+            if page is None:
+                return None
+            if _is_http1_only(page):
+                return Ready("http")
+            self._is_http2 = _is_http2(page) or _is_http2(_answer(host, port, _PREFACE, within_s=ANSWER_TIMEOUT_S))
+            if not self._is_http2:
+                return Ready("http") if _STATUS_LINE.match(page) else None
         return _grpc(host, port, is_known=False)
-    return Ready("http") if _STATUS_LINE.match(answer) else _http(host, port)
+
+    def _page(self, host: str, port: int) -> bytes | None:
+        """What a request is answered with, blank when the connection is closed at once; None while there is no answer.
+
+        The request stays asked from one call to the next: each further one would be a line in the server's log, too.
+        """
+        asked = self._asked
+        try:
+            exchange = asked or _Exchange(socket.create_connection((host, port), CONNECT_TIMEOUT_S), _REQUEST)
+        except OSError:
+            return None
+        is_over = exchange.listen(ANSWER_TIMEOUT_S)
+        self._asked = None if is_over or exchange.age_s > PATIENCE_S else exchange
+        if not is_over or (asked and not exchange.answer):  # it was closed by whoever ended meanwhile
+            return None
+        return exchange.answer
+
+
+class _Exchange:
+    """Words that were sent on a connection of their own, and the beginning of what comes back."""
+
+    def __init__(self, connection: socket.socket, words: bytes) -> None:
+        self.answer = b""
+        self._connection, self._began = connection, time.monotonic()
+        with contextlib.suppress(OSError):  # it is closed already, as `listen` will find
+            connection.sendall(words)
+
+    def __del__(self) -> None:
+        self._connection.close()  # whoever gives up a replica need not know that something is asked
+
+    @property
+    def age_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def listen(self, within_s: float) -> bool:
+        """Whether the answer is over, or as much of it there as tells what it is. A page is taken whole."""
+        deadline = time.monotonic() + within_s
+        try:
+            while len(self.answer) < _ENOUGH_BYTES:
+                self._connection.settimeout(max(deadline - time.monotonic(), 0.001))
+                if not (more := self._connection.recv(_ENOUGH_BYTES - len(self.answer))):
+                    return True
+                self.answer += more
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        if _STATUS_LINE.match(self.answer):
+            self.answer += _hear_out(self._connection)
+        return True
 
 
 def _http(host: str, port: int) -> Ready | None:
@@ -76,35 +150,41 @@ def _listens(host: str, port: int) -> bool:
 
 
 def _answer(host: str, port: int, words: bytes, *, within_s: float) -> bytes:
-    """The first bytes that come back on `words`; fewer when the connection or the time ends before."""
-    answer = b""
-    deadline = time.monotonic() + within_s
-    with contextlib.suppress(OSError), socket.create_connection((host, port), CONNECT_TIMEOUT_S) as connection:
-        connection.sendall(words)
-        while len(answer) < _ENOUGH_BYTES and (left := deadline - time.monotonic()) > 0:
-            connection.settimeout(left)
-            if not (more := connection.recv(_ENOUGH_BYTES - len(answer))):
-                break
-            answer += more
-        if _STATUS_LINE.match(answer):
-            _hear_out(connection)
-    return answer
+    """The beginning of what comes back on `words`; blank when nobody is there or nothing comes."""
+    try:
+        exchange = _Exchange(socket.create_connection((host, port), CONNECT_TIMEOUT_S), words)
+    except OSError:
+        return b""
+    exchange.listen(within_s)
+    return exchange.answer
 
 
-def _hear_out(connection: socket.socket) -> None:
-    """Take the rest of a page: who is left in the middle of one complains in its log, which is its user's to read."""
+def _hear_out(connection: socket.socket) -> bytes:
+    """Take the rest of a page, and return its beginning.
+
+    Who is left in the middle of one complains in its log, which is its user's to read.
+    """
     deadline = time.monotonic() + HEAR_OUT_S
-    left = LARGEST_PAGE_BYTES
-    while left > 0 and (seconds := deadline - time.monotonic()) > 0:
-        connection.settimeout(seconds)
-        if not (more := connection.recv(left)):
-            return
-        left -= len(more)
+    head, left = b"", LARGEST_PAGE_BYTES
+    with contextlib.suppress(OSError):
+        while left > 0 and (seconds := deadline - time.monotonic()) > 0:
+            connection.settimeout(seconds)
+            if not (more := connection.recv(left)):
+                break
+            left -= len(more)
+            head += more[: LARGEST_HEAD_BYTES - len(head)]
+    return head
+
+
+def _is_http1_only(page: bytes) -> bool:
+    """Whether a page comes from a server that speaks no HTTP/2 in clear text, as its version or its name tells."""
+    head = page.partition(b"\r\n\r\n")[0]
+    return head.startswith(b"HTTP/1.0 ") or _HTTP1_ONLY.search(head) is not None
 
 
 def _is_http2(answer: bytes) -> bool:
-    """Whether the first frame that came back on HTTP/2's opening words is HTTP/2's."""
-    return len(answer) == _ENOUGH_BYTES and answer[3] == _SETTINGS and not answer.startswith(b"HTTP")
+    """Whether an answer begins with a frame of HTTP/2 as servers send it first."""
+    return len(answer) == _ENOUGH_BYTES and answer[0] == 0 and answer[3] in {_SETTINGS, _GOAWAY}
 
 
 def _health(channel: grpc.Channel) -> bool | None:

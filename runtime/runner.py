@@ -58,7 +58,8 @@ class Runner:
         os.set_blocking(self._bell, False)
         os.set_blocking(self._ring, False)
         self._pool = ThreadPoolExecutor(PROBES_AT_ONCE, thread_name_prefix="probe")
-        self._probes: dict[UUID, Future[probes.Ready | None]] = {}
+        self._probes: dict[UUID, probes.Probe] = {}
+        self._answers: dict[UUID, Future[probes.Ready | None]] = {}
         self._next_probe: dict[UUID, float] = {}
         self._listener: psycopg.Connection | None = None
         self._tidying: Future[None] | None = None
@@ -218,8 +219,7 @@ class Runner:
             raise
         except OSError as error:
             self._fail_or_back_off(replica, f"It could not be started: {error}.")
-        self._next_probe.pop(replica.pk, None)
-        self._probes.pop(replica.pk, None)
+        self._forget_probes(replica)
 
     def _port(self, replica: Replica) -> int:
         if replica.port and ports.is_free(replica.port):
@@ -229,19 +229,24 @@ class Runner:
 
     def _probe(self, replica: Replica) -> None:
         """Ask in the background whether it serves; announce it when it does."""
-        future = self._probes.get(replica.pk)
+        future = self._answers.get(replica.pk)
         if future is None:
             endpoint = self.backend.endpoint(replica.pk, replica.port)
             if time.monotonic() >= self._next_probe.get(replica.pk, 0.0) and endpoint:
-                protocol = replica.release.protocol
-                self._probes[replica.pk] = self._pool.submit(probes.probe, *endpoint, protocol=protocol)
-                self._probes[replica.pk].add_done_callback(lambda _done: self.wake())
+                probe = self._probes.setdefault(replica.pk, probes.Probe(replica.release.protocol))
+                self._answers[replica.pk] = self._pool.submit(probe.ask, *endpoint)
+                self._answers[replica.pk].add_done_callback(lambda _done: self.wake())
             return
         if future.done():
-            del self._probes[replica.pk]
+            del self._answers[replica.pk]
             self._next_probe[replica.pk] = time.monotonic() + EAGER_S
             if ready := future.result():
                 self._announce(replica, ready)
+
+    def _forget_probes(self, replica: Replica) -> None:
+        self._probes.pop(replica.pk, None)
+        self._answers.pop(replica.pk, None)
+        self._next_probe.pop(replica.pk, None)
 
     @transaction.atomic
     def _announce(self, replica: Replica, ready: probes.Ready) -> None:
@@ -327,7 +332,7 @@ class Runner:
         self.backend.forget(replica.pk)
         launching.log_path(replica).with_suffix(".done").touch()
         Replica.objects.across_namespaces().filter(pk=replica.pk).delete()
-        self._next_probe.pop(replica.pk, None)
+        self._forget_probes(replica)
         self._tidy_at = 0.0
 
     def _deregister(self, replica: Replica) -> int:

@@ -86,15 +86,15 @@ def talking_server(words: bytes) -> Iterator[tuple[int, list[bytes]]]:
 def test_a_port_nobody_listens_on_is_not_ready():
     with silent_server() as port:
         pass
-    assert probes.probe(HOST, port) is None
-    assert probes.probe(HOST, port, protocol="http") is None
-    assert probes.probe(HOST, port, protocol="grpc") is None
+    assert probes.Probe().ask(HOST, port) is None
+    assert probes.Probe("http").ask(HOST, port) is None
+    assert probes.Probe("grpc").ask(HOST, port) is None
 
 
 @pytest.mark.parametrize("protocol", ["", "grpc"])
 def test_a_healthy_grpc_server_is_ready_and_gives_its_descriptors(protocol):
     with grpc_server(healthy=True, reflects=True) as port:
-        ready = probes.probe(HOST, port, protocol=protocol)
+        ready = probes.Probe(protocol).ask(HOST, port)
     assert ready
     assert ready.protocol == "grpc"
     files = FileDescriptorSet.FromString(ready.descriptors).file
@@ -103,7 +103,7 @@ def test_a_healthy_grpc_server_is_ready_and_gives_its_descriptors(protocol):
 
 def test_descriptors_come_after_what_they_need():
     with grpc_server(reflects=True) as port:
-        ready = probes.probe(HOST, port)
+        ready = probes.Probe().ask(HOST, port)
     assert ready
     pool = descriptor_pool.DescriptorPool()
     for file in FileDescriptorSet.FromString(ready.descriptors).file:
@@ -114,18 +114,18 @@ def test_descriptors_come_after_what_they_need():
 @pytest.mark.parametrize("protocol", ["", "grpc"])
 def test_a_grpc_server_without_health_and_reflection_is_ready(protocol):
     with grpc_server() as port:
-        assert probes.probe(HOST, port, protocol=protocol) == probes.Ready("grpc")
+        assert probes.Probe(protocol).ask(HOST, port) == probes.Ready("grpc")
 
 
 def test_a_grpc_server_that_says_it_does_not_serve_is_not_ready():
     with grpc_server(healthy=False) as port:
-        assert probes.probe(HOST, port) is None
+        assert probes.Probe().ask(HOST, port) is None
 
 
 @pytest.mark.parametrize("protocol", ["", "http"])
 def test_an_http_server_is_http(protocol):
     with http_server() as port:
-        assert probes.probe(HOST, port, protocol=protocol) == probes.Ready("http")
+        assert probes.Probe(protocol).ask(HOST, port) == probes.Ready("http")
 
 
 @pytest.mark.parametrize("protocol", ["", "http", "grpc"])
@@ -133,7 +133,7 @@ def test_a_port_that_accepts_while_nobody_answers_is_not_ready(protocol, monkeyp
     monkeypatch.setattr(probes, "ANSWER_TIMEOUT_S", 0.2)
     monkeypatch.setattr(probes, "PAGE_TIMEOUT_S", 0.2)
     with silent_server() as port:
-        assert probes.probe(HOST, port, protocol=protocol) is None
+        assert probes.Probe(protocol).ask(HOST, port) is None
 
 
 @pytest.mark.parametrize("protocol", ["", "http"])
@@ -148,12 +148,12 @@ def test_a_port_that_accepts_while_nobody_answers_is_not_ready(protocol, monkeyp
 )
 def test_any_status_line_is_an_answer_and_nothing_else_is(words, is_ready, protocol):
     with talking_server(words) as (port, _heard):
-        assert probes.probe(HOST, port, protocol=protocol) == (probes.Ready("http") if is_ready else None)
+        assert probes.Probe(protocol).ask(HOST, port) == (probes.Ready("http") if is_ready else None)
 
 
 def test_a_server_known_to_speak_http_is_asked_one_request_and_nothing_else():
     with talking_server(b"HTTP/1.1 200 OK\r\n\r\n") as (port, heard):
-        probes.probe(HOST, port, protocol="http")
+        probes.Probe("http").ask(HOST, port)
     assert [words.split(b"\r\n")[0] for words in heard] == [b"GET / HTTP/1.1"]
 
 
@@ -177,7 +177,7 @@ def test_a_page_is_heard_out_so_that_its_server_has_nothing_to_complain_of():
 
     server = Complaining((HOST, 0), SlowPage)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    assert probes.probe(HOST, server.server_address[1], protocol="http") == probes.Ready("http")
+    assert probes.Probe("http").ask(HOST, server.server_address[1]) == probes.Ready("http")
     server.shutdown()
     server.server_close()  # waits for the threads of requests
     assert complaints == []
