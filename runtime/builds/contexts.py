@@ -21,10 +21,14 @@ LARGEST_DOCKERFILE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What the engine is given: a context folder and a Dockerfile outside it, with its ignore file beside it."""
+    """What the engine is given: a context folder and a Dockerfile outside it, with its ignore file beside it.
+
+    The Dockerfile `is_own` when the source has brought it.
+    """
 
     context: Path
     dockerfile: Path
+    is_own: bool = False
 
 
 def stage(fetched: Fetched, plan: Plan, folder: Path) -> Staged:
@@ -39,7 +43,7 @@ def stage(fetched: Fetched, plan: Plan, folder: Path) -> Staged:
         wheel = environments.wheel() if plan.wants_micro else None
         recipe = _generated(source, plan, wheel)
         context = root / "context"
-    staged = Staged(context, root / "Dockerfile")
+    staged = Staged(context, root / "Dockerfile", plan.is_image)
     sources = context if plan.is_image else context / dockerfiles.APP
     sources.parent.mkdir(parents=True)
     source.rename(sources)

@@ -9,7 +9,7 @@ from pathlib import Path
 from micro.errors import Error, FailedPrecondition, InvalidArgument, ResourceExhausted
 from runtime.backends import engine
 
-from . import complaints, disks, limits
+from . import complaints, disks, instructions, limits
 
 LAST_BYTES = 8192
 
@@ -34,6 +34,7 @@ _STEP = re.compile(
 )  # quotes its command
 _PREFIX = re.compile(r"(dockerfile parse error:?|failed to parse dockerfile[.\w]*:?)\s*", re.IGNORECASE)
 _LINE = re.compile(r"(?:on )?line (\d+):?\s*", re.IGNORECASE)
+_EXCERPT = re.compile(r"Dockerfile:\d+$|\d+ \| ")  # what newer engines print of the Dockerfile
 
 
 class Raced(Exception):
@@ -41,7 +42,7 @@ class Raced(Exception):
 
 
 def of(log: Path, dockerfile: str) -> Error | engine.NoEngine | Raced:
-    """The reason of a failed build of `dockerfile`, from the end of its log."""
+    """The reason of a failed build, from the end of its log. `dockerfile` is its user's own; blank when it is ours."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LAST_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
@@ -57,7 +58,8 @@ def of(log: Path, dockerfile: str) -> Error | engine.NoEngine | Raced:
     if any(limits.is_killed(line) for line in lines[-5:]):
         return ResourceExhausted(limits.too_much_memory())
     why = complaints.of_tools("\n".join(lines)) or " ".join(_telling(lines))[-600:]
-    return FailedPrecondition(f"The image could not be built: {why}")
+    line = instructions.failed_line(lines, dockerfile) if dockerfile else 0
+    return FailedPrecondition(f"The image could not be built{f' (Dockerfile:{line})' if line else ''}: {why}")
 
 
 def _full(said: str) -> str:
@@ -97,4 +99,4 @@ def _blamed(said: str, dockerfile: str) -> Iterator[int]:
 def _telling(lines: Sequence[str]) -> list[str]:
     """The lines that say what went wrong: the last error, and what the failed step printed."""
     plain = [line for line in lines[-25:] if not line.startswith(("------", ">>>", "#", "[+]")) or "ERROR" in line]
-    return plain[-8:]
+    return [line for line in plain if not _EXCERPT.match(line)][-8:]

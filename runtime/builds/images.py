@@ -195,7 +195,7 @@ def _run(staged: contexts.Staged, name: str, attempt: Attempt) -> None:
         may_go_on = disks.watched(limits.printing_within(attempt))
         status = attempt.run(argv, env=env, cwd=staged.context, may_go_on=may_go_on)
     if status != 0:
-        raise failures.of(attempt.log, staged.dockerfile.read_text())
+        raise failures.of(attempt.log, staged.dockerfile.read_text() if staged.is_own else "")
 
 
 def _environment() -> dict[str, str]:

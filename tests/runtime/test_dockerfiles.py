@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from micro.errors import FailedPrecondition, InvalidArgument
-from runtime.builds import contexts, detect, dockerfiles, failures, hushed, images
+from runtime.builds import contexts, detect, dockerfiles, failures, hushed, images, instructions
 
 IMAGES = dockerfiles.Images()
 PACKAGE = '{"scripts":{"start":"node x.js"},"dependencies":{"ms":"2"}}'
@@ -343,6 +343,52 @@ def test_a_dockerfile_that_cannot_be_parsed_is_named_with_its_line(case, tmp_pat
     error = failures.of(tmp_path / "log", dockerfile)
     assert isinstance(error, InvalidArgument)
     assert error.detail == f"The Dockerfile cannot be parsed{expected}."
+
+
+SIX_STEPS = """# syntax
+ARG TAG=1
+FROM debian:$TAG AS build
+
+RUN apt-get update && \\
+    # a comment within
+    apt-get install x
+
+copy missing.txt   /
+FROM debian
+COPY --from=build /x /x
+"""
+NOT_FOUND = 'ERROR: failed to solve: failed to compute cache key: "/missing.txt": not found'
+FAILED_AT = {
+    "classic": ("Step 3/6 : RUN a\nfine\nStep 4/6 : COPY missing.txt /\nERROR: COPY failed: no such file", 9),
+    "classic, a step over several lines": ("Step 3/6 : RUN apt-get\nE: x\nERROR: returned a non-zero code: 100", 5),
+    "classic, another count": ("Step 3/5 : COPY missing.txt /\nERROR: COPY failed: no such file", 0),
+    "buildkit": (f"#5 ERROR: x\n------\n > [build 3/3] COPY missing.txt /:\n------\n{NOT_FOUND}", 9),
+    "buildkit, of another stage": (f"------\n > [stage-1 2/2] COPY --from=build /x /x:\n------\n{NOT_FOUND}", 11),
+    "buildkit, with a line": (
+        f"------\n > [build 3/3] COPY x /:\n------\nDockerfile:9\n----\n   8 |     \n   9 | >>> copy\n{NOT_FOUND}",
+        9,
+    ),
+    "buildkit, of nothing there": (f"------\n > [2/2] RUN what:\n------\n{NOT_FOUND}", 0),
+    "nothing": (NOT_FOUND, 0),
+}
+
+
+@pytest.mark.parametrize("case", FAILED_AT)
+def test_a_step_that_fails_is_named_by_its_line_of_the_dockerfile(case, tmp_path):
+    said, line = FAILED_AT[case]
+    (tmp_path / "log").write_text(said)
+    reason = failures.of(tmp_path / "log", SIX_STEPS).detail
+    assert reason.startswith(
+        f"The image could not be built (Dockerfile:{line}): " if line else "The image could not be built: "
+    )
+    assert "9 | >>>" not in reason
+    assert "Dockerfile:" not in failures.of(tmp_path / "log", "").detail
+
+
+def test_escapes_are_those_that_the_dockerfile_says():
+    windows = "# escape=`\nFROM x\nRUN dir c:\\\nRUN a `\n  b\n"
+    found = [(each.line, each.words) for each in instructions.read(windows)]
+    assert found == [(2, ("FROM", "x")), (3, ("RUN", "dir", "c:\\")), (4, ("RUN", "a", "b"))]
 
 
 def test_what_a_failed_command_says_of_parsing_is_no_complaint_about_the_dockerfile(tmp_path):

@@ -187,7 +187,12 @@ BROKEN = {
     "failing step": (
         "FROM debian:bookworm-slim\nRUN echo telling words && false\n",
         FailedPrecondition,
-        "telling words",
+        r"\(Dockerfile:2\): .*telling words",
+    ),
+    "no file": (
+        "# x\nFROM debian:bookworm-slim AS build\n\nRUN true && \\\n  true\nCOPY missing.txt   /x/\nRUN true\n",
+        FailedPrecondition,
+        r"built \(Dockerfile:6\): .*missing\.txt",
     ),
     "no base": ("FROM nowhere.invalid/x:1\n", FailedPrecondition, "nowhere.invalid"),
 }
