@@ -25,6 +25,7 @@ from .documents import DeploymentDocument, ServiceDocument, deployment_document,
 from .logs import Line
 from .models import Deployment, Service
 from .operations import DEFAULT_VERSION, MOST_INSTANCES, Order
+from .origins import Origins
 from .sources import tokens
 from .watching import Step, Watched
 
@@ -170,7 +171,8 @@ class ServiceLogs(Endpoint):
     def get(self, request: Request, name: str) -> StreamingHttpResponse:
         """What a service prints or its builds print: server-sent events `line` with `at` and `text`, at last an `end`.
 
-        With `follow` it goes on until you leave. An event `problem` says what went wrong on the way.
+        What it prints has the `release` (its number, while it is known) and the `replica` that printed it, too. With
+        `follow` it goes on until you leave. An event `problem` says what went wrong on the way.
         """
         query = parse(ServiceLogQuery, request.query_params)
         namespace = enter(account(request), query["namespace"])
@@ -282,9 +284,10 @@ def _accepted(deployment: Deployment, request: Request) -> Response:
 async def _lines(service: Service, kind: str, count: int, follow: bool) -> AsyncGenerator[Event, None]:
     slug = service.namespace.slug
     lines = logs.read(namespace=slug, service_id=service.pk, kind=kind, count=count, follow=follow)
+    origins = Origins(service)
     async with aclosing(lines):
         async for line in lines:
-            yield _line(line)
+            yield Event("line", await origins.document(line))
     yield Event("end", {})
 
 
@@ -293,12 +296,8 @@ async def _progress(deployment: Deployment, count: int, follow: bool) -> AsyncGe
     watched = Watched(deployment.pk, slug, deployment.service_id, deployment.created_at)
     async with aclosing(watching.watch(watched, count=count, follow=follow)) as items:
         async for item in items:
-            yield _line(item) if isinstance(item, Line) else _step(item)
+            yield Event("line", item.document()) if isinstance(item, Line) else _step(item)
     yield Event("end", {})
-
-
-def _line(line: Line) -> Event:
-    return Event("line", {"at": line.at.isoformat(), "text": line.text})
 
 
 def _step(step: Step) -> Event:

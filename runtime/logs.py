@@ -58,10 +58,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a log and when it was published."""
+    """One line of a log, when it was published, and whose it is: `<deployment id>`, for a run `.<replica id>` too."""
 
     text: str
     at: datetime
+    origin: str = ""
+
+    def document(self) -> dict[str, object]:
+        """As JSON."""
+        return {"at": self.at.isoformat(), "text": self.text}
 
 
 def plain(text: str) -> str:
@@ -151,10 +156,12 @@ async def _last(feed: Any, waiting: int, count: int, origin: str) -> AsyncIterat
 
 def _lines(message: Any, origin: str) -> Iterator[Line]:
     """The lines of a message; none when it comes from a file of another deployment than `origin`."""
-    if not (message.headers or {}).get("Nats-Msg-Id", "").startswith(origin):
+    whose = (message.headers or {}).get("Nats-Msg-Id", "").partition(":")[0]
+    if not whose.startswith(origin):
         return
+    at = message.metadata.timestamp
     for text in message.data.decode(errors="replace").split("\n"):
-        yield Line(text.rstrip("\r"), message.metadata.timestamp)
+        yield Line(text.rstrip("\r"), at, whose)
 
 
 async def _require_stream(jetstream: Any) -> None:

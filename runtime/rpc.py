@@ -17,6 +17,7 @@ from transport.tenancy import in_public
 from . import logs, operations, statuses
 from .models import Service
 from .operations import DEFAULT_VERSION, Order
+from .origins import Origins
 from .sources.uploads import Incoming
 
 DEFAULT_LINES = 15
@@ -86,8 +87,15 @@ async def read_logs(request: wire.LogsRequest, caller: Caller) -> AsyncIterator[
         since=since,
         follow=request.stream,
     )
+    origins = Origins(service)
     async for line in lines:
-        yield wire.LogRecord(timestamp=int(line.at.timestamp()), message=line.text)
+        milliseconds = int(line.at.timestamp() * 1000)
+        yield wire.LogRecord(
+            timestamp=milliseconds // 1000,
+            milliseconds=milliseconds % 1000,
+            message=line.text,
+            metadata=await origins.of(line),
+        )
 
 
 async def upload(requests: AsyncIterator[wire.UploadRequest], caller: Caller) -> wire.UploadResponse:

@@ -27,6 +27,7 @@ from .backends import choice
 from .logs import Line
 from .models import Deployment, Service
 from .operations import DEFAULT_VERSION
+from .origins import Origins
 
 DEPLOYMENTS_SHOWN = 10
 LINES_STREAMED = 1000
@@ -202,7 +203,10 @@ async def _watch(row: Deployment, here: Here) -> AsyncGenerator[Event, None]:
     yield Event("begin", {})
     async with aclosing(watching.watch(watched, count=LINES_STREAMED, follow=True)) as items:
         async for item in items:
-            yield _line(item) if isinstance(item, Line) else Event("steps", {"html": await _steps(row, here)})
+            if isinstance(item, Line):
+                yield Event("line", item.document())
+            else:
+                yield Event("steps", {"html": await _steps(row, here)})
     yield Event("end", {})
 
 
@@ -217,13 +221,10 @@ async def _follow(service: Service) -> AsyncGenerator[Event, None]:
     yield Event("begin", {})
     slug = service.namespace.slug
     lines = logs.read(namespace=slug, service_id=service.pk, kind="run", count=LINES_STREAMED, follow=True)
+    origins = Origins(service)
     async with aclosing(lines):
         async for line in lines:
-            yield _line(line)
-
-
-def _line(line: Line) -> Event:
-    return Event("line", {"at": line.at.isoformat(), "text": line.text})
+            yield Event("line", await origins.document(line))
 
 
 def _text(service: Service, kind: str, deployment: Deployment | None) -> HttpResponse:

@@ -59,6 +59,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
     log_lag_s: float = 0
     upload_lag_s: float = 0
     run_log: list[str] = field(default_factory=list)
+    log_metadata: dict[str, str] = field(default_factory=dict)
     cancelled: list[tuple[str, str, str]] = field(default_factory=list)
     created: list[runtime_pb2.CreateRequest] = field(default_factory=list)
     updated: list[runtime_pb2.UpdateRequest] = field(default_factory=list)
@@ -328,7 +329,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
         while not self._stopped.wait(0.02):
             while told < len(lines):
                 yield runtime_pb2.LogRecord(
-                    timestamp=1_700_000_000, message=lines[told], metadata={"service": request.service}
+                    timestamp=1_700_000_000, milliseconds=20, message=lines[told], metadata=self.log_metadata
                 )
                 told += 1
             if not request.stream:

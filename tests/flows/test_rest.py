@@ -141,7 +141,7 @@ def test_what_a_service_prints_arrives_while_it_runs(api, server, hello):
         def read() -> None:
             for _, name, event in events(api, "services/rest-hello/logs", follow=True, lines=0):
                 if name == "line":
-                    got.append(event["text"])
+                    got.append(event)
                     return
 
         reading = pool.submit(read)
@@ -151,7 +151,9 @@ def test_what_a_service_prints_arrives_while_it_runs(api, server, hello):
                 break
             time.sleep(0.1)
         reading.result(20)
-    assert got[0].startswith("asked for /")
+    assert got[0]["text"].startswith("asked for /")
+    assert got[0]["release"] == api.get("services/rest-hello").json()["release"]
+    assert got[0]["replica"].startswith("rest-hello-")
 
 
 def test_two_hundred_streams_are_held_while_calls_are_answered(api, server, hello):

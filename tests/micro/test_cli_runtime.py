@@ -424,11 +424,24 @@ def test_logs_are_the_last_lines_as_they_are(user, sidecar, folder):
     assert user.micro("logs", "greeter").stdout.splitlines() == [f"line {n}" for n in range(5, 20)]
     assert user.micro("logs", "-n=2", "greeter@latest").stdout == "line 18\nline 19\n"
     assert user.micro("logs", "--build", "greeter").stdout == "Detected Python\n"
-    assert user.micro("logs", "-n", "1", "-t", "greeter").stdout == "2023-11-14T22:13:20Z line 19\n"
-    [record] = user.micro("logs", "--lines", "1", "-o", "json", "greeter").stdout.splitlines()
-    assert json.loads(record) == {
-        "Message": "line 19", "Metadata": {"service": "greeter"}, "Timestamp": "2023-11-14T22:13:20Z",
-    }  # fmt: skip
+    assert user.micro("logs", "-n", "1", "-t", "greeter").stdout == "2023-11-14T22:13:20.020Z line 19\n"
+
+
+def test_logs_name_the_release_and_the_replica_of_each_line_where_that_is_asked_for(user, sidecar, folder):
+    replica = "greeter-1a2b3c4d-0000-4000-8000-000000000000"
+    sidecar.run_log, sidecar.log_metadata = ["hello", ""], {"release": "3", "replica": replica}
+    user.micro("run", folder)
+    assert user.micro("logs", "greeter").stdout == "hello\n\n"
+    stamp = "2023-11-14T22:13:20.020Z r3.1a2b3c4d"
+    assert user.micro("logs", "-t", "greeter").stdout == f"{stamp} hello\n{stamp} \n"
+    records = user.micro("logs", "-o", "json", "greeter").stdout.splitlines()
+    assert json.loads(records[0]) == {
+        "Message": "hello",
+        "Metadata": {"release": "3", "replica": replica},
+        "Timestamp": "2023-11-14T22:13:20.020Z",
+    }
+    sidecar.log_metadata = {"replica": replica}
+    assert user.micro("logs", "-t", "-n", "2", "greeter").stdout.startswith("2023-11-14T22:13:20.020Z 1a2b3c4d hello\n")
 
 
 def test_logs_of_an_unknown_service(user):

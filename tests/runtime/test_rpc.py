@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,7 +13,7 @@ from micro.cli.deployments import REPLACED, STATES
 from micro.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from micro.proto import runtime_pb2 as wire
 from runtime import rpc, statuses
-from runtime.models import Deployment, Release, Service
+from runtime.models import Deployment, Release, Replica, Service
 from tenants.operations import create_namespace
 from transport.callers import Account, Caller
 
@@ -48,12 +49,16 @@ def read(name: str = "", caller: Caller = ADMIN, **options: str) -> list[wire.Se
     return list(call("Read", request, caller).services)
 
 
-def log(kind: str = "run", *, count: int = 0, name: str = "web") -> list[str]:
-    async def collect() -> list[str]:
+def records(kind: str = "run", *, count: int = 0, name: str = "web") -> list[wire.LogRecord]:
+    async def collect() -> list[wire.LogRecord]:
         request = wire.LogsRequest(service=name, kind=kind, count=count)
-        return [record.message async for record in rpc.METHODS["Runtime.Logs"].function(request, ADMIN)]
+        return [record async for record in rpc.METHODS["Runtime.Logs"].function(request, ADMIN)]
 
     return asyncio.run(collect())
+
+
+def log(kind: str = "run", *, count: int = 0, name: str = "web") -> list[str]:
+    return [record.message for record in records(kind, count=count, name=name)]
 
 
 def work(platform) -> None:
@@ -97,6 +102,24 @@ def test_a_folder_is_uploaded_created_read_logged_updated_and_deleted(platform, 
 
 def test_the_command_line_knows_every_state_of_a_deployment():
     assert {*STATES} == {*Deployment.State.values, REPLACED}
+
+
+def test_a_line_of_the_log_names_its_moment_and_the_release_and_the_replica_that_printed_it(platform, running, envoy):
+    begun = time.time()
+    platform.deploy("web", hello("one"), instances=2)
+    nodes = {replica.node_id for replica in Replica.objects.in_namespace("micro")}
+    eventually(lambda: len(records()) == 2)
+    assert {record.metadata["replica"] for record in records()} == nodes
+    assert [record.metadata["release"] for record in records()] == ["1", "1"]
+    assert all(begun < record.timestamp + record.milliseconds / 1000 < time.time() for record in records())
+
+    platform.deploy("web", hello("two"), instances=1)
+    eventually(lambda: len(records()) == 3)
+    written = [(record.message, record.metadata["release"]) for record in records()]
+    assert written == [("hello from one", "1"), ("hello from one", "1"), ("hello from two", "2")]
+    Release.objects.filter(number=1).delete()
+    assert [sorted(record.metadata) for record in records()] == [["replica"], ["replica"], ["release", "replica"]]
+    assert [dict(record.metadata) for record in records("build") if record.metadata] == []
 
 
 def test_create_on_a_service_that_is_there_deploys_it_anew(platform):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from micro.proto.runtime_pb2 import LogRecord, Service
 
 LINES, LINES_OF_A_BUILD = 15, 5000
+UUID_LENGTH, SHORT = 36, 8
 
 
 @click.command(cls=Command)
@@ -57,7 +58,7 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 @click.option("--build", is_flag=True, help="The log of the last build, instead of what the service prints.")
 @output_option(meaning="one object a line, with Message, Metadata and Timestamp")
 @click.option("--since", default="", help="Only lines of this last while, e.g. 10m.")
-@click.option("--timestamps", "-t", is_flag=True, help="When each line was printed, in UTC, before it.")
+@click.option("--timestamps", "-t", is_flag=True, help="Before each line: when it was printed, in UTC, and by whom.")
 @click.option("--version", default="", help="The service's version (latest).")
 @pass_session
 def logs(
@@ -71,7 +72,11 @@ def logs(
     timestamps: bool,
     version: str,
 ) -> None:
-    """Show what a service prints, or its build."""
+    """Show what a service prints, or its build.
+
+    With --timestamps a line begins with when it came, which release printed it and which replica, in the first digits
+    of its id in `micro stats`: 2026-01-31T12:00:00.250Z r3.1a2b3c4d. With -o json both are in Metadata, whole.
+    """
     from micro import errors, runtime
     from micro.proto.runtime_pb2 import LogsRequest
     from micro.wire import Unreachable
@@ -102,12 +107,25 @@ def logs(
 
 
 def _as_json(record: LogRecord) -> str:
-    said = {"Message": record.message, "Metadata": dict(record.metadata), "Timestamp": moment(record.timestamp)}
+    said = {"Message": record.message, "Metadata": dict(record.metadata), "Timestamp": _printed_at(record)}
     return json.dumps(said, ensure_ascii=False)
 
 
 def _as_text(record: LogRecord, *, timestamps: bool) -> str:
-    return f"{moment(record.timestamp) or '-'} {record.message}" if timestamps else record.message
+    if not timestamps:
+        return record.message
+    return " ".join(filter(None, (_printed_at(record) or "-", _printed_by(record)))) + f" {record.message}"
+
+
+def _printed_at(record: LogRecord) -> str | None:
+    at = moment(record.timestamp)
+    return at and f"{at[:-1]}.{record.milliseconds:03}Z"
+
+
+def _printed_by(record: LogRecord) -> str:
+    """The release and the beginning of the replica's id, with which its name ends; blank where neither is known."""
+    release, replica = record.metadata.get("release", ""), record.metadata.get("replica", "")
+    return ".".join(filter(None, (release and f"r{release}", replica[-UUID_LENGTH:][:SHORT])))
 
 
 def document(service: Service) -> dict[str, Any]:

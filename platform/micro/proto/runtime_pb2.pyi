@@ -193,7 +193,7 @@ class ListVariablesResponse(_message.Message):
     def __init__(self, variables: _Optional[_Iterable[_Union[Variable, _Mapping]]] = ...) -> None: ...
 
 class LogRecord(_message.Message):
-    __slots__ = ("timestamp", "metadata", "message")
+    __slots__ = ("timestamp", "metadata", "message", "milliseconds")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -204,10 +204,12 @@ class LogRecord(_message.Message):
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
     timestamp: int
     metadata: _containers.ScalarMap[str, str]
     message: str
-    def __init__(self, timestamp: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., message: _Optional[str] = ...) -> None: ...
+    milliseconds: int
+    def __init__(self, timestamp: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., message: _Optional[str] = ..., milliseconds: _Optional[int] = ...) -> None: ...
 
 class LogsOptions(_message.Message):
     __slots__ = ("namespace",)

@@ -60,6 +60,7 @@ function row(line) {
   const at = document.createElement("time");
   at.dateTime = line.at;
   at.textContent = new Date(line.at).toLocaleTimeString([], { hour12: false });
+  if (line.replica) at.title = (line.release ? `release ${line.release}, ` : "") + line.replica;
   made.append(at, ...painted(line.text), "\n");
   return made;
 }
