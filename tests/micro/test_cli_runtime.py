@@ -64,6 +64,30 @@ def test_a_build_log_that_never_comes_keeps_nobody_waiting_for_long(user, sideca
     assert 1.5 < time.monotonic() - begun < 10
 
 
+def test_what_a_service_prints_comes_after_the_whole_log_of_its_build_however_long_that_takes(user, sidecar, folder):
+    sidecar.steps = [("starting", {"step": "starting"})] * 80 + [("running", {})]
+    sidecar.build_log, sidecar.run_log = ["Collecting 0"], ["hello"]
+    process = user.start("run", folder, bufsize=1)
+    while process.stderr.readline() != "  Collecting 0\n":
+        assert process.poll() is None
+    collecting = [f"Collecting {number}" for number in range(1, 6)]
+    for line in (*collecting, BUILT):
+        time.sleep(0.5)  # all in all longer than a build's last line is waited for
+        sidecar.build_log.append(line)
+    _, err = process.communicate(timeout=60)
+    told = [line.strip() for line in err.splitlines()]
+    assert [line for line in told if line in {*collecting, BUILT, "hello"}] == [*collecting, BUILT, "hello"]
+
+
+@pytest.mark.parametrize(("release", "is_shown"), [("1", True), ("0", False)])
+def test_of_what_a_service_prints_only_the_lines_of_the_new_release_are_shown(user, sidecar, folder, release, is_shown):
+    sidecar.steps = [("starting", {"step": "starting"})] * 20 + [("running", {})]
+    sidecar.run_log, sidecar.log_metadata = ["hello"], {"release": release}
+    told = user.micro("run", folder).stderr.splitlines()
+    assert f"  {BUILT}" in told
+    assert ("  hello" in told) is is_shown
+
+
 def test_run_sends_the_folder_and_what_was_asked_for(user, sidecar, folder):
     done = user.micro(
         "run",
@@ -111,6 +135,13 @@ def test_a_deployment_that_fails_says_why_and_what_goes_on(user, sidecar, folder
         "greeter failed: Nothing listens on its port.",
         "Release 3 goes on serving.",
     ]
+
+
+def test_what_goes_on_serving_has_no_part_in_why_a_deployment_failed(user, sidecar, folder):
+    sidecar.steps, sidecar.run_log, sidecar.log_metadata = FAILING, ["GET / 200"], {"release": "3"}
+    told = user.micro("run", folder).stderr.splitlines()
+    assert told[-2:] == ["greeter failed: Nothing listens on its port.", "Release 3 goes on serving."]
+    assert "  GET / 200" not in told
 
 
 def test_updated_counts_from_the_last_change_of_the_status(user, sidecar, folder):

@@ -57,6 +57,12 @@ def test_a_process_that_ignores_sigterm_is_killed_after_the_grace(tmp_path):
     assert processes.find(tmp_path / "r") is None
 
 
+def test_what_a_process_writes_to_its_two_outputs_keeps_its_order(tmp_path):
+    child = launch(tmp_path, "i=0; while [ $i -lt 2000 ]; do echo $i; echo $((i + 1)) >&2; i=$((i + 2)); done")
+    assert child.wait(30) == 0
+    assert (tmp_path / "out").read_text().split() == [str(number) for number in range(2000)]
+
+
 def test_another_process_with_the_recorded_pid_is_not_taken_for_ours(tmp_path):
     child = launch(tmp_path, "sleep 60")
     record = tmp_path / "r" / processes.RECORD

@@ -16,7 +16,7 @@ from micro.proto.runtime_pb2 import LogsRequest, Service
 from . import source as sources
 from .failures import Failure, as_mistakes
 from .help import COMMANDS
-from .live_log import LiveLog
+from .live_log import LiveLog, since
 from .output import JSON, show
 from .progress import Progress
 from .runtime import document
@@ -24,6 +24,7 @@ from .session import Session
 from .source import Source
 
 POLL_S = 0.1
+LAST_LINES = 15
 LAST_WORDS_S = 1.2  # what a service says as it ends comes this much later than the news of its end
 PATIENCE_S = 60.0  # how long a server may be away while a deployment is watched
 STEPS = {"pending": "queued", "building": "building", "starting": "starting"}
@@ -187,14 +188,18 @@ def _polled(session: Session, name: str, version: str) -> Iterator[Service]:
 
 
 def _failed(session: Session, service: Service, progress: Progress, *, is_told: bool) -> Failure:
-    """Why it failed, after the last lines that it printed, unless these are told."""
-    request = LogsRequest(service=service.name, version=service.version, count=15, kind="run")
+    """Why it failed, after the last lines that it printed, unless these are told; not those of what goes on serving."""
+    request = LogsRequest(
+        service=service.name, version=service.version, count=LAST_LINES, since=since(service), kind="run"
+    )
+    serving = service.metadata.get("serving")
     deadline = time.monotonic() + LAST_WORDS_S
     with contextlib.suppress(errors.Error):
         while not is_told and time.monotonic() < deadline:
             for record in runtime.logs(request, client=session.client):
-                is_told = True
-                progress.log(record.message)
+                if not serving or record.metadata.get("release") != serving:
+                    is_told = True
+                    progress.log(record.message)
             time.sleep(0 if is_told else POLL_S)
     return _ended(service, f"{service.name} failed: {service.metadata.get('error') or 'the server gives no reason'}")
 
