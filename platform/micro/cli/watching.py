@@ -21,6 +21,7 @@ from .session import Session
 from .source import Source
 
 LOOK_EVERY_S = 0.3
+SAVED_WITHIN_S = 3.0  # who saves a file empties it first, and on a busy machine is slow to fill it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Folder:
                 known = (path / name).stat()
                 files[name] = known.st_mtime_ns, known.st_size
         return cls(path, files)
+
+    def has_emptied(self, before: Folder) -> bool:
+        """Whether a file that had something in it has nothing now."""
+        return any(size == 0 and before.files.get(name, (0, 0))[1] > 0 for name, (_, size) in self.files.items())
 
 
 @contextlib.contextmanager
@@ -72,11 +77,12 @@ def _update(session: Session, service: Service) -> None:
 
 def _changed(before: Folder, delay_s: float) -> Folder:
     """The folder, once it is another than before and has stayed so for a while."""
-    last, quiet_since = before, 0.0
+    last, quiet_since, quiet_s = before, 0.0, delay_s
     while True:
         time.sleep(LOOK_EVERY_S)
         now = Folder.of(before.path)
         if now != last:
             last, quiet_since = now, time.monotonic()
-        elif now != before and now.files and time.monotonic() - quiet_since >= delay_s:
+            quiet_s = max(delay_s, SAVED_WITHIN_S) if now.has_emptied(before) else delay_s
+        elif now != before and now.files and time.monotonic() - quiet_since >= quiet_s:
             return now
