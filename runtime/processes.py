@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,20 +21,23 @@ from pathlib import Path
 import psutil
 
 TERM_TIME = timedelta(seconds=10)
+KILL_WITHIN_S = 2.0
+LAUNCH_WITHIN_S = 1.0
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 HAS_PROC = Path("/proc/self/stat").exists()
 RECORD, LOCK = "process", "lock"
 
-# Shell built-ins only. $0 is the record, the standard input is the lock: the program does not inherit it.
-_LAUNCHER = f"""
-if [ -r /proc/$$/stat ]; then IFS= read -r born </proc/$$/stat; IFS= read -r boot <{BOOT_ID}; else born=$$; fi
+# Shell built-ins only. $0 is the record, $1 the boot, the standard input is the lock: the program does not inherit it.
+_LAUNCHER = """
+if [ -r /proc/$$/stat ]; then IFS= read -r born </proc/$$/stat; else born=$$; fi
+boot=$1; shift
 printf '%s\\n%s\\n' "$boot" "$born" >"$0" || exit 126
 exec "$@" </dev/null
 """
 
 
 class StillStarting(RuntimeError):
-    """An earlier launcher holds the record's lock; its process will be found in a moment."""
+    """A launcher holds the record's lock; its process will be found in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,19 @@ class Process:
         """The living processes of its session, also when it has ended itself."""
         is_another = _born(self.pid) not in {None, self.born}
         return iter(()) if is_another else members(self.pid)
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal every process of its session."""
+        for pid in list(self.session_members()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL to all of its session, again until none is left: one may fork while we look."""
+        deadline = time.monotonic() + KILL_WITHIN_S
+        while any(self.session_members()) and time.monotonic() < deadline:
+            self.send(signal.SIGKILL)
+            time.sleep(0.005)
 
 
 def launch(
@@ -72,9 +88,25 @@ def launch(
         os.close(lock)
 
 
+def started(child: subprocess.Popen[bytes]) -> Process:
+    """The process of a launch, also when it has ended already. For its parent, before it has waited for it."""
+    return Process(*_parse(Path(f"/proc/{child.pid}/stat").read_text() if HAS_PROC else str(child.pid)))
+
+
+def exit_status(child: subprocess.Popen[bytes]) -> int | None:
+    """How a launched process ended (negative: by that signal), None while it runs.
+
+    Raises ChildProcessError when somebody else has waited for it, so that nobody can tell. Popen would say 0.
+    """
+    if child.returncode is None:
+        pid, status = os.waitpid(child.pid, os.WNOHANG)
+        child.returncode = os.waitstatus_to_exitcode(status) if pid else None
+    return child.returncode
+
+
 def _lock(lock: int) -> None:
     """Take the lock; a child forked by another thread may hold a copy of it until its exec."""
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + LAUNCH_WITHIN_S
     while True:
         try:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,17 +119,28 @@ def _lock(lock: int) -> None:
 def _spawn(
     argv: Sequence[str], lock: int, record: Path, *, env: Mapping[str, str], cwd: Path, out: int
 ) -> subprocess.Popen[bytes]:
-    command = ["/bin/sh", "-c", _LAUNCHER, str(record / RECORD), *argv]
+    command = ["/bin/sh", "-c", _LAUNCHER, str(record / RECORD), _boot(), *argv]
     return subprocess.Popen(command, env=dict(env), cwd=cwd, stdin=lock, stdout=out, stderr=out, start_new_session=True)
 
 
 def find(record: Path) -> Process | None:
-    """The living process of the record, if there is one. Waits for a launcher at work, for at most a second."""
-    deadline = time.monotonic() + 1
-    while _is_locked(record) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process = recorded(record)
+    """The living process of the record, if there is one. Waits for a launcher at work, for at most a second.
+
+    Raises StillStarting when that has recorded nothing by then.
+    """
+    process = _settled(record)
     return process if process and process.is_alive() else None
+
+
+def _settled(record: Path) -> Process | None:
+    deadline = time.monotonic() + LAUNCH_WITHIN_S
+    while _is_locked(record):
+        if time.monotonic() > deadline:
+            if process := recorded(record):
+                return process
+            raise StillStarting
+        time.sleep(0.005)
+    return recorded(record)
 
 
 def recorded(record: Path) -> Process | None:
@@ -106,7 +149,7 @@ def recorded(record: Path) -> Process | None:
         boot, born, *_ = (record / RECORD).read_text().split("\n")
     except (FileNotFoundError, ValueError):
         return None
-    return Process(*_parse(born)) if born and boot == _boot_id() else None
+    return Process(*_parse(born)) if born and boot == _boot() else None
 
 
 def _is_locked(record: Path) -> bool:
@@ -120,8 +163,9 @@ def _is_locked(record: Path) -> bool:
     return False
 
 
-def _boot_id() -> str:
-    return BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
+def _boot() -> str:
+    """This boot of the machine or, by the start of its first process, of the container that we are in."""
+    return f"{BOOT_ID.read_text().strip()} {_born(1)}" if BOOT_ID.exists() else ""
 
 
 def _parse(stat: str) -> tuple[int, str]:
@@ -131,14 +175,15 @@ def _parse(stat: str) -> tuple[int, str]:
 
 
 def _born(pid: int) -> str | None:
-    """When the process started, None when it does not run. See proc(5): field 3 is the state, 22 the start."""
+    """When the process started, None when it does not run. See proc(5): field 3 is the state, 20 counts threads."""
     if not HAS_PROC:
         return "" if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else None
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] in "ZX" else fields[19]
+    has_ended = fields[0] in "ZX" and int(fields[17]) <= 1  # as a zombie the first thread waits for the others
+    return None if has_ended else fields[19]
 
 
 def members(session: int) -> Iterator[int]:
@@ -149,52 +194,35 @@ def members(session: int) -> Iterator[int]:
                 yield pid
 
 
-def send(session: int, number: signal.Signals) -> None:
-    """Signal every process of a session."""
-    for pid in list(members(session)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-
-
 def stop(record: Path, *, grace: timedelta = TERM_TIME) -> None:
     """Make it so that nothing of the record runs: SIGTERM, `grace`, SIGKILL; then the record is gone."""
     stop_all([record], grace=grace)
 
 
-def stop_all(records: Sequence[Path], *, grace: timedelta = TERM_TIME) -> None:
-    """The same for many at once, within one `grace`."""
-    sessions = [process.pid for record in records if (process := find(record))]
-    for session in sessions:
-        send(session, signal.SIGTERM)
-    _wait_gone(sessions, grace)
-    for session in sessions:
-        _kill(session)
-    for record in records:
+def stop_all(records: Sequence[Path], *, grace: timedelta = TERM_TIME) -> int:
+    """The same for many at once, within one `grace`; how many processes ran. To wait for them is their parent's."""
+    found = dict(_recorded(records))
+    count = sum(len(list(process.session_members())) for process in found.values())
+    for process in found.values():
+        process.send(signal.SIGTERM)
+    _wait_gone(found.values(), grace)
+    for record, process in found.items():
+        process.kill()
         (record / RECORD).unlink(missing_ok=True)
+    return count
 
 
-def _wait_gone(sessions: Sequence[int], limit: timedelta) -> None:
+def _recorded(records: Iterable[Path]) -> Iterator[tuple[Path, Process]]:
+    for record in records:
+        with contextlib.suppress(StillStarting):  # whoever looks next finds it
+            if process := _settled(record):
+                yield record, process
+
+
+def _wait_gone(found: Collection[Process], limit: timedelta) -> None:
     deadline = time.monotonic() + limit.total_seconds()
-    while time.monotonic() < deadline:
-        _reap(sessions)
-        if not any(next(members(session), None) for session in sessions):
-            return
+    while any(next(process.session_members(), None) for process in found) and time.monotonic() < deadline:
         time.sleep(0.02)
-
-
-def _kill(session: int) -> None:
-    """SIGKILL to all of a session, again until none is left: one may fork while we look."""
-    deadline = time.monotonic() + 2
-    while list(members(session)) and time.monotonic() < deadline:
-        send(session, signal.SIGKILL)
-        _reap([session])
-        time.sleep(0.005)
-
-
-def _reap(pids: Sequence[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
 
 
 def run(
@@ -213,15 +241,14 @@ def run(
     """
     stop(record, grace=timedelta(seconds=1))
     child = launch(argv, record=record, env=env, cwd=cwd, output=output)
+    process = started(child)
     try:
         pause_s = 0.005
         while child.poll() is None and keep_going():
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 0.1)
     finally:
-        child.poll()  # before another could reap it
-        send(child.pid, signal.SIGKILL)
+        process.kill()
         status = child.wait()
-        _kill(child.pid)
         (record / RECORD).unlink(missing_ok=True)
     return status

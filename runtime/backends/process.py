@@ -18,6 +18,7 @@ from . import Launch, bubblewrap
 
 HOST = "127.0.0.1"
 STOP_ALL_GRACE = timedelta(seconds=2.5)
+UNKNOWN_END = "ended with an unknown exit status"  # only its parent is told, and that was an earlier runner
 SIGNALLED = 128  # what shells and bubblewrap add to the number of the signal that ended their child
 
 
@@ -26,6 +27,17 @@ class _Known:
     process: processes.Process
     child: subprocess.Popen[bytes] | None = None  # only when this runner started it
     descriptor: int | None = None
+
+    def is_alive(self) -> bool:
+        return self.exit_status() is None and (self.child is not None or self.process.is_alive())
+
+    def exit_status(self) -> int | None:
+        """None while it runs, and when that cannot be known."""
+        try:
+            return processes.exit_status(self.child) if self.child else None
+        except ChildProcessError:
+            self.child = None  # somebody else has waited for it
+            return None
 
 
 class Process:
@@ -42,28 +54,29 @@ class Process:
             return
         if launch.image:
             raise OSError("it was built for the docker backend, as an image; deploy it again")
-        self.kill(launch.replica_id)
+        self._end(launch.replica_id)
         record = _record(launch.replica_id)
         command = _walled(launch) if bubblewrap.is_used() else launch.command
         child = processes.launch(command, record=record, env=launch.env, cwd=launch.folder, output=launch.log)
-        if process := processes.find(record):
-            self._know(launch.replica_id, _Known(process, child))
-        else:
-            self._ends[launch.replica_id] = child.wait()
+        self._know(launch.replica_id, _Known(processes.started(child), child))
 
     def is_running(self, replica_id: UUID) -> bool:
-        known = self._known.get(replica_id) or self._adopted(replica_id)
+        try:
+            known = self._found(replica_id)
+        except processes.StillStarting:
+            return True
         if known is None:
             return False
-        if known.child:
-            known.child.poll()
-        if known.process.is_alive():
+        if known.is_alive():
             return True
         self._unwatch(replica_id, known)
         return False
 
     def is_gone(self, replica_id: UUID) -> bool:
-        return not self.is_running(replica_id) and not any(self._members(replica_id))
+        if self.is_running(replica_id):
+            return False
+        process = self._process(replica_id)
+        return process is None or not any(process.session_members())
 
     def terminate(self, replica_id: UUID) -> None:
         self._send(replica_id, signal.SIGTERM)
@@ -72,7 +85,11 @@ class Process:
         self._send(replica_id, signal.SIGKILL)
 
     def forget(self, replica_id: UUID) -> None:
-        self.kill(replica_id)
+        try:
+            self._found(replica_id)
+        except processes.StillStarting:
+            return  # without its record nobody could find it; as a stranger it is forgotten later
+        self._end(replica_id)
         if known := self._known.pop(replica_id, None):
             self._unwatch(replica_id, known)
         self._ends.pop(replica_id, None)
@@ -81,7 +98,7 @@ class Process:
     def last_words(self, replica_id: UUID) -> str:
         status = self._ends.get(replica_id)
         if status is None:
-            return "ended"
+            return UNKNOWN_END
         number = -status if status < 0 else status - SIGNALLED
         if number in set(signal.Signals):
             return f"was ended by signal {signal.Signals(number).name}"
@@ -102,34 +119,43 @@ class Process:
     def refusal(self) -> str:
         return "The process backend keeps services apart from neither this machine nor each other."
 
-    def _adopted(self, replica_id: UUID) -> _Known | None:
-        """A process that an earlier runner started."""
+    def _found(self, replica_id: UUID) -> _Known | None:
+        """What is known of it, or the living process that an earlier runner started; None when there is neither.
+
+        Raises StillStarting when such a runner was killed in the middle of that.
+        """
+        if known := self._known.get(replica_id):
+            return known
         process = processes.find(_record(replica_id))
         return self._know(replica_id, _Known(process)) if process else None
 
     def _know(self, replica_id: UUID, known: _Known) -> _Known:
-        with contextlib.suppress(AttributeError, ProcessLookupError):  # no pidfd on this system; it has just ended
-            known.descriptor = os.pidfd_open(known.process.pid)
         self._known[replica_id] = known
         self._ends.pop(replica_id, None)
+        with contextlib.suppress(AttributeError, ProcessLookupError):  # no pidfd on this system; it has just ended
+            known.descriptor = os.pidfd_open(known.process.pid)
         return known
 
     def _unwatch(self, replica_id: UUID, known: _Known) -> None:
-        if known.child and (status := known.child.poll()) is not None:
+        if (status := known.exit_status()) is not None:
             self._ends[replica_id] = status
         if known.descriptor is not None:
             os.close(known.descriptor)
             known.descriptor = None
 
-    def _members(self, replica_id: UUID) -> Iterator[int]:
-        """What is left of its session, also after its first process ended."""
-        process = known.process if (known := self._known.get(replica_id)) else processes.recorded(_record(replica_id))
-        return iter(()) if process is None else process.session_members()
+    def _process(self, replica_id: UUID) -> processes.Process | None:
+        """Its first process, alive or not: what is left of its session is found by it."""
+        known = self._known.get(replica_id)
+        return known.process if known else processes.recorded(_record(replica_id))
 
     def _send(self, replica_id: UUID, number: signal.Signals) -> None:
-        for pid in list(self._members(replica_id)):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
+        if process := self._process(replica_id):
+            process.send(number)
+
+    def _end(self, replica_id: UUID) -> None:
+        """Nothing of it runs any more, and nothing of it gets a chance to start more."""
+        if process := self._process(replica_id):
+            process.kill()
 
 
 def _walled(launch: Launch) -> list[str]:
@@ -158,8 +184,4 @@ def stop_everything() -> int:
 
     Their records stay, so that they can start again.
     """
-    records = [*folders.replicas().iterdir(), *folders.jobs().iterdir()]
-    running = [process for record in records if (process := processes.find(record))]
-    count = sum(len(list(process.session_members())) for process in running)
-    processes.stop_all(records, grace=STOP_ALL_GRACE)
-    return count
+    return processes.stop_all([*folders.replicas().iterdir(), *folders.jobs().iterdir()], grace=STOP_ALL_GRACE)

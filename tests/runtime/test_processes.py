@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from deploying import eventually
 
 from runtime import processes
 
@@ -48,6 +49,36 @@ def test_a_stopped_process_is_gone_with_everything_of_its_session(tmp_path):
     assert processes.find(tmp_path / "r") is None
 
 
+def test_what_is_left_of_a_session_is_stopped_and_counted_when_its_first_process_has_ended(tmp_path):
+    child = launch(tmp_path, "sleep 64 & exit 0")
+    assert child.wait() == 0
+    assert processes.find(tmp_path / "r") is None
+    assert len(list(processes.members(child.pid))) == 1
+    assert processes.stop_all([tmp_path / "r"], grace=SHORT) == 1
+    assert list(processes.members(child.pid)) == []
+
+
+def test_how_a_stopped_process_ended_is_left_for_its_parent_to_ask(tmp_path):
+    child = launch(tmp_path, "exec sleep 65")
+    processes.stop(tmp_path / "r", grace=timedelta(seconds=10))
+    assert processes.exit_status(child) == -signal.SIGTERM
+
+
+def test_a_process_whose_first_thread_has_ended_before_the_others_runs_until_they_end(tmp_path):
+    script = (
+        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=[60]).start(); "
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    child = launch(tmp_path, f"exec {sys.executable} -c '{script}'")
+    eventually(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
+    found = processes.find(tmp_path / "r")
+    assert found == processes.started(child)
+    assert processes.exit_status(child) is None
+    processes.stop(tmp_path / "r", grace=SHORT)
+    assert not found.is_alive()
+    assert processes.exit_status(child) == -signal.SIGTERM
+
+
 def test_a_process_that_ignores_sigterm_is_killed_after_the_grace(tmp_path):
     launch(tmp_path, "trap '' TERM; while :; do sleep 0.05; done")
     time.sleep(0.1)
@@ -74,6 +105,20 @@ def test_another_process_with_the_recorded_pid_is_not_taken_for_ours(tmp_path):
     assert fields[-31] != own[-31]
     record.write_text(text.replace(str(child.pid), str(os.getpid())))
     assert processes.find(tmp_path / "r") is None
+
+
+def test_a_record_of_another_boot_or_of_a_container_that_has_started_again_names_no_process_of_ours(tmp_path):
+    child = launch(tmp_path, "sleep 60")
+    try:
+        assert processes.find(tmp_path / "r") == processes.started(child)
+        text = (tmp_path / "r" / processes.RECORD).read_text()
+        machine, init = text.split("\n")[0].split(" ")
+        for other in (text.replace(machine, machine[::-1], 1), text.replace(f" {init}", f" {init}0", 1)):
+            (tmp_path / "r" / processes.RECORD).write_text(other)
+            assert processes.recorded(tmp_path / "r") is None
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_a_process_survives_the_kill_of_whoever_launched_it_and_is_found_by_the_next(tmp_path):
