@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
-import selectors
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from uuid import UUID
 
-import psycopg
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
@@ -25,9 +22,10 @@ from django.utils.timezone import now
 from primitives.registry import operations as registry
 from primitives.registry.records import Node
 
-from . import folders, housekeeping, launching, notices, ports, probes, rollouts
+from . import folders, housekeeping, launching, ports, probes, rollouts
 from .backends import Away, Backend, choice
 from .builds import protos
+from .doorbell import Doorbell
 from .logs import Follower
 from .models import Deployment, Release, Replica
 from .processes import StillStarting
@@ -54,14 +52,11 @@ class Runner:
         self.backend = backend or choice.make()
         self.follower = Follower()
         self._stopping = threading.Event()
-        self._bell, self._ring = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(self._ring, False)
+        self._doorbell = Doorbell()
         self._pool = ThreadPoolExecutor(PROBES_AT_ONCE, thread_name_prefix="probe")
         self._probes: dict[UUID, probes.Probe] = {}
         self._answers: dict[UUID, Future[probes.Ready | None]] = {}
         self._next_probe: dict[UUID, float] = {}
-        self._listener: psycopg.Connection | None = None
         self._tidying: Future[None] | None = None
         self._tidy_at = 0.0
         self._steps: dict[Step, Callable[[Replica], None]] = {
@@ -84,10 +79,7 @@ class Runner:
 
     def wake(self) -> None:
         """Have the loop look again at once."""
-        try:
-            os.write(self._ring, b"!")
-        except BlockingIOError:
-            return  # it is ringing already
+        self._doorbell.ring()
 
     def run(self) -> None:
         """Work until `stop`. Raises AlreadyRunning when another runner has the same state folder."""
@@ -102,7 +94,7 @@ class Runner:
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 if self._tidying:
                     wait([self._tidying], timeout=STOP_WAIT_S)
-                self._unlisten()
+                self._doorbell.disconnect()
                 connection.close()
 
     def _recover_until_done(self) -> None:
@@ -141,7 +133,7 @@ class Runner:
     def _await_database(self, error: DatabaseError) -> None:
         logger.warning("waiting for the database: %s", str(error).strip().split("\n")[0])
         connection.close()
-        self._unlisten()
+        self._doorbell.disconnect()
         self._stopping.wait(1.0)
 
     def _await_backend(self, error: Away) -> None:
@@ -151,7 +143,7 @@ class Runner:
 
     def tick(self) -> float:
         """Look at every replica once, take its next step; the seconds until something is due."""
-        self._listen()
+        self._doorbell.listen()
         at = now()
         has_acknowledged = cache(lambda revision: registry.acknowledged(revision, at=at))
         delays = [POLL_S]
@@ -363,42 +355,9 @@ class Runner:
             self._tidy_at = time.monotonic() + TIDY_EVERY_S
             self._tidying = self._pool.submit(housekeeping.tidy)
 
-    # Waiting.
-
     def _wait(self, seconds: float) -> None:
         """Sleep until something is due, somebody rings, or a replica ends."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._bell, selectors.EVENT_READ)
-            if self._listener:
-                selector.register(self._listener.fileno(), selectors.EVENT_READ)
-            for descriptor in self.backend.descriptors():
-                selector.register(descriptor, selectors.EVENT_READ)
-            selector.select(seconds)
-        self._drain_bell()
-
-    def _drain_bell(self) -> None:
-        try:
-            while os.read(self._bell, 4096):
-                pass
-        except BlockingIOError:
-            return
-
-    def _listen(self) -> None:
-        """Have the doorbell connected, and forget what it said so far: the rows are read after this."""
-        try:
-            if self._listener is None:
-                self._listener = psycopg.connect(settings.DATABASE_URL, autocommit=True)
-                self._listener.execute(f"LISTEN {notices.CHANNEL}")
-            for _notice in self._listener.notifies(timeout=0):
-                pass
-        except psycopg.Error as error:
-            self._unlisten()
-            raise DatabaseError(str(error)) from error
-
-    def _unlisten(self) -> None:
-        if self._listener:
-            self._listener.close()
-            self._listener = None
+        self._doorbell.wait(seconds, self.backend.descriptors())
 
 
 class _alone:
