@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -24,6 +25,7 @@ from gitserver import git_server
 import project.celery  # noqa: F401 - tasks are sent through it
 from project.embedded import nats
 from runtime import runner
+from runtime.attempts import Attempt
 from tenants.models import Namespace
 from tenants.operations import bootstrap
 
@@ -46,6 +48,12 @@ def home(tmp_path, settings):
     settings.MICRO_HOME = tmp_path / "home"
     yield tmp_path / "home"
     process.stop_everything()
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Attempt:
+    """A worker's attempt at a build, which may go on."""
+    return Attempt("acme", uuid4(), tmp_path / "build.log", lambda: True)
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from building import write_source
 
 from micro.errors import FailedPrecondition, InvalidArgument
 from runtime import builds, folders
 from runtime.attempts import Attempt
 from runtime.builds import environments, plans
-from runtime.sources import Fetched
 
 MICRO = "from micro import Service\nService('x').run()\n"
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
@@ -104,17 +104,10 @@ NOTHING = {
 }
 
 
-def write(folder: Path, files: dict[str, str]) -> Fetched:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    return Fetched(folder, "", "sha256:0")
-
-
 @pytest.mark.parametrize("case", PLANS)
 def test_a_folder_is_detected(case, tmp_path):
     files, expected = PLANS[case]
-    plan = builds.plan(write(tmp_path, files))
+    plan = builds.plan(write_source(tmp_path, files))
     assert (plan.line, plan.protocol, plan.dependencies, plan.server, plan.wants_micro) == expected
     assert any(plan.line in line for line in plan.shown())
 
@@ -123,30 +116,30 @@ def test_a_folder_is_detected(case, tmp_path):
 def test_a_folder_that_cannot_be_run_says_why(case, tmp_path):
     files, words = NOTHING[case]
     with pytest.raises(InvalidArgument, match=words):
-        builds.plan(write(tmp_path, files))
+        builds.plan(write_source(tmp_path, files))
 
 
 def test_a_page_beside_a_dockerfile_is_no_site_but_what_a_procfile_starts_is_started(tmp_path):
-    plan = builds.plan(write(tmp_path, {"Dockerfile": "FROM x", "index.html": "", "Procfile": "web: ./serve\n"}))
+    plan = builds.plan(write_source(tmp_path, {"Dockerfile": "FROM x", "index.html": "", "Procfile": "web: ./serve\n"}))
     assert (plan.language, plan.line) == ("Python", "./serve")
     assert "The Dockerfile is left out: it needs the Docker backend (MICRO_BACKEND=docker)." in plan.shown()
 
 
 def test_a_command_of_the_request_comes_first_and_keeps_its_words_apart(tmp_path):
-    plan = builds.plan(write(tmp_path, {"Procfile": "web: x"}), command=["python", "a b.py", "$(id)"])
+    plan = builds.plan(write_source(tmp_path, {"Procfile": "web: x"}), command=["python", "a b.py", "$(id)"])
     assert plan.line == "python 'a b.py' '$(id)'"
 
 
 def test_a_folder_that_a_link_puts_into_the_source_is_no_site(tmp_path):
-    write(tmp_path / "elsewhere", {"index.html": "not theirs"})
-    fetched = write(tmp_path / "source", {"notes.txt": ""})
+    write_source(tmp_path / "elsewhere", {"index.html": "not theirs"})
+    fetched = write_source(tmp_path / "source", {"notes.txt": ""})
     (tmp_path / "source" / "public").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InvalidArgument, match="nothing to run"):
         builds.plan(fetched)
 
 
 def test_code_is_read_and_never_run(tmp_path):
-    builds.plan(write(tmp_path, {"app.py": f"open({str(tmp_path / 'ran')!r}, 'w')\n{FLASK}"}))
+    builds.plan(write_source(tmp_path, {"app.py": f"open({str(tmp_path / 'ran')!r}, 'w')\n{FLASK}"}))
     assert not (tmp_path / "ran").exists()
 
 
@@ -158,7 +151,7 @@ def test_an_environment_is_made_once_for_equal_dependencies(tmp_path):
     files = {"main.py": "print(1)\n", "requirements.txt": "blinker==1.9.0\n"}
     artifacts = []
     for name in ("one", "two"):
-        fetched = write(tmp_path / name, files | {"other.txt": name})
+        fetched = write_source(tmp_path / name, files | {"other.txt": name})
         artifacts.append(builds.build(fetched, builds.plan(fetched), attempt(tmp_path)))
     assert artifacts[0].environment == artifacts[1].environment
     assert (tmp_path / "build.log").read_text().count("blinker") == 1
@@ -168,13 +161,13 @@ def test_an_environment_is_made_once_for_equal_dependencies(tmp_path):
 
 
 def test_an_environment_of_another_namespace_is_not_shared(tmp_path):
-    fetched = write(tmp_path / "x", {"main.py": "print(1)\n"})
+    fetched = write_source(tmp_path / "x", {"main.py": "print(1)\n"})
     builds.build(fetched, builds.plan(fetched), attempt(tmp_path))
     assert not list(folders.environments("other").iterdir())
 
 
 def test_dependencies_that_cannot_be_installed_are_named(tmp_path):
-    fetched = write(tmp_path / "x", {"main.py": "", "requirements.txt": "no-such-package-of-micro==99.99\n"})
+    fetched = write_source(tmp_path / "x", {"main.py": "", "requirements.txt": "no-such-package-of-micro==99.99\n"})
     with pytest.raises(FailedPrecondition, match="no-such-package-of-micro"):
         builds.build(fetched, builds.plan(fetched), attempt(tmp_path))
     assert "no-such-package-of-micro" in (tmp_path / "build.log").read_text()
@@ -204,7 +197,7 @@ def make_wheel(folder: Path, version: str, whose: str) -> Path:
 def test_whoever_asks_for_micro_gets_the_platforms_own_and_no_strangers(name, text, tmp_path, settings, monkeypatch):
     settings.MICRO_WHEEL = make_wheel(tmp_path / "our own", "0.5", "ours")
     monkeypatch.setenv("UV_FIND_LINKS", str(make_wheel(tmp_path / "theirs", "99.0", "a stranger's").parent))
-    fetched = write(tmp_path / "x", {"main.py": "import micro\n", name: text, "more.txt": "micro\n"})
+    fetched = write_source(tmp_path / "x", {"main.py": "import micro\n", name: text, "more.txt": "micro\n"})
     made = builds.build(fetched, builds.plan(fetched), attempt(tmp_path)).environment
     python = folders.environments("micro") / made / "bin" / "python"
     command = [python, "-c", "import micro; print(micro.WHOSE)"]
@@ -213,7 +206,7 @@ def test_whoever_asks_for_micro_gets_the_platforms_own_and_no_strangers(name, te
 
 
 def test_a_half_made_environment_is_not_taken_for_a_whole_one(tmp_path):
-    fetched = write(tmp_path / "x", {"main.py": ""})
+    fetched = write_source(tmp_path / "x", {"main.py": ""})
     plan = builds.plan(fetched)
     recipe = environments.Recipe(tmp_path / "x", plan, "", None)
 
@@ -228,7 +221,7 @@ def test_a_half_made_environment_is_not_taken_for_a_whole_one(tmp_path):
 
 def test_a_recipe_counts_sources_only_where_they_are_installed(tmp_path):
     def key(files: dict[str, str], digest: str, name: str) -> str:
-        fetched = write(tmp_path / name, files)
+        fetched = write_source(tmp_path / name, files)
         return environments.Recipe(fetched.path, builds.plan(fetched), digest, None).key()
 
     plain = {"main.py": "", "requirements.txt": "flask\n"}

@@ -5,24 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from uuid import uuid4
+from dataclasses import replace
 
 import pytest
+from building import build_in_place, write_source
 
-from micro.errors import DeadlineExceeded, FailedPrecondition, ResourceExhausted
+from micro.errors import DeadlineExceeded, ResourceExhausted
 from project.server import backend
-from runtime import builds, cgroups
-from runtime.attempts import Attempt
+from runtime import cgroups
 from runtime.builds import limits
-from runtime.sources import Fetched
 
 ENV = {"PATH": os.environ["PATH"]}
 HOG = "import time; x = bytearray(400 << 20); time.sleep(60)"
-
-
-@pytest.fixture
-def attempt(home, tmp_path) -> Attempt:
-    return Attempt("acme", uuid4(), tmp_path / "log", lambda: True)
 
 
 @pytest.fixture(params=["held by a control group", "looked at"])
@@ -54,8 +48,9 @@ def test_at_the_start_of_the_server_it_is_said_what_holds(keeping):
 
 
 def test_a_build_in_place_that_prints_without_end_is_stopped(attempt, tmp_path):
+    files = {"package.json": '{"scripts":{"build":"yes a-line","start":"x"}}'}
     with pytest.raises(ResourceExhausted, match="printed more than 10 MiB"):
-        build(tmp_path, {"package.json": '{"scripts":{"build":"yes a-line","start":"x"}}'}, attempt)
+        build_in_place(write_source(tmp_path / "source", files), attempt)
     assert attempt.log.stat().st_size < 2 * limits.LARGEST_LOG_BYTES
 
 
@@ -67,19 +62,7 @@ def test_a_build_in_place_whose_time_is_over_ends(attempt, tmp_path):
             raise DeadlineExceeded("too long")
         return True
 
-    timed = Attempt(attempt.namespace, attempt.deployment_id, attempt.log, may_go_on)
+    timed = replace(attempt, may_go_on=may_go_on)
+    files = {"package.json": '{"scripts":{"build":"sleep 600","start":"x"}}'}
     with pytest.raises(DeadlineExceeded):
-        build(tmp_path, {"package.json": '{"scripts":{"build":"sleep 600","start":"x"}}'}, timed)
-
-
-def build(tmp_path, files, attempt):
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    fetched = Fetched(folder, "", "sha256:0")
-    try:
-        plan = builds.plan(fetched)
-    except FailedPrecondition as missing:
-        pytest.skip(missing.detail)
-    return builds.build(fetched, plan, attempt)
+        build_in_place(write_source(tmp_path / "source", files), timed)

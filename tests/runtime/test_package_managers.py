@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-from uuid import uuid4
-
 import pytest
+from building import INDEX_JS, PNPM_7, SHA512, package, printed_by, write_source
 
-from micro.errors import FailedPrecondition, InvalidArgument
-from runtime import builds
-from runtime.attempts import Attempt
+from micro.errors import InvalidArgument
 from runtime.builds import package_managers
-from runtime.sources import Fetched
 
-SHA512 = "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA=="
 CHECKSUM = (
     "d924b57e7312b3b63ad21fc5b3dc0af5e78d61a1fc7cfb5457edaf26326bf62be5307cc87ffb6862ef1c2b33b0233cdb5d4f01c4c958cc0d66"
     "0948b65a287a48"
 )
-PNPM_7 = f"""lockfileVersion: 5.4
-
-specifiers:
-  ms: 2.1.3
-
-dependencies:
-  ms: 2.1.3
-
-packages:
-
-  /ms/2.1.3:
-    resolution: {{integrity: {SHA512}}}
-    dev: false
-"""
 PNPM_8 = f"""lockfileVersion: '6.0'
 
 settings:
@@ -111,17 +89,10 @@ CHOSEN = {
 }
 
 
-def write(folder: Path, files: dict[str, str]) -> Fetched:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    return Fetched(folder, "", "sha256:0")
-
-
 @pytest.mark.parametrize("case", CHOSEN)
 def test_the_manager_that_is_named_or_wrote_the_lock_file_installs(case, tmp_path):
     files, named, program = CHOSEN[case]
-    write(tmp_path, files)
+    write_source(tmp_path, files)
     assert package_managers.chosen(tmp_path, {"packageManager": named}).program == program
 
 
@@ -136,17 +107,11 @@ def test_the_manager_that_is_named_or_wrote_the_lock_file_installs(case, tmp_pat
     ],
 )
 def test_a_manager_that_is_not_known_is_named_with_the_way_out(files, named, words, tmp_path):
-    write(tmp_path, files)
+    write_source(tmp_path, files)
     with pytest.raises(InvalidArgument, match=words):
         package_managers.chosen(tmp_path, {"packageManager": named})
 
 
-def package(**more: object) -> str:
-    start = {"name": "x", "dependencies": {"ms": "2.1.3"}, "scripts": {"start": "node index.js"}}
-    return json.dumps(start | more)
-
-
-INDEX = "console.log('in ms', require('ms')('1s'))\n"
 REAL = {
     "yarn 1": {"package.json": package(), "yarn.lock": YARN_1},
     "yarn 4": {"package.json": package(), "yarn.lock": YARN_4},
@@ -159,19 +124,8 @@ REAL = {
 }
 
 
-def build(tmp_path: Path, files: dict[str, str]) -> str:
-    """What the source, built in place, prints when it is started."""
-    fetched = write(tmp_path / "source", files | {"index.js": INDEX})
-    try:
-        plan = builds.plan(fetched)
-    except FailedPrecondition as missing:
-        pytest.skip(missing.detail)
-    artifact = builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
-    done = subprocess.run(artifact.command, cwd=fetched.path, capture_output=True, text=True, check=True, env={})
-    return done.stdout
-
-
 @pytest.mark.parametrize("name", REAL)
-def test_a_source_of_any_manager_is_installed_as_locked_and_runs(name, home, tmp_path):
-    assert "in ms 1000" in build(tmp_path, REAL[name])
+def test_a_source_of_any_manager_is_installed_as_locked_and_runs(name, home, tmp_path, attempt):
+    source = write_source(tmp_path / "source", REAL[name] | {"index.js": INDEX_JS})
+    assert "in ms 1000" in printed_by(source, attempt)
     assert not list((home / "empty").iterdir())

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-from uuid import uuid4
-
 import pytest
+from building import build_in_place, printed_by, write_source
 
 from micro.errors import FailedPrecondition
 from runtime import builds
-from runtime.attempts import Attempt
 from runtime.builds import toolchains
-from runtime.sources import Fetched
 
 IMPORTING_GO = 'package main\nimport ("fmt"; "github.com/google/uuid")\nfunc main() { fmt.Println("uuid", uuid.Nil) }\n'
 SOURCES = {
@@ -32,40 +27,22 @@ SOURCES = {
 }
 
 
-def write(folder: Path, files: dict[str, str]) -> Fetched:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    return Fetched(folder, "", "sha256:0")
-
-
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_source_is_built_in_place_and_started(name, tmp_path):
+def test_a_source_is_built_in_place_and_started(name, tmp_path, attempt):
     files, words = SOURCES[name]
-    fetched = write(tmp_path / "source", files)
-    try:
-        plan = builds.plan(fetched)
-    except FailedPrecondition as missing:
-        pytest.skip(missing.detail)
-    artifact = builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
-    done = subprocess.run(artifact.command, cwd=fetched.path, capture_output=True, text=True, check=True, env={})
-    assert words in done.stdout
+    assert words in printed_by(write_source(tmp_path / "source", files), attempt)
 
 
 def test_a_toolchain_that_is_not_there_is_named_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr(toolchains, "_find", lambda tool: None)
     with pytest.raises(FailedPrecondition, match=r"Go \(from go.mod\) needs go, .*`apt-get install golang`"):
-        builds.plan(write(tmp_path, SOURCES["go"][0]))
+        builds.plan(write_source(tmp_path, SOURCES["go"][0]))
 
 
-def test_a_build_command_that_fails_is_named(tmp_path):
-    fetched = write(tmp_path / "source", {"package.json": '{"scripts":{"build":"echo telling; false","start":"x"}}'})
-    try:
-        plan = builds.plan(fetched)
-    except FailedPrecondition as missing:
-        pytest.skip(missing.detail)
+def test_a_build_command_that_fails_is_named(tmp_path, attempt):
+    files = {"package.json": '{"scripts":{"build":"echo telling; false","start":"x"}}'}
     with pytest.raises(FailedPrecondition, match=r"`npm run build` failed: .*telling"):
-        builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
+        build_in_place(write_source(tmp_path / "source", files), attempt)
 
 
 FAILING = {
@@ -78,12 +55,7 @@ FAILING = {
 
 
 @pytest.mark.parametrize("tool", FAILING)
-def test_of_a_tool_that_fails_in_place_the_lines_that_say_why_are_quoted(tool, tmp_path):
+def test_of_a_tool_that_fails_in_place_the_lines_that_say_why_are_quoted(tool, tmp_path, attempt):
     files, words = FAILING[tool]
-    fetched = write(tmp_path / "source", files)
-    try:
-        plan = builds.plan(fetched)
-    except FailedPrecondition as missing:
-        pytest.skip(missing.detail)
     with pytest.raises(FailedPrecondition, match=words):
-        builds.build(fetched, plan, Attempt("micro", uuid4(), tmp_path / "log", lambda: True))
+        build_in_place(write_source(tmp_path / "source", files), attempt)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import docker
 import pytest
@@ -17,7 +16,6 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 import engines
 from containing import SERVE, make_launch
 
-from runtime.attempts import Attempt
 from runtime.backends import Launch, containers, engine, firewall, networks
 from runtime.backends.docker import Docker
 
@@ -44,11 +42,6 @@ def server(home, settings, docker_engine) -> Iterator[str]:
         network.remove()
     for image in docker_engine.images.list(filters={"reference": f"micro-{server_id}/*"}):
         docker_engine.images.remove(image.tags[0], force=True)
-
-
-@pytest.fixture
-def attempt(tmp_path) -> Attempt:
-    return Attempt("acme", uuid4(), tmp_path / "build.log", lambda: True)
 
 
 @pytest.fixture

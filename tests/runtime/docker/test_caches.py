@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from building import write_source
 
 from runtime import builds, housekeeping
 from runtime.builds import caches, images
-from runtime.sources import Fetched
 
 MEBIBYTE = 1 << 20
 
@@ -16,12 +16,10 @@ def left(server, tmp_path, attempt, docker_engine) -> int:
     """The bytes of the build cache after a build that left 40 MiB there."""
     if not images.buildkit_cli():
         pytest.skip("No docker command line with BuildKit is here: apt-get install docker.io, or docker-buildx.")
-    (tmp_path / "source").mkdir()
     step = "head -c 40M /dev/urandom >/x && rm /x; head -c 40M /dev/urandom >/y"
     base = "FROM debian:bookworm-slim"
     dockerfile = f"{base} AS first\nRUN {step}\n{base}\nCOPY --from=first /etc/hostname /\n"
-    (tmp_path / "source" / "Dockerfile").write_text(dockerfile)
-    fetched = Fetched(tmp_path / "source", "", "sha256:0")
+    fetched = write_source(tmp_path / "source", {"Dockerfile": dockerfile})
     builds.build(fetched, builds.plan(fetched), attempt)
     return size(docker_engine)
 

@@ -8,33 +8,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from building import INDEX_JS, PNPM_7, package, write_source
 from docker.types import LogConfig
 
 from micro.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, ResourceExhausted
 from runtime import builds
 from runtime.backends import containers
 from runtime.builds import disks, images, limits
-from runtime.sources import Fetched
 
 HELLO_GO = 'package main\nimport "fmt"\nfunc main() { fmt.Println("hello from go") }\n'
 UUID_GO = 'package main\nimport ("fmt"; "github.com/google/uuid")\nfunc main() { fmt.Println(uuid.Nil) }\n'
-PACKAGE = '{"name":"x","dependencies":{"ms":"2.1.3"},"scripts":{"start":"node index.js"}}'
-INDEX_JS = "console.log('in ms', require('ms')('1s'))\n"
-SHA512 = "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA=="
-PNPM_7 = f"""lockfileVersion: 5.4
-
-specifiers:
-  ms: 2.1.3
-
-dependencies:
-  ms: 2.1.3
-
-packages:
-
-  /ms/2.1.3:
-    resolution: {{integrity: {SHA512}}}
-    dev: false
-"""
 SOURCES = {
     "requirements": (
         {
@@ -54,10 +37,7 @@ SOURCES = {
     ),
     "micro": ({"main.py": "import micro\nif micro.Service: print('micro is', micro.__name__)\n"}, "micro is micro"),
     "node without a lock": (
-        {
-            "package.json": '{"name":"x","dependencies":{"ms":"2.1.3"},"scripts":{"start":"node index.js"}}',
-            "index.js": "console.log('in ms', require('ms')('1s'))\n",
-        },
+        {"package.json": package(), "index.js": INDEX_JS},
         "in ms 1000",
     ),
     "node with a build": (
@@ -83,11 +63,11 @@ SOURCES = {
         "blinker",
     ),
     "yarn 4": (
-        {"package.json": PACKAGE.replace("{", '{"packageManager":"yarn@4.5.0",', 1), "index.js": INDEX_JS},
+        {"package.json": package(packageManager="yarn@4.5.0"), "index.js": INDEX_JS},
         "in ms 1000",
     ),
     "pnpm 7": (
-        {"package.json": PACKAGE, "index.js": INDEX_JS, "pnpm-lock.yaml": PNPM_7},
+        {"package.json": package(), "index.js": INDEX_JS, "pnpm-lock.yaml": PNPM_7},
         "in ms 1000",
     ),
     "go below": ({"go.mod": "module example.com/hello/v2\n", "cmd/x/main.go": HELLO_GO}, "hello from go"),
@@ -98,16 +78,8 @@ SOURCES = {
 }
 
 
-def write(folder: Path, files: dict[str, str]) -> Fetched:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o600)  # as the archives of the command line are unpacked
-    return Fetched(folder, "", "sha256:0")
-
-
 def built(tmp_path, attempt, files):
-    fetched = write(tmp_path / "source" / uuid4().hex, files)
+    fetched = write_source(tmp_path / "source" / uuid4().hex, files)
     return builds.build(fetched, builds.plan(fetched), attempt)
 
 
@@ -138,7 +110,7 @@ def test_a_source_becomes_an_image_that_runs(source, builder, tmp_path, attempt,
 
 def test_a_static_site_serves_its_files_and_none_that_is_hidden_or_elsewhere(server, tmp_path, attempt, docker_engine):
     files = {"index.html": "<p>hi", "about.html": "about\n", ".env": "SECRET", ".git/config": "x", "a/.htpasswd": "y"}
-    fetched = write(tmp_path / "source", files)
+    fetched = write_source(tmp_path / "source", files)
     links = {"passwd": "/etc/passwd", "etc": "/etc", "up": "../../etc/passwd", "hidden": ".env", "inside": "about.html"}
     for name, target in links.items():
         (fetched.root / name).symlink_to(target)
@@ -229,7 +201,7 @@ def test_credentials_in_a_builds_arguments_are_in_neither_its_log_nor_its_error(
 
 FAILING = {
     "pip": ({"requirements.txt": "blinker==99\n", "main.py": ""}, "No matching distribution found for blinker==99"),
-    "npm": ({"package.json": PACKAGE.replace("2.1.3", "99.0.0")}, r"No matching version found for ms@99\.0\.0"),
+    "npm": ({"package.json": package().replace("2.1.3", "99.0.0")}, r"No matching version found for ms@99\.0\.0"),
     "go": ({"go.mod": "module x\n", "main.go": "package main\nfunc main() { x() }\n"}, "main.go:2:15: undefined: x"),
 }
 
@@ -242,7 +214,7 @@ def test_of_a_tool_that_fails_the_lines_that_say_why_are_quoted(tool, builder, t
 
 
 def test_a_dockerfile_that_leads_out_of_the_source_is_refused(server, tmp_path, attempt):
-    fetched = write(tmp_path / "source", {"x": ""})
+    fetched = write_source(tmp_path / "source", {"x": ""})
     (fetched.root / "Dockerfile").symlink_to("/etc/shadow")
     with pytest.raises(InvalidArgument, match="leads out"):
         builds.build(fetched, builds.plan(fetched), attempt)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from building import write_source
 from containing import PYTHON, text, until
 
 from micro.errors import InvalidArgument
@@ -15,7 +16,6 @@ from runtime import builds
 from runtime.backends import containers
 from runtime.backends.docker import Docker, stop_everything
 from runtime.builds import images
-from runtime.sources import Fetched
 
 
 @pytest.fixture
@@ -65,9 +65,7 @@ TOO_MANY = "".join(f"VOLUME /v{n}\n" for n in range(containers.MOST_VOLUMES + 1)
 def test_an_image_with_volumes_that_cannot_be_is_refused_and_does_not_stay(
     lines, server, tmp_path, attempt, docker_engine
 ):
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "Dockerfile").write_text(f"FROM debian:bookworm-slim\n{lines}")
-    fetched = Fetched(tmp_path / "source", "", "sha256:0")
+    fetched = write_source(tmp_path / "source", {"Dockerfile": f"FROM debian:bookworm-slim\n{lines}"})
     with pytest.raises(InvalidArgument, match="VOLUME"):
         builds.build(fetched, builds.plan(fetched), attempt)
     assert not docker_engine.images.list(filters={"reference": images.tag("acme", attempt.deployment_id)})

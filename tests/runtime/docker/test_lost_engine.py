@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+from building import write_source
 
 from micro.errors import DeadlineExceeded, Unavailable
 from runtime import builds
@@ -34,10 +35,7 @@ def lost(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def fetched(tmp_path) -> Fetched:
-    folder = tmp_path / "source" / uuid4().hex
-    folder.mkdir(parents=True)
-    (folder / "Dockerfile").write_text('FROM debian:bookworm-slim\nCMD ["true"]\n')
-    return Fetched(folder, "", "sha256:0")
+    return write_source(tmp_path / "source" / uuid4().hex, {"Dockerfile": 'FROM debian:bookworm-slim\nCMD ["true"]\n'})
 
 
 @pytest.mark.parametrize(
