@@ -225,3 +225,12 @@ def everything(sidecar, descriptors):
     sidecar.registered["micro", "everything"] = service
     yield service
     server.stop(None).wait()
+
+
+@pytest.fixture
+def folder(user) -> Path:
+    """A source called greeter in the user's home."""
+    folder = user.home / "greeter"
+    folder.mkdir()
+    (folder / "main.py").write_text("print('hello')\n")
+    return folder

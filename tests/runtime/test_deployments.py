@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from datetime import timedelta
@@ -11,13 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 from deploying import ADMIN, Load, accounts, eventually, gunicorn, hello, pids
-from django.utils.timezone import now
 
-from micro.errors import InvalidArgument, NotFound, ResourceExhausted
-from runtime import folders, operations, pipeline, tasks
-from runtime.models import Deployment, Release, Replica, Service
+from micro.errors import NotFound
+from runtime import folders, operations, pipeline
+from runtime.models import Release, Replica, Service
 from runtime.statuses import Status
-from tenants.operations import create_namespace
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BROKEN = {"main.py": "raise SystemExit('the moon is in the wrong phase')\n"}
@@ -247,43 +244,6 @@ def test_a_later_deployment_supersedes_one_that_is_starting(platform, running, e
     eventually(lambda: accounts(platform) == ["web-latest-2"])
 
 
-def test_the_worker_of_a_superseded_deployment_writes_nothing_more(platform, running, envoy, monkeypatch):
-    first = platform.queue("web", hello("one"))
-    from runtime import builds
-
-    original = builds.build
-
-    def overtaken(*args: object, **options: object) -> object:
-        monkeypatch.setattr(builds, "build", original)
-        platform.deploy("web", hello("two"))
-        return original(*args, **options)
-
-    monkeypatch.setattr(builds, "build", overtaken)
-    platform.work(first)
-    assert platform.again(first).state == "superseded"
-    assert not Release.objects.filter(deployment=first).exists()
-    assert envoy.get("web") == "two"
-
-
-def test_two_workers_with_the_same_deployment_do_its_work_once(platform, running, envoy):
-    deployment = platform.queue("web", hello("one"))
-    from django.db import connection
-
-    def work() -> None:
-        tasks.deploy(namespace="micro", deployment_id=str(deployment.pk))
-        connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    eventually(lambda: platform.again(deployment).state == "live")
-    assert platform.again(deployment).attempts == 1
-    assert Release.objects.count() == 1
-    assert Replica.objects.in_namespace("micro").count() == 1
-
-
 def test_without_an_acknowledgement_the_old_replica_stays(platform, running, envoy):
     platform.deploy("web", hello("one"))
     envoy.is_away = True
@@ -316,131 +276,6 @@ def test_one_of_two_replicas_that_crashes_is_missed_by_nobody_for_long(platform,
     eventually(lambda: len(envoy.endpoints["web", "latest"]) == 1)
     assert platform.report("web").status == Status.RUNNING
     eventually(lambda: len(envoy.endpoints["web", "latest"]) == 2)
-
-
-def test_more_replicas_than_the_namespace_may_have_are_refused_and_nothing_is_made(platform, settings):
-    settings.MICRO_DEFAULT_REPLICAS = 3
-    platform.queue("one", hello("1"), instances=2)
-    with pytest.raises(ResourceExhausted):
-        platform.queue("two", hello("2"), instances=2)
-    assert Service.objects.in_namespace("micro").count() == 1
-    platform.queue("one", hello("1"), instances=3)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"env": {"A B": "x"}},
-        {"env": {"PORT": "1"}},
-        {"env": {"MICRO_AUTH_SECRET": "x"}},
-        {"env": {"MICRO_PROTOCOL": "smtp"}},
-        {"env": {"A": "\0"}},
-        {"command": ["x\0"]},
-        {"folder": "../x"},
-        {"folder": "/etc"},
-        {"instances": -1},
-        {"instances": 1000},
-    ],
-)
-def test_an_order_that_makes_no_sense_is_refused(platform, wrong):
-    with pytest.raises(InvalidArgument):
-        platform.queue("web", hello("one"), **wrong)
-    assert not Service.objects.in_namespace("micro").exists()
-
-
-@pytest.mark.parametrize("name", ["", "A", "a--b", "-a", "a-", "auth", "a/b", "a b", "a;id", "$(id)", "x" * 64])
-def test_a_name_outside_the_grammar_is_refused(platform, name):
-    order = operations.Order(source="github.com/a/b")
-    with pytest.raises(InvalidArgument):
-        operations.deploy(namespace=platform.namespace, name=name, version="latest", order=order, by=ADMIN)
-
-
-def test_an_update_of_what_is_not_there_is_not_found(platform):
-    order = operations.Order(source="github.com/a/b")
-    with pytest.raises(NotFound, match=r"^web@v2 not found; run it first with micro run$"):
-        operations.update(namespace=platform.namespace, name="web", version="v2", order=order, by=ADMIN)
-
-
-def test_an_update_keeps_the_environment_and_the_number_of_instances(platform):
-    platform.queue("web", hello("one"), env={"COLOUR": "blue"}, instances=2)
-    order = operations.Order(source="github.com/a/b")
-    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
-    assert second.env == {"COLOUR": "blue"}
-    assert second.instances == 2
-
-
-def test_a_deployment_of_what_is_there_keeps_each_variable_and_the_instances_it_does_not_name(platform):
-    first = {"COLOUR": "blue", "SHAPE": "round", "TOKEN": "plain"}
-    platform.queue("web", hello("one"), env=first, instances=2, command=["python", "main.py"])
-    second = platform.queue("web", hello("two"), env={"COLOUR": "red"}, secrets={"TOKEN": "sealed"})
-    assert second.env == {"COLOUR": "red", "SHAPE": "round"}
-    assert list(second.secrets) == ["TOKEN"]
-    assert second.instances == 2
-    assert second.command == []
-    third = platform.queue("web", hello("three"), env={"TOKEN": "plain"}, instances=1)
-    assert (third.env, third.secrets, third.instances) == ({**second.env, "TOKEN": "plain"}, {}, 1)
-
-
-def test_an_update_changes_the_variables_it_names_and_no_other(platform):
-    platform.queue("web", hello("one"), env={"COLOUR": "blue", "SHAPE": "round"}, command=["python", "main.py"])
-    order = operations.Order(source="", env={"COLOUR": "red"})
-    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
-    assert second.env == {"COLOUR": "red", "SHAPE": "round"}
-    assert second.command == ["python", "main.py"]
-
-
-def test_an_update_without_a_source_deploys_the_last_one_again(platform):
-    first = platform.queue("web", hello("one"), env={"COLOUR": "blue"})
-    order = operations.Order(source="", instances=3)
-    second = operations.update(namespace=platform.namespace, name="web", version="latest", order=order, by=ADMIN)
-    assert (second.source, second.env, second.instances) == (first.source, {"COLOUR": "blue"}, 3)
-    assert platform.again(first).state == "superseded"
-    assert platform.report("web").service.source == "source://web:latest"
-
-
-def test_a_deployment_is_done_again_as_it_was(platform):
-    first = platform.queue("web", hello("one"), env={"COLOUR": "blue"}, command=["python", "main.py"], instances=2)
-    platform.queue("web", hello("two"), env={"COLOUR": "red"})
-    third = operations.redeploy(namespace=platform.namespace, deployment_id=first.pk, by=ADMIN)
-    assert (third.source, third.env, third.command, third.instances) == (
-        first.source,
-        {"COLOUR": "blue"},
-        ["python", "main.py"],
-        2,
-    )
-
-
-def test_a_deployment_whose_archive_is_gone_is_not_done_again(platform, home):
-    first = platform.queue("web", hello("one"))
-    shutil.rmtree(home / "sources")
-    with pytest.raises(NotFound, match="upload it again"):
-        operations.redeploy(namespace=platform.namespace, deployment_id=first.pk, by=ADMIN)
-    assert platform.again(first).state == "queued"
-
-
-def test_a_deployment_of_another_namespace_or_of_a_killed_service_is_not_done_again(platform):
-    first = platform.queue("web", hello("one"))
-    acme = create_namespace(slug="acme")
-    with pytest.raises(NotFound, match="no such deployment"):
-        operations.redeploy(namespace=acme, deployment_id=first.pk, by=ADMIN)
-    platform.kill("web")
-    with pytest.raises(NotFound, match="no such deployment"):
-        operations.redeploy(namespace=platform.namespace, deployment_id=first.pk, by=ADMIN)
-
-
-def test_a_deployment_whose_message_was_lost_is_sent_again(platform, running, envoy, monkeypatch):
-    deployment = platform.queue("web", hello("one"))
-    Deployment.objects.in_namespace("micro").update(lease_until=now())
-    monkeypatch.setattr(tasks, "send", tasks.deploy)
-    tasks.sweep()
-    eventually(lambda: platform.again(deployment).state == "live")
-
-
-def test_a_deployment_whose_workers_keep_dying_ends_in_error(platform):
-    deployment = platform.queue("web", hello("one"))
-    Deployment.objects.in_namespace("micro").update(attempts=4)
-    assert platform.work(deployment).state == "failed"
-    assert "interrupted" in platform.again(deployment).reason
 
 
 def test_old_releases_go_with_their_builds_and_accounts(platform, running, envoy, monkeypatch):
@@ -480,39 +315,6 @@ def test_many_deployments_at_once_all_go_live(platform, running, envoy):
     assert len(queued) == 6
     eventually(lambda: {platform.again(deployment).state for deployment in queued} == {"live"}, 30)
     assert {envoy.get(f"web{number}") for number in range(6)} == {f"web{number}" for number in range(6)}
-
-
-def test_a_worker_that_was_overtaken_after_its_lease_lapsed_writes_nothing_more(platform, monkeypatch):
-    from runtime import builds, leases
-
-    deployment = platform.queue("web", hello("one"))
-    original = builds.build
-
-    def stalled(*args: object) -> object:
-        Deployment.objects.in_namespace("micro").update(lease_until=now())
-        assert Deployment.objects.in_namespace("micro").claim(deployment.pk, at=now())
-        return original(*args)
-
-    monkeypatch.setattr(builds, "build", stalled)
-    platform.work(deployment)
-    assert not Release.objects.exists()
-    again = platform.again(deployment)
-    assert (again.state, again.fence, again.reason) == ("fetching", 2, "")
-    stale = leases.Lease(deployment)
-    with pytest.raises(leases.Lost):
-        stale.write(state="building")
-
-
-def test_a_lease_is_renewed_for_as_long_as_the_work_takes(platform, monkeypatch):
-    from runtime import leases
-
-    monkeypatch.setattr(leases, "RENEW_EVERY_S", 0.05)
-    deployment = Deployment.objects.in_namespace("micro").claim(platform.queue("web", hello("one")).pk, at=now())
-    with leases.Lease(deployment) as lease:
-        first = platform.again(deployment).lease_until
-        eventually(lambda: platform.again(deployment).lease_until > first)
-        Deployment.objects.in_namespace("micro").update(fence=99)
-        eventually(lambda: not lease.is_held())
 
 
 def test_a_runner_that_loses_its_database_goes_on_when_it_is_back(platform, running, envoy):
