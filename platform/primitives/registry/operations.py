@@ -65,11 +65,22 @@ def register(  # noqa: PLR0913 - a registration is these facts
         return current_revision()
     if not Namespace.objects.filter(slug=namespace).exists():
         raise NotFound(f"Namespace {namespace!r} does not exist.")
+    return _enter(namespace, node.id, facts, ttl, there)
+
+
+def _enter(
+    namespace: str,
+    node_id: str,
+    facts: dict[str, object],
+    ttl: timedelta | None,
+    there: NamespacedQuerySet[models.Node],
+) -> int:
+    """Write the node as the next revision; without `ttl` in the place of those `there` that registered themselves."""
     revision = _advance()
     if ttl is None:
-        there.filter(is_leased=True).exclude(node_id=node.id).delete()
+        there.filter(is_leased=True).exclude(node_id=node_id).delete()
     rows = models.Node.objects.across_namespaces()
-    row, _ = rows.update_or_create(namespace_id=namespace, node_id=node.id, defaults={**facts, "revision": revision})
+    row, _ = rows.update_or_create(namespace_id=namespace, node_id=node_id, defaults={**facts, "revision": revision})
     _renew(row, ttl)
     return revision
 
