@@ -31,6 +31,26 @@ def own(tmp_path: Path, backend: str) -> Iterator[Server]:
     server.forget()
 
 
+def run_example(server: Server) -> None:
+    """Start it, and the example on it."""
+    server.start()
+    server.login()
+    server.micro("run", "examples/helloworld")
+
+
+def kill_alone(server: Server) -> None:
+    """Kill the server's own process hard, and nothing of what it had started."""
+    server.process.kill()
+    server.process.wait(10)
+    assert server.processes() != []
+
+
+def stop_for_good(server: Server) -> None:
+    """Stop it as Ctrl-C does: soon nothing of it runs."""
+    assert server.stop() < 10
+    assert server.processes() == server.replicas("helloworld") == []
+
+
 def greets(server: Server) -> bool:
     """Whether the example answers through the gateway."""
     answer = server.get("/helloworld?name=Joe")
@@ -40,9 +60,7 @@ def greets(server: Server) -> bool:
 @both_backends
 @pytest.mark.parametrize("way", [pytest.param(signal.SIGINT, marks=pytest.mark.backends("process")), signal.SIGTERM])
 def test_a_stopped_server_leaves_no_process_and_a_restart_brings_everything_back(own: Server, way: signal.Signals):
-    own.start()
-    own.login()
-    own.micro("run", "examples/helloworld")
+    run_example(own)
     assert greets(own)
     began = time.monotonic()
     own.process.send_signal(way)
@@ -54,16 +72,13 @@ def test_a_stopped_server_leaves_no_process_and_a_restart_brings_everything_back
     own.start()
     eventually(lambda: greets(own), 30, "the service answers again, without a command")
     eventually(lambda: own.status("helloworld") == "running", 20, "its status says so")
-    assert own.stop() < 10
-    assert own.processes() == own.replicas("helloworld") == []
+    stop_for_good(own)
 
 
 @pytest.mark.extended
 @both_backends
 def test_after_everything_was_killed_hard_the_next_start_cleans_up_by_itself(own: Server):
-    own.start()
-    own.login()
-    own.micro("run", "examples/helloworld")
+    run_example(own)
     for process in own.processes():
         try:
             process.kill()
@@ -72,36 +87,26 @@ def test_after_everything_was_killed_hard_the_next_start_cleans_up_by_itself(own
     own.process.wait(10)
     own.start()
     eventually(lambda: greets(own), 30, "the service answers again")
-    assert own.stop() < 10
-    assert own.processes() == own.replicas("helloworld") == []
+    stop_for_good(own)
 
 
 @pytest.mark.extended
 @both_backends
 def test_after_the_server_alone_was_killed_hard_the_next_start_takes_over(own: Server):
-    own.start()
-    own.login()
-    own.micro("run", "examples/helloworld")
-    own.process.kill()
-    own.process.wait(10)
-    assert own.processes() != []
+    run_example(own)
+    kill_alone(own)
     own.log.write_text("")
     own.start()  # which finds the old one's web and gateway ready
     eventually(lambda: "micro is ready" in own.log.read_text(), 60, "the new one is ready")
     eventually(lambda: greets(own), 30, "the service answers again")
-    assert own.stop() < 10
-    assert own.processes() == own.replicas("helloworld") == []
+    stop_for_good(own)
 
 
 @pytest.mark.extended
 @both_backends
 def test_shutdown_ends_and_counts_what_a_server_that_was_killed_hard_has_left(own: Server, backend: str):
-    own.start()
-    own.login()
-    own.micro("run", "examples/helloworld")
-    own.process.kill()
-    own.process.wait(10)
-    assert own.processes() != []
+    run_example(own)
+    kill_alone(own)
     assert own.replicas("helloworld") != []
     assert "and nobody looks after what runs" in doctor(own)["supervisor"]
     done = shut_down(own)
@@ -178,9 +183,7 @@ def test_what_a_killed_process_had_started_goes_with_it(server: Server, victim: 
 
 
 def test_two_servers_run_side_by_side(server: Server, own: Server):
-    own.start()
-    own.login()
-    own.micro("run", "examples/helloworld")
+    run_example(own)
     assert greets(own)
     assert server.get("/helloworld?name=Joe").status_code == 404
     assert own.stop() < 10
