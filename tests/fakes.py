@@ -165,7 +165,7 @@ class FakeSidecar(grpc.GenericRpcHandler):
             if account is None:
                 raise errors.InvalidArgument("Account not found with this ID", id="auth")
             if account.secret != request.secret:
-                raise errors.InvalidArgument("Secret not correct", id="auth")
+                raise errors.Unauthenticated("Secret not correct", id="auth")
         return auth_pb2.TokenResponse(token=self._issue(namespace, id, request.token_expiry or 900))
 
     def _issue(self, namespace: str, id: str, life_s: int) -> auth_pb2.Token:

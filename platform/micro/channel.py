@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from . import errors
-from .wire import MAX_MESSAGE_BYTES, Metadata, Unreachable, Untrusted, dialled, from_status, is_loopback
+from .wire import MAX_MESSAGE_BYTES, Metadata, NotMicro, Unreachable, Untrusted, dialled, from_status, is_loopback
 
 CODES = {errors.Status(code.value[0]): code for code in grpc.StatusCode}  # ours by grpcio's
 
@@ -22,10 +22,10 @@ NOT_REACHED = (
     "DNS resolution failed",
     "errors resolving",
     "Name resolution",
-    "Trying to connect an http1",
 )
 CUT = ("Stream removed", "Received RST_STREAM", "RST_STREAM")  # grpcio says so of calls whose other end has died
 NOT_GRPC = "Received http2 header with status"
+NO_HTTP2 = "Expected SETTINGS frame"
 NO_TLS = "WRONG_VERSION_NUMBER"
 CLOSED = ("Socket closed", "onnection reset")
 # What it says when the other end's certificate will not do, and what that means; the first that fits.
@@ -89,6 +89,8 @@ class Connection:
 
     def _translated(self, error: grpc.RpcError) -> errors.Error:
         text = error.details() or ""
+        if NO_HTTP2 in text:
+            return NotMicro(self.address)
         if error.code() is grpc.StatusCode.UNAVAILABLE and any(sign in text for sign in NOT_REACHED):
             return self._not_trusted(text) or Unreachable(self.address)
         if text.startswith(CUT):

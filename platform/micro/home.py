@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from . import errors
 
 DEFAULT_NAMESPACE = "micro"
+UNKNOWN_ENVIRONMENT = 128  # Micro's exit code for it
 
 
 def folder() -> Path:
@@ -136,9 +137,8 @@ class Config:
         """What to raise when the file, or what is under a key of it, cannot be understood."""
         from .errors import InvalidArgument
 
-        error = InvalidArgument(f"{self.path} is not valid JSON{f' at {key!r}' if key else ''}; mend or remove it.")
-        error.exit_code = 1  # type: ignore[misc]  # a mistake on this machine, nothing that a server refused
-        return error
+        where = f" at {key!r}" if key else ""
+        return _mistake(InvalidArgument(f"{self.path} is not valid JSON{where}; mend or remove it."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,15 @@ def _address(known: Mapping[str, Environment], name: str) -> str:
     from .errors import FailedPrecondition, NotFound
 
     if name not in known:
-        raise NotFound(f'Env "{name}" not found. See `micro env` for available environments.')
+        unknown = NotFound(f'Env "{name}" not found. See `micro env` for available environments.')
+        raise _mistake(unknown, exit_code=UNKNOWN_ENVIRONMENT)
     if not known[name].address:
-        raise FailedPrecondition(f'Env "{name}" has no address: say it with `micro env add {name} HOST:PORT`.')
+        blank = FailedPrecondition(f'Env "{name}" has no address: say it with `micro env add {name} HOST:PORT`.')
+        raise _mistake(blank)
     return known[name].address
+
+
+def _mistake(error: errors.Error, *, exit_code: int = 1) -> errors.Error:
+    """The error with the exit code of what is wrong on this machine, and nothing that a server refused."""
+    error.exit_code = exit_code  # type: ignore[misc]
+    return error

@@ -36,6 +36,11 @@ def read(target: home.Target) -> Token | None:
     return _from_old_config(target)
 
 
+def is_anybody_logged_in() -> bool:
+    """Whether there is a login for any server and namespace, but for those in a keyring."""
+    return bool(_load())
+
+
 def save(target: home.Target, *, account: str, token: Token) -> None:
     """Keep `token`, and remember `account` as the one logged in."""
     key = _key(target, account)

@@ -45,6 +45,13 @@ class Untrusted(Unreachable):
     """Somebody answers, but it cannot be made sure who: without TLS, or with a certificate that will not do."""
 
 
+class NotMicro(Unreachable):
+    """Somebody answers who speaks no gRPC: the pages, say, or another program on a port that was mistyped."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address, f"What answers at {address} speaks no gRPC: name a server's proxy, as host:8081.")
+
+
 # Each error class of the tree once, by its HTTP status and by its gRPC status.
 _KINDS = [kind for kind in errors.Error.__subclasses__() if kind.__module__ == errors.__name__]
 _BY_CODE = {kind.http: kind for kind in _KINDS}

@@ -53,13 +53,20 @@ def test_login_asks_on_a_terminal_without_showing_the_password(stranger):
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["--username=admin", "--password=wrong"], "Secret not correct"),
-        (["--username=nobody", "--password=micro"], "Account not found with this ID"),
+        (
+            ["--username=admin", "--password=wrong"],
+            "Secret not correct: it is not the password of admin in the namespace micro of {address}.",
+        ),
+        (
+            ["--username=nobody", "--password=micro"],
+            "Account not found with this ID: there is no nobody in the namespace micro of {address}; "
+            "`micro user namespace set NAME` chooses another one.",
+        ),
     ],
 )
-def test_a_login_that_fails_says_why(stranger, args, text):
+def test_a_login_that_fails_says_why_in_one_sentence(stranger, sidecar, args, text):
     done = stranger.micro("login", *args)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{text}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{text.format(address=sidecar.address)}\n")
 
 
 def test_an_expired_token_is_renewed_without_a_word(user, sidecar):
@@ -109,6 +116,36 @@ def test_a_service_account_in_the_environment_needs_no_login(stranger, sidecar):
     assert stranger.micro("--auth_id=admin", "--auth_secret=micro", "user").stdout == "admin\n"
 
 
+@pytest.mark.parametrize(
+    ("before", "env", "way_in"),
+    [
+        (
+            [],
+            {"MICRO_PROXY": ":{port}"},
+            "You are not logged in to the namespace micro at :{port}, which MICRO_PROXY names: "
+            "log in with `micro login`.",
+        ),
+        (
+            ["--namespace=shop", "--proxy_address=localhost:{port}"],
+            {},
+            "You are not logged in to the namespace shop at localhost:{port}: "
+            "log in with `micro --namespace shop --proxy_address localhost:{port} login`.",
+        ),
+        (
+            [],
+            {"MICRO_AUTH_ID": "admin", "MICRO_AUTH_SECRET": "x"},
+            "MICRO_AUTH_ID and MICRO_AUTH_SECRET say who you are: look at them.",
+        ),
+    ],
+)
+def test_a_login_elsewhere_is_none_here_and_the_way_in_names_where(user, sidecar, before, env, way_in):
+    port = sidecar.address.rpartition(":")[2]
+    given = {name: value.format(port=port) for name, value in env.items()}
+    done = user.micro(*(each.format(port=port) for each in before), "status", **given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Not authorized to perform this request\n{way_in.format(port=port)}\n"
+
+
 def test_environments_are_shown_chosen_added_and_deleted(stranger):
     shown = [line[2:].split()[:2] for line in stranger.micro("env").stdout.splitlines()]
     assert shown == [["local", "127.0.0.1:8081"], ["platform", "none"]]
@@ -130,7 +167,7 @@ def test_environments_are_shown_chosen_added_and_deleted(stranger):
 def test_the_platform_has_the_address_that_the_user_adds(stranger):
     assert "built in" in stranger.micro("env", "del", "platform").stderr
     done = stranger.micro("-e", "platform", "services", MICRO_PROXY="")
-    assert (done.returncode, done.stdout) == (127, "")
+    assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == 'Env "platform" has no address: say it with `micro env add platform HOST:PORT`.\n'
     address = stranger.env["MICRO_PROXY"]
     assert stranger.micro("env", "add", "platform", address).returncode == 0
@@ -146,7 +183,8 @@ def test_an_environment_that_is_not_there_is_named(stranger):
     done = stranger.micro("env", "set", "nosuch")
     assert (done.returncode, done.stdout, done.stderr) == (128, "", "Environment 'nosuch' does not exist\n")
     done = stranger.micro("-env", "nosuch", "services", MICRO_PROXY="")
-    assert 'Env "nosuch" not found. See `micro env` for available environments.' in done.stderr
+    assert (done.returncode, done.stdout) == (128, "")
+    assert done.stderr == 'Env "nosuch" not found. See `micro env` for available environments.\n'
 
 
 def test_a_config_file_of_its_own_can_be_named(stranger, tmp_path):
@@ -188,6 +226,10 @@ def test_an_environment_is_kept_with_its_authority_and_described(stranger, tmp_p
     [
         (["a.b", "host:1"], "Invalid name: 'a.b'"),
         (["mine", "host:1/path"], "Invalid address: host:1/path"),
+        *[
+            (["mine", address], f"Invalid address: {address}")
+            for address in ("host:x", "host:70000", "host:0", "::1:80")
+        ],
         (["mine", "joe@host"], "Invalid address: joe@host"),
         (["mine", "https://"], "Invalid address: https://"),
         (["local", "host:1"], "Environment 'local' is built in"),
@@ -198,6 +240,13 @@ def test_an_environment_that_cannot_be_is_refused(stranger, args, text):
     done = stranger.micro("env", "add", *args)
     assert (done.returncode, done.stdout) == (1, "")
     assert text in done.stderr
+
+
+@pytest.mark.parametrize("address", ["host", ":8081", "[::1]:8081", "[::1]", "https://host/", "http://größe:1", ""])
+def test_an_environment_has_any_address_that_can_be_dialled(stranger, address):
+    done = stranger.micro("env", "add", "mine", address)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert f"mine      {address or 'none'}" in stranger.micro("env").stdout
 
 
 def test_namespaces_and_git_credentials_belong_to_an_environment(stranger):
@@ -212,6 +261,12 @@ def test_namespaces_and_git_credentials_belong_to_an_environment(stranger):
     assert "git.credentials: n/a" in stranger.micro("user", "config").stdout
     stranger.micro("-e", "work", "user", "config", "delete", "git.credentials.github")
     assert stranger.micro("-e", "work", "user", "config", "get", "git.credentials.github").stdout == "\n"
+
+
+def test_a_setting_without_a_key_is_refused(stranger):
+    for args in (["delete"], ["delete", ""], ["set", "", "x"]):
+        done = stranger.micro("user", "config", *args)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "Key cannot be blank\n")
 
 
 def test_what_micro_3_kept_for_all_environments_is_found_in_each(stranger):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import errno
+import http.server
 import json
 import os
 import resource
@@ -230,6 +231,17 @@ def test_nobody_listening_is_told_with_the_way_out(stranger):
         "Failed to connect to micro server at 127.0.0.1:1: start one with `micro server`, "
         "or choose another in MICRO_PROXY, which names this one.\n"
     )
+
+
+def test_a_port_where_something_else_answers_is_told_with_what_to_name(stranger):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{pages.server_port}"
+        for command in (["services"], ["login", "--username=admin", "--password=micro"]):
+            done = stranger.micro(*command, MICRO_PROXY=address)
+            assert (done.returncode, done.stdout) == (4, "")
+            assert done.stderr == f"What answers at {address} speaks no gRPC: name a server's proxy, as host:8081.\n"
+        pages.shutdown()
 
 
 def test_an_environment_where_nobody_listens_is_told_as_one(stranger):

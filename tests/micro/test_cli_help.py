@@ -49,12 +49,63 @@ def test_no_command_is_an_error(stranger):
     )
 
 
-def test_an_unknown_subcommand_and_option_are_named(stranger):
-    assert stranger.micro("env", "nosuch").returncode == 1
-    assert "Unrecognized subcommand for micro env: nosuch" in stranger.micro("env", "nosuch").stderr
-    done = stranger.micro("run", "--nosuch", ".")
-    assert done.returncode == 1
-    assert "--nosuch" in done.stderr
+@pytest.mark.parametrize("typed", ["auth", "auth create", "config", "store", "store blob", "user set", "get"])
+def test_a_command_that_only_has_subcommands_shows_its_help_when_none_is_named(stranger, typed):
+    done = stranger.micro(*typed.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "COMMANDS:" in done.stdout
+    assert done.stdout == stranger.micro(*typed.split(), "--help").stdout
+
+
+@pytest.mark.parametrize("word", ["help", "h"])
+def test_help_is_a_word_behind_each_command_that_has_subcommands(stranger, word):
+    assert stranger.micro("auth", word).stdout == stranger.micro("auth", "--help").stdout
+    done = stranger.micro("auth", word, "create", "rule")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == stranger.micro("help", "auth", "create", "rule").stdout
+    assert "   micro auth create rule -" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("config nosuch", "micro config: nosuch. Please refer to 'micro config --help'"),
+        ("auth list people", "micro auth list: people. Please refer to 'micro auth list --help'"),
+        ("auth list account", "micro auth list: account. Please refer to 'micro auth list --help'\n"
+         "Did you mean `micro auth list accounts`?"),
+        ("config delete a", "micro config: delete. Please refer to 'micro config --help'\n"
+         "Did you mean `micro config del`?"),
+        ("env nosuch", "micro env: nosuch. Please refer to 'micro env --help'"),
+        ("store Read", "micro store: Read. Please refer to 'micro store --help'\nDid you mean `micro store read`?"),
+    ],
+)  # fmt: skip
+def test_an_unknown_subcommand_is_named_with_the_one_that_is_spelled_nearly_so(stranger, typed, text):
+    done = stranger.micro(*typed.split())
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Unrecognized subcommand for {text}\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "named", "way_out"),
+    [
+        ("run --nosuch .", "--nosuch", "Please refer to 'micro run --help'"),
+        ("env get more", "more", "Please refer to 'micro env get --help'"),
+        ("auth create rule --priority=high a", "'high'", "Please refer to 'micro auth create rule --help'"),
+        ("auth create rule --priority=99999999999 a", "99999999999", "Please refer to 'micro auth create rule --help'"),
+        ("store list --limit -1", "-1", "Please refer to 'micro store list --help'"),
+        ("store list --limit 9223372036854775808", "9223372036854775808", "Please refer to 'micro store list --help'"),
+        ("config history -n 9223372036854775808", "92233720", "Please refer to 'micro config history --help'"),
+        ("tokens create --days=99999999999 a", "99999999999", "Please refer to 'micro tokens create --help'"),
+        ("--nosuch status", "--nosuch", "Please refer to 'micro --help'"),
+        ("status --namespace shop", "--namespace", "Say it before the command: micro --namespace VALUE status"),
+        ("config get -env lab a", "-e", "Say it before the command: micro -e VALUE config get"),
+    ],
+)  # fmt: skip
+def test_what_is_typed_wrong_is_named_with_the_way_out(stranger, typed, named, way_out):
+    done = stranger.micro(*typed.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    first, second = done.stderr.splitlines()
+    assert named in first
+    assert second == way_out
 
 
 def test_the_version_is_printed(stranger):

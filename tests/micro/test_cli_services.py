@@ -211,6 +211,14 @@ def test_a_service_that_is_spelled_nearly_so_is_named(user, helloworld):
     [
         *[(word, "`micro run .`") for word in ("deploy", "up", "push", "start", "create")],
         *[(word, "micro status") for word in ("ps", "apps", "ls", "apps:info")],
+        *[(word, "micro web") for word in ("open", "dashboard")],
+        *[(word, "micro status") for word in ("components", "pods")],
+        *[(word, "micro namespaces") for word in ("projects", "workspaces")],
+        *[(word, "micro store list") for word in ("addons", "database")],
+        *[(word, "micro service --name NAME") for word in ("expose", "tunnel")],
+        ("signin", "micro login"),
+        ("whoami", "micro user"),
+        ("describe", "micro get service NAME"),
         *[(word, "micro kill NAME") for word in ("stop", "rm", "destroy", "apps:destroy")],
         *[(word, "micro update NAME --instances 3") for word in ("scale", "ps:scale")],
         *[(word, "micro vars set NAME KEY=value") for word in ("config:set", "config:unset")],
@@ -240,7 +248,7 @@ def test_hints_name_commands_and_options_that_there_are():
             name, *rest = words.split()
             command = cli.get_command(context, name)
             assert command is not None, words
-            if isinstance(command, click.Group):
+            if isinstance(command, click.Group) and rest:
                 command, rest = command.commands[rest[0]], rest[1:]
             options = {spelling for param in command.params for spelling in param.opts}
             assert options >= {word for word in rest if word.startswith("--")}, words

@@ -47,10 +47,22 @@ def _log_in_by_password(session: Session, username: str, password: str) -> None:
     with as_mistakes():
         try:
             token = auth.token(id=username, secret=password, client=session.client)
-        except errors.Unauthenticated as error:
-            raise Failure(capitalised(error.detail)) from None
+        except (errors.InvalidArgument, errors.Unauthenticated) as error:
+            raise Failure(_refused(session, username, capitalised(error.detail))) from None
         identity.keep(session.target, token, session.client)
     click.echo("Successfully logged in.")
+
+
+def _refused(session: Session, username: str, text: str) -> str:
+    """Micro's words, and what they mean of whom and where."""
+    where = f"in the namespace {session.namespace_name} of {session.target.address}"
+    meaning = {
+        "Secret not correct": f"it is not the password of {username} {where}",
+        "Account not found with this ID": f"there is no {username} {where}; "
+        "`micro user namespace set NAME` chooses another one",
+        "Credentials or a refresh token required": "a user name and a password have to be given, neither of them blank",
+    }.get(text)
+    return f"{text}: {meaning}." if meaning else text
 
 
 def _log_in_by_browser(session: Session) -> None:

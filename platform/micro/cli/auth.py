@@ -11,12 +11,14 @@ import click
 
 from .commands import Group
 from .failures import Failure, as_mistakes
-from .output import moment, output_option, show
+from .output import INT32_MAX, moment, output_option, show
 from .session import Session, pass_session
 from .tables import tabbed
 
 if TYPE_CHECKING:
     from micro.client import Client
+
+MAX_LIFE_S = 86400  # of a token; the platform makes none that is good for longer
 
 
 @click.group(cls=Group)
@@ -107,7 +109,12 @@ def list_accounts(session: Session, output: str) -> None:
 @click.option("--scope", default="", help="Whom it is about: a scope, * for every account, + of any namespace, or all.")
 @click.option("--resource", default="*:*:*", help="What it is about, as type:name:endpoint; * is anything.")
 @click.option("--access", default="granted", help="granted or denied.")
-@click.option("--priority", type=int, default=0, help="Rules with a higher one are looked at first.")
+@click.option(
+    "--priority",
+    type=click.IntRange(-INT32_MAX, INT32_MAX),
+    default=0,
+    help="Rules with a higher one are looked at first.",
+)
 @click.argument("id", nargs=-1)
 @pass_session
 def create_rule(session: Session, scope: str, resource: str, access: str, priority: int, id: tuple[str, ...]) -> None:
@@ -191,11 +198,10 @@ def create_token(session: Session, id: str, secret: str, expiry: str, namespace:
     from micro import auth as sdk
 
     from .asking import ask
-    from .services import seconds
 
     if not id:
         raise Failure("Missing account ID")
-    life = int(expiry) if expiry.isdecimal() else int(seconds(expiry, flag="expiry", example="600 or 10m"))
+    life = _life_s(expiry)
     secret = secret or ask("Enter its secret: ", is_secret=True)
     with _trying_a_secret("Error creating token: "):
         made = sdk.token(id=id, secret=secret, expiry_s=life, client=_within(session, namespace))
@@ -203,6 +209,13 @@ def create_token(session: Session, id: str, secret: str, expiry: str, namespace:
     lines = [f"Token created: {json.dumps({**document, 'created': made.created, 'expiry': made.expiry})}"]
     times = {"created_at": moment(made.created), "expires_at": moment(made.expiry)}
     show(document | times, lines, output)
+
+
+def _life_s(text: str) -> int:
+    from .services import seconds
+
+    life = float(text) if text.isdecimal() else seconds(text, flag="expiry", example="600 or 10m")
+    return int(min(life, MAX_LIFE_S))
 
 
 @auth.group(cls=Group)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from .help import columns, section
+from .failures import Failure
+from .help import GLOBAL_OPTIONS, columns, section
 
 F = TypeVar("F", bound=Callable[..., Any])
 GO_BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "true", "True", "TRUE"), True),
     **dict.fromkeys(("0", "f", "F", "false", "False", "FALSE"), False),
 }
+
+HELP = ("help", "h")  # as words, behind a command that has subcommands
+GLOBAL = frozenset(name for names, _ in GLOBAL_OPTIONS.values() for name in names)
+OPTION = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 
 
 def go_style(args: Sequence[str], params: Iterable[click.Parameter]) -> list[str]:
@@ -40,6 +47,34 @@ def _as_click_has_it(arg: str, known: set[str], switches: set[str]) -> list[str]
     if equals and name in switches and value in GO_BOOLEANS:
         return [name] if GO_BOOLEANS[value] else []
     return [f"{name}{equals}{value}"] if name.startswith("--") or not equals else [name, value]
+
+
+def values_last(args: Sequence[str], params: Iterable[click.Parameter]) -> list[str]:
+    """The same, with what has a dash in front and looks like no option (-5, a PEM) kept from being taken for one."""
+    options = [param for param in params if isinstance(param, click.Option)]
+    takes_next = {spelling for option in options if not (option.is_flag or option.count) for spelling in option.opts}
+    flags: list[str] = []
+    values: list[str] = []
+    rest = iter(args)
+    for arg in rest:
+        if arg == "--":
+            values += rest
+        elif arg.startswith("-") and len(arg) > 1 and OPTION.fullmatch(arg):
+            flags.append(arg)
+            if arg in takes_next:
+                flags += itertools.islice(rest, 1)
+        else:
+            values.append(arg)
+    return [*flags, "--", *values] if any(value.startswith("-") for value in values) else list(args)
+
+
+def misuse(error: click.UsageError) -> str:
+    """What is wrong with what was typed, and on a line of its own where it is said how it goes."""
+    path = error.ctx.command_path if error.ctx else "micro"
+    if isinstance(error, click.NoSuchOption) and error.option_name in GLOBAL and path != "micro":
+        command = path.removeprefix("micro ")
+        return f"{error.message}\nSay it before the command: micro {error.option_name} VALUE {command}"
+    return f"{error.format_message()}\nPlease refer to '{path} --help'"
 
 
 def without_effect(name: str, why: str, *, is_flag: bool = False) -> Callable[[F], F]:
@@ -84,7 +119,9 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
-            return super().parse_args(ctx, go_style(args, self.get_params(ctx)))
+            params = self.get_params(ctx)
+            typed = go_style(args, params)
+            return super().parse_args(ctx, values_last(typed, params) if ctx.allow_interspersed_args else typed)
         except click.MissingParameter as error:
             if not isinstance(error.param, click.Argument):
                 raise
@@ -101,20 +138,42 @@ class Group(click.Group):
     command_class = Command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not self.invoke_without_command and not ctx.resilient_parsing:
+            click.echo(self.get_help(ctx))
+            ctx.exit(0)
         return super().parse_args(ctx, go_style(args, self.get_params(ctx)))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands:
-            raise click.UsageError(
-                f"Unrecognized subcommand for {ctx.command_path}: {args[0]}. "
-                f"Please refer to '{ctx.command_path} --help'"
+        name = args[0]
+        if name in HELP and name not in self.commands:
+            return name, help_command(ctx.command_path.split()[1:]), args[1:]
+        if name not in self.commands:
+            from .meant import nearest
+
+            raise Failure(
+                f"Unrecognized subcommand for {ctx.command_path}: {name}. "
+                f"Please refer to '{ctx.command_path} --help'{nearest(name, self.commands, ctx.command_path)}"
             )
         return super().resolve_command(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
         return command_help(self, ctx)
+
+
+def help_command(above: Sequence[str] = ()) -> click.Command:
+    """`help` below the commands that lead to it."""
+
+    @click.command("help")
+    @click.argument("path", nargs=-1)
+    def help_(path: tuple[str, ...]) -> None:
+        """Show the help of a command."""
+        from .root import cli
+
+        cli.main([*above, *path, "--help"], prog_name="micro", standalone_mode=False)
+
+    return help_
 
 
 def command_help(command: click.Command, ctx: click.Context) -> str:

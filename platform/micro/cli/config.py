@@ -11,11 +11,12 @@ import click
 
 from .commands import Group
 from .failures import Failure
-from .output import output_option, show
+from .output import INT64_MAX, output_option, show
 from .session import Session, pass_session
 
 HEADER = ("REVISION", "TIME", "BY", "PATH", "CHANGE")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+MAX_DIGITS = len(str(INT64_MAX))
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 _SECRET = click.option("--secret", "-s", is_flag=True, help="Show secrets instead of [secret].")
@@ -79,7 +80,9 @@ def delete(session: Session, key: str) -> None:
 
 @config.command()
 @click.argument("key", default="")
-@click.option("--limit", "-n", type=click.IntRange(1), default=20, help="How many revisions, the newest first.")
+@click.option(
+    "--limit", "-n", type=click.IntRange(1, INT64_MAX), default=20, help="How many revisions, the newest first."
+)
 @output_option("table")
 @pass_session
 def history(session: Session, key: str, limit: int, output: str) -> None:
@@ -115,23 +118,28 @@ def watch(session: Session, key: str, secret: bool) -> None:
 
 def _as_of(text: str, *, at: datetime) -> int | datetime:
     """A revision, a time, or so long before `at`."""
-    if text.isdecimal():
+    if text.isdecimal() and len(text) < MAX_DIGITS:
         return int(text)
     parts = DURATION.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return at - timedelta(seconds=sum(float(number) * SECONDS[unit] for number, unit in parts))
     try:
+        if parts and "".join(number + unit for number, unit in parts) == text:
+            return at - timedelta(seconds=sum(float(number) * SECONDS[unit] for number, unit in parts))
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Failure(f"--as-of is invalid: {text}. Try 12, 10m or 2026-01-31T12:00:00Z") from None
 
 
 def _as_json(value: str) -> str:
     try:
-        json.loads(value)
-    except ValueError:
+        json.loads(value, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         return json.dumps(value, ensure_ascii=False)
     return value
+
+
+def _refuse(constant: str) -> None:
+    """Python reads NaN and Infinity, which are not JSON."""
+    raise ValueError(constant)
 
 
 def _shown(value: Any) -> str:

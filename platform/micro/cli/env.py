@@ -13,6 +13,7 @@ from .output import output_option, show
 from .session import Session, pass_session
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
+ADDRESS = re.compile(r"(?:\[[\da-fA-F:.]+\]|[^\s/@?#:\[\]]*)(?::(?P<port>\d{1,5}))?")
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -120,10 +121,13 @@ def del_(session: Session, name: str) -> None:
 def _checked(address: str) -> str:
     """The address; raises Failure for what is none."""
     rest = address.removeprefix("https://").removeprefix("http://").rstrip("/")
-    if address and (not rest or re.search(r"[\s/@?#]", rest)):
+    found = ADDRESS.fullmatch(rest)
+    if address and not (rest and found and 0 < int(found["port"] or 1) < 2**16):
         raise Failure(f"Invalid address: {address}. Try micro.example.com, or host:8081")
     return address
 
 
 def _no_such(name: str) -> Failure:
-    return Failure(f"Environment '{name}' does not exist", 128)
+    from micro.home import UNKNOWN_ENVIRONMENT
+
+    return Failure(f"Environment '{name}' does not exist", UNKNOWN_ENVIRONMENT)

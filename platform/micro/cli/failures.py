@@ -80,11 +80,18 @@ def as_mistakes(prefix: str = "", *, but: tuple[type[Exception], ...] = ()) -> I
         raise Failure(prefix + error.detail if prefix else capitalised(error.detail)) from None
 
 
+def needs_login(error: Exception) -> bool:
+    """Whether somebody was refused because it is not known who they are."""
+    from micro import errors
+
+    return isinstance(error, errors.Unauthenticated)
+
+
 def _of_the_platform(error: Exception) -> Failure:
     from micro import errors, wire
 
     text = getattr(error, "detail", str(error))
-    if isinstance(error, wire.Untrusted):
+    if isinstance(error, (wire.NotMicro, wire.Untrusted)):
         return Failure(text, 4)
     if isinstance(error, wire.Unreachable):
         return Failure(f"{text}: {_way_to_a_server()}.", 4)
@@ -93,7 +100,8 @@ def _of_the_platform(error: Exception) -> Failure:
     if isinstance(error, errors.DeadlineExceeded):
         return Failure("Request timed out", 1)
     if isinstance(error, errors.Unauthenticated):
-        return Failure("Not authorized to perform this request\nLog in with `micro login`.", 2)
+        way_in = getattr(error, "__notes__", ["Log in with `micro login`."])[-1]
+        return Failure(f"Not authorized to perform this request\n{way_in}", 2)
     return Failure(text, getattr(error, "exit_code", 127))
 
 

@@ -118,6 +118,10 @@ def _command(args: list[str]) -> int:
         return _abandoned()
     except (click.Abort, KeyboardInterrupt):
         return _interrupted()
+    except click.UsageError as error:
+        from .commands import misuse
+
+        return _fail(Failure(misuse(error)))
     except click.ClickException as error:
         return _fail(Failure(error.format_message()))
     except Exception as error:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import help as root_help
-from .commands import go_style
-from .failures import Failure, noticing_readers
+from .commands import HELP, go_style, help_command
+from .failures import Failure, needs_login, noticing_readers
 from .help import COMMANDS, GLOBAL_OPTIONS
 from .session import Session
 
@@ -40,8 +40,8 @@ class Micro(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name in ("help", "h"):
-            return name, _help_command(), args[1:]
+        if name in HELP:
+            return name, help_command(), args[1:]
         if command := self.get_command(ctx, name):
             return name, command, args[1:]
         from .dynamic import command as service_command
@@ -57,7 +57,12 @@ class Micro(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         with noticing_readers():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except Exception as error:
+                if needs_login(error) and ctx.obj:
+                    error.add_note(ctx.obj.way_in())
+                raise
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         if incomplete.startswith("-"):
@@ -113,14 +118,3 @@ def cli(ctx: click.Context, /, auth_id: str, auth_secret: str, version: bool, **
         ctx.exit(0)
     if ctx.invoked_subcommand is None:
         raise Failure("No command provided to micro. Please refer to 'micro --help'")
-
-
-def _help_command() -> click.Command:
-    @click.command("help")
-    @click.argument("path", nargs=-1)
-    @click.pass_context
-    def help_(ctx: click.Context, path: tuple[str, ...]) -> None:
-        """Show the help of a command."""
-        cli.main([*path, "--help"], prog_name="micro", standalone_mode=False)
-
-    return help_

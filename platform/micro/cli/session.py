@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -58,6 +59,21 @@ class Session:
         from micro import home
 
         return home.current_namespace(self.config, self.environment_name, self.namespace)
+
+    def way_in(self) -> str:
+        """What whoever is refused for want of a login can do, as a sentence."""
+        from micro import tokens
+
+        if os.environ.get("MICRO_AUTH_ID") and os.environ.get("MICRO_AUTH_SECRET"):
+            return "MICRO_AUTH_ID and MICRO_AUTH_SECRET say who you are: look at them."
+        chosen = {"-e": self.environment, "--namespace": self.namespace, "--proxy_address": self.address}
+        options = "".join(f" {name} {value}" for name, value in chosen.items() if value)
+        command = f"`micro{options} login`"
+        if tokens.read(self.target) or not tokens.is_anybody_logged_in():
+            return f"Log in with {command}."
+        where = f"to the namespace {self.target.namespace} at {self.target.address}"
+        named = ", which MICRO_PROXY names" if os.environ.get("MICRO_PROXY") and not self.address else ""
+        return f"You are not logged in {where}{named}: log in with {command}."
 
     def choose_namespace(self, name: str) -> None:
         """Work in the namespace from now on, in this environment."""

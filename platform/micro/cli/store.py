@@ -12,7 +12,7 @@ import click
 
 from .commands import Group, without_effect
 from .failures import Failure
-from .output import output_option, show
+from .output import INT64_MAX, output_option, show
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from micro.store import Record
 
 SHOWN_BYTES = 20  # of a value that is no text
-UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+DAY_S = 86400
+UNITS = (
+    *(("year", 360 * DAY_S), ("month", 30 * DAY_S), ("week", 7 * DAY_S), ("day", DAY_S)),
+    *(("hour", 3600), ("minute", 60), ("second", 1)),
+)
 
 _TABLE = click.option("--table", "-t", default="micro", help="The table; each service has one of its own name.")
 _DATABASE = click.option(
     "--database", "-d", default="", help="Another namespace's records, for admins of the platform."
 )
-_LIMIT = click.option("--limit", "-l", type=click.IntRange(0), default=0, help="At most so many.")
-_OFFSET = click.option("--offset", "-o", type=click.IntRange(0), default=0, help="Leave out the first so many.")
+_LIMIT = click.option("--limit", "-l", type=click.IntRange(0, INT64_MAX), default=0, help="At most so many.")
+_OFFSET = click.option(
+    "--offset", "-o", type=click.IntRange(0, INT64_MAX), default=0, help="Leave out the first so many."
+)
 _ORDER = click.option("--order", type=click.Choice(["asc", "desc"]), default="asc", help="By the keys, asc or desc.")
 _STORE = without_effect("--store", "there is one store")
 
@@ -127,7 +133,11 @@ def list_keys(
 @_DATABASE
 @_TABLE
 @click.option("--expiry", "-e", default="", help="Gone after so long, e.g. 10s, 5m or 1h30m; whole seconds.")
-@click.option("--expected-version", type=int, help="Only if the record is of this version; 0: only if there is none.")
+@click.option(
+    "--expected-version",
+    type=click.IntRange(0, INT64_MAX),
+    help="Only if the record is of this version; 0: only if there is none.",
+)
 @pass_session
 def write(
     session: Session,
@@ -269,7 +279,7 @@ def _expiry_s(text: str) -> int:
         expiry = seconds(text)
     except Failure:
         expiry = -1.0
-    if expiry < 1 or expiry != int(expiry):
+    if not 1 <= expiry <= INT64_MAX or expiry != int(expiry):
         raise Failure(f"Expiry flag is invalid: {text}. Try 10s or 5m")
     return int(expiry)
 

@@ -122,7 +122,7 @@ def set_config(session: Session, key: str, value: str) -> None:
 
 
 @config.command("delete")
-@click.argument("key")
+@click.argument("key", default="")
 @pass_session
 def delete_config(session: Session, key: str) -> None:
     """Forget the value under KEY."""

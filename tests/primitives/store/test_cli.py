@@ -42,6 +42,9 @@ def test_records_are_written_read_listed_and_deleted(micro):
     assert json.loads(micro("store", "list", "--output", "json")[1]) == ["a/1", "a/2"]
     table = micro("store", "read", "-v", "--prefix", "a/")[1].splitlines()
     assert table == ["KEY  VALUE        EXPIRY", "a/1  hello world  None", "a/2  two          1 hour from now"]
+    micro("store", "write", "-e", "1081h", "a/3", "three")
+    assert micro("store", "read", "-v", "a/3")[1].splitlines()[1].endswith("1 month from now")
+    micro("store", "delete", "a/3")
     (document,) = json.loads(micro("store", "read", "--output", "json", "a/2")[1])
     assert document | {"expiry": 0} == {"key": "a/2", "value": "dHdv", "metadata": {}, "expiry": 0}
     assert 5390 <= document["expiry"] <= 5400
@@ -65,6 +68,8 @@ def test_tables_and_databases(micro):
         (("write", "k"), "Key and Value args are required"),
         (("write", "-e", "soon", "k", "v"), "Expiry flag is invalid: soon"),
         (("write", "-e", "1500ms", "k", "v"), "Expiry flag is invalid: 1500ms"),
+        (("write", "-e", f"{'9' * 400}h", "k", "v"), "Expiry flag is invalid: 999"),
+        (("write", "k", "v", "--expriy", "10s"), "No such option '--expriy'."),
         (("nonsense",), "Unrecognized subcommand for micro store: nonsense"),
     ],
 )
@@ -104,6 +109,30 @@ def test_configuration_is_set_read_and_deleted(micro):
     assert micro("config", "get", "db")[0] == 1
 
 
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
+
+
+@pytest.mark.parametrize("value", ["-1", "-1.5e3", "- item", "-----", PEM, "--", "-"])
+def test_a_value_may_begin_with_a_dash(micro, value):
+    typed = ("--", value) if value == "--" else (value,)
+    assert micro("config", "set", "a", *typed) == (0, "", "")
+    assert micro("config", "get", "a")[1] == f"{value}\n"
+    assert micro("store", "write", "-table=odd", "k", *typed) == (0, "", "")
+    assert micro("store", "read", "-t", "odd", "k")[1] == f"{value}\n"
+    micro("store", "delete", "-t", "odd", "k")
+
+
+def test_options_may_come_after_a_value_that_begins_with_a_dash(micro):
+    assert micro("config", "set", "a", "-5", "-secret") == (0, "", "")
+    assert micro("config", "get", "a")[1] == "[secret]\n"
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "[" * 100_000, "nul", "'a'", "1 2"])
+def test_what_is_no_json_is_text(micro, value):
+    assert micro("config", "set", "a", "--", value) == (0, "", "")
+    assert json.loads(micro("config", "get", "a", "-o", "json")[1]) == value
+
+
 def test_the_past_of_the_configuration(micro):
     micro("config", "set", "a", "1")
     time.sleep(1.1)
@@ -123,7 +152,9 @@ def test_the_past_of_the_configuration(micro):
         127,
         "There is no revision 99 yet: the last one is 2.\n",
     )
-    assert micro("config", "get", "--as-of", "yesterday", "a")[0] == 1
+    for when in ("yesterday", "9" * 30, "9" * 30 + "d", "0001-01-01T00:00:00+14:00"):
+        code, _, err = micro("config", "get", "--as-of", when, "a")
+        assert (code, err) == (1, f"--as-of is invalid: {when}. Try 12, 10m or 2026-01-31T12:00:00Z\n")
 
 
 def test_watching_prints_every_value(micro, monkeypatch, capfdbinary):
