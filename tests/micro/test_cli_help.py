@@ -136,6 +136,7 @@ WITHOUT_OUTPUT = {
     *("env set", "env add", "env del", "gen", "kill", "login", "logout", "network connect", "network graph", "new"),
     *("secrets set", "secrets del", "server", "service", "shutdown", "signup"),
     *("store write", "store delete", "store blob write", "store blob read", "store blob delete"),
+    *("store snapshot", "store restore", "store sync"),
     *("tokens revoke", "user namespace set", "user config set", "user config delete", "user set password"),
     *("vars set", "vars del"),
 }

@@ -14,6 +14,7 @@ from .commands import Group, without_effect
 from .failures import Failure
 from .output import INT64_MAX, output_option, show
 from .session import Session, pass_session
+from .snapshots import restore, snapshot, sync
 
 if TYPE_CHECKING:
     from micro.client import Client
@@ -203,6 +204,10 @@ def tables(session: Session, database: str, output: str) -> None:
 
     names = store.tables(client=_client(session, database))
     show(names, names, output)
+
+
+for each in (snapshot, restore, sync):
+    store.add_command(each)
 
 
 @store.group("blob", cls=Group)

@@ -79,6 +79,65 @@ def test_mistakes_end_with_one_sentence_and_exit_code_1(micro, args, text):
     assert err.startswith(text)
 
 
+def test_a_snapshot_is_restored_with_its_tables_values_and_expiries(micro, tmp_path):
+    kept = tmp_path / "kept"
+    micro("store", "write", "a", "größe")
+    micro("store", "write", "-t", "other", "-e", "10m", "b", "leased")
+    micro("store", "write", "-e", "1s", "c", "brief")
+    code, out, err = micro("store", "snapshot", "-destination", f"file://{kept}")
+    assert (code, out, err) == (0, "", f"Records in {kept}: 3\n")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    for args in (("a",), ("-t", "other", "b"), ("c",)):
+        micro("store", "delete", *args)
+    micro("store", "write", "newer", "stays")
+    time.sleep(1.1)
+    assert micro("store", "restore", "--source", str(kept)) == (0, "", "Records restored: 2\n")
+    assert micro("store", "read", "a")[1] == "größe\n"
+    assert "leased  9 minutes from now" in micro("store", "read", "-v", "-t", "other", "b")[1]
+    assert micro("store", "list")[1] == "a\nnewer\n", "what has expired since is left out"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "[]",
+        "{}",
+        '{"table": "t", "key": "k", "value": "?", "metadata": {}, "expires_at": 0}',
+        "[" * 100_000,
+    ],
+)
+def test_of_a_file_that_is_no_snapshot_nothing_is_restored(micro, tmp_path, line):
+    micro("store", "write", "a", "one")
+    micro("store", "snapshot", "--destination", str(tmp_path / "kept"))
+    micro("store", "delete", "a")
+    with (tmp_path / "kept").open("a") as file:
+        file.write(f"{line}\n")
+    code, out, err = micro("store", "restore", "--source", str(tmp_path / "kept"))
+    assert (code, out) == (1, "")
+    assert err == f"{tmp_path}/kept is no snapshot of a store: line 2 is not one of its lines.\n"
+    assert micro("store", "read", "a")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (
+            ("snapshot", "--destination", "s3://bucket/x"),
+            "Invalid place: s3://bucket/x. Expected a path, or file:///PATH",
+        ),
+        (("snapshot", "--destination", "/nosuch/x"), "/nosuch/x"),
+        (("restore", "--source", "/nosuch"), "/nosuch: No such file or directory"),
+        (("snapshot",), "Missing option '--destination'."),
+        (("sync", "--from-backend", "file", "--to-backend=redis"), "There is one store, so nothing to sync:"),
+    ],
+)
+def test_what_cannot_be_saved_or_restored_is_said_in_one_sentence(micro, args, text):
+    code, out, err = micro("store", *args)
+    assert (code, out) == (1, "")
+    assert err.startswith(text)
+
+
 def test_blobs_go_from_file_to_file(micro, tmp_path):
     data = os.urandom(1_000_000)
     (tmp_path / "in").write_bytes(data)
