@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from . import errors
 
 DEFAULT_NAMESPACE = "micro"
-UNKNOWN_ENVIRONMENT = 128  # Micro's exit code for it
 
 
 def folder() -> Path:
@@ -108,7 +107,7 @@ class Config:
             found = found.get(part) if isinstance(found, dict) else None
         if found is None:
             return ""
-        return found.strip() if isinstance(found, str) else json.dumps(found)
+        return found.strip() if isinstance(found, str) else json.dumps(found, separators=(",", ":"))
 
     def set(self, key: str, value: str) -> None:
         *parents, last = key.split(".")
@@ -224,7 +223,7 @@ def _address(known: Mapping[str, Environment], name: str) -> str:
 
     if name not in known:
         unknown = NotFound(f'Env "{name}" not found. See `micro env` for available environments.')
-        raise _mistake(unknown, exit_code=UNKNOWN_ENVIRONMENT)
+        raise _mistake(unknown, exit_code=128)  # Micro's
     if not known[name].address:
         blank = FailedPrecondition(f'Env "{name}" has no address: say it with `micro env add {name} HOST:PORT`.')
         raise _mistake(blank)

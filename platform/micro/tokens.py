@@ -30,7 +30,7 @@ class Token:
 
 def read(target: home.Target) -> Token | None:
     """The token of whoever is logged in at `target`; None when nobody is."""
-    key = _key(target, _account(target))
+    key = _key(target, account(target))
     if saved := _parse(vault.read(key)) if vault.is_chosen(target.config) else _load().get(key):
         return saved
     return _from_old_config(target)
@@ -49,16 +49,16 @@ def save(target: home.Target, *, account: str, token: Token) -> None:
     else:
         with home.locked(_path()):
             _store(_load() | {key: token})
-    if _account(target) != account:
+    if _last(target) != account:
         target.config.set(f"{target.environment}.current-user", account)
 
 
 def renew(target: home.Target, token: Token) -> bool:
     """Keep a newer token of whoever is logged in; False where it is not known who that is."""
-    account = _account(target)
-    if account:
-        save(target, account=account, token=token)
-    return bool(account)
+    name = account(target)
+    if name:
+        save(target, account=name, token=token)
+    return bool(name)
 
 
 @contextlib.contextmanager
@@ -72,22 +72,34 @@ def renewing() -> Iterator[None]:
 
 def remove(target: home.Target) -> None:
     """Forget whoever is logged in at `target`."""
-    account = _account(target)
+    name = account(target)
     if vault.is_chosen(target.config):
-        vault.forget(_key(target, account))
+        vault.forget(_key(target, name))
     with home.locked(_path()):
         kept = _load()
-        if kept.pop(_key(target, account), None):
+        if kept.pop(_key(target, name), None):
             _store(kept)
     for old in ("token", "refresh-token", "expiry"):
         if target.config.get(f"micro.auth.{target.environment}.{old}"):
             target.config.set(f"micro.auth.{target.environment}.{old}", "")
-    if account:
+    if name:
         target.config.set(f"{target.environment}.current-user", "")
 
 
-def _account(target: home.Target) -> str:
-    """The id of whoever is logged in; blank for nobody, and for who is known by an old config file alone."""
+def account(target: home.Target) -> str:
+    """The id of whoever is logged in; blank for nobody, and for who is known by an old config file alone.
+
+    In an environment that is whoever logged in last, but in a namespace where they have not, the one who has.
+    """
+    last = _last(target)
+    if not last or vault.is_chosen(target.config):
+        return last
+    here = _key(target, "")
+    known = [key.removeprefix(here) for key in _load() if key.startswith(here)]
+    return known[0] if len(known) == 1 else last
+
+
+def _last(target: home.Target) -> str:
     return target.config.get(f"{target.environment}.current-user")
 
 

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.certificates import Authority
+from tests.fakes import FakeAccount
 from tests.micro.conftest import MICRO, User
 
 
@@ -111,6 +112,25 @@ def test_a_namespace_can_be_chosen(user, sidecar):
     assert user.micro("user", "namespace", MICRO_NAMESPACE="third").stdout == "third\n"
 
 
+def test_logins_to_several_namespaces_stand_side_by_side(user, sidecar):
+    sidecar.accounts["shop", "joe"] = FakeAccount("secret")
+    assert user.micro("--namespace=shop", "login", "--username=joe", "--password=secret").returncode == 0
+    for namespace, name in (("micro", "admin"), ("shop", "joe"), ("micro", "admin")):
+        user.micro("user", "namespace", "set", namespace)
+        assert user.micro("user").stdout == f"{name}\n"
+        assert f"user: {name}\nnamespace: {namespace}\n" in user.micro("user", "config").stdout
+    user.micro("logout")
+    assert user.micro("user").stderr == "You are not logged in\n"
+
+
+def test_logging_out_brings_no_earlier_login_back(user, sidecar):
+    sidecar.accounts["micro", "joe"] = FakeAccount("secret")
+    assert user.micro("login", "--username=joe", "--password=secret").returncode == 0
+    assert user.micro("user").stdout == "joe\n"
+    user.micro("logout")
+    assert user.micro("user").stderr == "You are not logged in\n"
+
+
 def test_a_service_account_in_the_environment_needs_no_login(stranger, sidecar):
     assert stranger.micro("user", MICRO_AUTH_ID="admin", MICRO_AUTH_SECRET="micro").stdout == "admin\n"
     assert stranger.micro("--auth_id=admin", "--auth_secret=micro", "user").stdout == "admin\n"
@@ -154,7 +174,9 @@ def test_environments_are_shown_chosen_added_and_deleted(stranger):
     assert stranger.micro("env", "set", "mine").stdout == ""
     assert stranger.micro("env", "get").stdout == "mine\n"
     assert "* mine" in stranger.micro("env").stdout
-    assert stranger.micro("env", "del", "mine").returncode == 1
+    done = stranger.micro("env", "del", "mine")
+    assert (done.returncode, done.stdout) == (128, "")
+    assert done.stderr.startswith("Environment 'mine' is your current environment: ")
     assert stranger.micro("env", "get", MICRO_ENV="platform").stdout == "platform\n"
     assert stranger.micro("-e", "platform", "env", "get").stdout == "platform\n"
     stranger.micro("env", "set", "local")
@@ -171,7 +193,7 @@ def test_the_platform_has_the_address_that_the_user_adds(stranger):
     assert done.stderr == 'Env "platform" has no address: say it with `micro env add platform HOST:PORT`.\n'
     address = stranger.env["MICRO_PROXY"]
     assert stranger.micro("env", "add", "platform", address).returncode == 0
-    assert f"platform  {address}" in stranger.micro("env").stdout
+    assert f"platform   {address}" in stranger.micro("env").stdout
     assert "m3o" not in stranger.micro("env").stdout
     done = stranger.micro("-e", "platform", "services", MICRO_PROXY="")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
@@ -246,7 +268,7 @@ def test_an_environment_that_cannot_be_is_refused(stranger, args, text):
 def test_an_environment_has_any_address_that_can_be_dialled(stranger, address):
     done = stranger.micro("env", "add", "mine", address)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert f"mine      {address or 'none'}" in stranger.micro("env").stdout
+    assert f"mine       {address or 'none'}" in stranger.micro("env").stdout
 
 
 def test_namespaces_and_git_credentials_belong_to_an_environment(stranger):
@@ -261,6 +283,11 @@ def test_namespaces_and_git_credentials_belong_to_an_environment(stranger):
     assert "git.credentials: n/a" in stranger.micro("user", "config").stdout
     stranger.micro("-e", "work", "user", "config", "delete", "git.credentials.github")
     assert stranger.micro("-e", "work", "user", "config", "get", "git.credentials.github").stdout == "\n"
+
+
+def test_a_subtree_of_the_settings_is_compact_json(stranger):
+    stranger.micro("user", "config", "set", "a.b", "c")
+    assert stranger.micro("user", "config", "get", "a").stdout == '{"b":"c"}\n'
 
 
 def test_a_setting_without_a_key_is_refused(stranger):

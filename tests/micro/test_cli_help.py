@@ -89,9 +89,10 @@ def test_an_unknown_subcommand_is_named_with_the_one_that_is_spelled_nearly_so(s
     [
         ("run --nosuch .", "--nosuch", "Please refer to 'micro run --help'"),
         ("env get more", "more", "Please refer to 'micro env get --help'"),
-        ("auth create rule --priority=high a", "'high'", "Please refer to 'micro auth create rule --help'"),
+        ("auth create rule --priority=high a", "'high' is no whole number.",
+         "Please refer to 'micro auth create rule --help'"),
         ("auth create rule --priority=99999999999 a", "99999999999", "Please refer to 'micro auth create rule --help'"),
-        ("store list --limit -1", "-1", "Please refer to 'micro store list --help'"),
+        ("store list --limit -1", "-1 is too small: 0 is the least.", "Please refer to 'micro store list --help'"),
         ("store list --limit 9223372036854775808", "9223372036854775808", "Please refer to 'micro store list --help'"),
         ("config history -n 9223372036854775808", "92233720", "Please refer to 'micro config history --help'"),
         ("tokens create --days=99999999999 a", "99999999999", "Please refer to 'micro tokens create --help'"),

@@ -8,7 +8,8 @@ import click
 
 from .commands import Group
 from .failures import Failure, as_mistakes
-from .output import INT32_MAX, moment, output_option, show, show_table
+from .numbers import INT32_MAX, Number
+from .output import moment, output_option, show, show_table
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def tokens(ctx: click.Context, output: str) -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(["reader", "member", "admin"]), default="member", help="What it may do.")
 @click.option(
-    "--days", type=click.IntRange(0, INT32_MAX), default=90, help="Good for so many days (90); 0: until it is revoked."
+    "--days", type=Number(0, INT32_MAX), default=90, help="Good for so many days (90); 0: until it is revoked."
 )
 @output_option()
 @pass_session

@@ -11,13 +11,15 @@ import click
 
 from .commands import Group
 from .failures import Failure, as_mistakes
-from .output import INT32_MAX, moment, output_option, show
+from .numbers import INT32_MAX, Number
+from .output import moment, output_option, show
 from .session import Session, pass_session
 from .tables import tabbed
 
 if TYPE_CHECKING:
     from micro.client import Client
 
+COMPACT = (",", ":")
 MAX_LIFE_S = 86400  # of a token; the platform makes none that is good for longer
 
 
@@ -111,7 +113,7 @@ def list_accounts(session: Session, output: str) -> None:
 @click.option("--access", default="granted", help="granted or denied.")
 @click.option(
     "--priority",
-    type=click.IntRange(-INT32_MAX, INT32_MAX),
+    type=Number(-INT32_MAX, INT32_MAX),
     default=0,
     help="Rules with a higher one are looked at first.",
 )
@@ -179,7 +181,7 @@ def create_account(
         "secret": plain,
         "name": made.name,
     }
-    show(shown, [f"Account created: {json.dumps(shown, ensure_ascii=False)}"], output)
+    show(shown, [f"Account created: {json.dumps(shown, ensure_ascii=False, separators=COMPACT)}"], output)
 
 
 @create.command("token")
@@ -206,7 +208,8 @@ def create_token(session: Session, id: str, secret: str, expiry: str, namespace:
     with _trying_a_secret("Error creating token: "):
         made = sdk.token(id=id, secret=secret, expiry_s=life, client=_within(session, namespace))
     document = {"access_token": made.access_token, "refresh_token": made.refresh_token}
-    lines = [f"Token created: {json.dumps({**document, 'created': made.created, 'expiry': made.expiry})}"]
+    shown = document | {"created": made.created, "expiry": made.expiry}
+    lines = [f"Token created: {json.dumps(shown, separators=COMPACT)}"]
     times = {"created_at": moment(made.created), "expires_at": moment(made.expiry)}
     show(document | times, lines, output)
 
@@ -235,9 +238,10 @@ def update_secret(session: Session, old: str, new: str, namespace: str, id: tupl
 
     from .asking import ask_new_password
 
-    account, secret = _one(id), new or ask_new_password()
-    with _trying_a_secret("Error updating accounts: ") if old else as_mistakes("Error updating accounts: "):
-        sdk.change_secret(account, old=old, new=secret, client=_within(session, namespace))
+    account, secret, client = _one(id), new or ask_new_password(), _within(session, namespace)
+    is_tried = old and client.access_token()
+    with _trying_a_secret("Error updating accounts: ") if is_tried else as_mistakes("Error updating accounts: "):
+        sdk.change_secret(account, old=old, new=secret, client=client)
     click.echo("Account updated")
 
 
@@ -249,7 +253,7 @@ def delete_rule(session: Session, id: tuple[str, ...]) -> None:
     from micro import auth as sdk
 
     with as_mistakes("Error: "):
-        sdk.delete_rule(_one(id), client=session.client)
+        sdk.delete_rule(_one(id, missing="Expected one argument: ID"), client=session.client)
     click.echo("Rule deleted")
 
 
@@ -264,9 +268,9 @@ def delete_account(session: Session, id: tuple[str, ...]) -> None:
         sdk.delete(_one(id), client=session.client)
 
 
-def _one(id: tuple[str, ...]) -> str:
+def _one(id: tuple[str, ...], *, missing: str = "Missing argument: ID") -> str:
     if len(id) != 1:
-        raise Failure("Expected one argument: ID")
+        raise Failure("Expected one argument: ID" if id else missing)
     return id[0]
 
 

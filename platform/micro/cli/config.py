@@ -11,7 +11,8 @@ import click
 
 from .commands import Group
 from .failures import Failure
-from .output import INT64_MAX, output_option, show
+from .numbers import INT64_MAX, Number
+from .output import output_option, show
 from .session import Session, pass_session
 
 HEADER = ("REVISION", "TIME", "BY", "PATH", "CHANGE")
@@ -48,23 +49,25 @@ def get(session: Session, key: str, secret: bool, is_all: bool, output: str, as_
         raise Failure("Say a KEY or --all, not both")
     when = _as_of(as_of, at=datetime.now(UTC)) if as_of else None
     text = config.text(key, is_secret=secret, as_of=when, client=session.client)
-    if text in ("null", '""'):
+    if text == "null":
         raise Failure("Not found")
     show(json.loads(text), [json.loads(text) if text.startswith('"') else text], output)
 
 
 @config.command("set")
-@click.argument("key")
-@click.argument("value")
+@click.argument("key", required=False)
+@click.argument("value", required=False)
 @click.option("--secret", "-s", is_flag=True, help="Keep it encrypted; show it only to those who ask.")
 @pass_session
-def set_value(session: Session, key: str, value: str, secret: bool) -> None:
+def set_value(session: Session, key: str | None, value: str | None, secret: bool) -> None:
     """Set the value under KEY.
 
     VALUE is JSON, or else text. An object is merged into what is there; everything else replaces it.
     """
     from micro import config
 
+    if key is None or value is None:
+        raise Failure("Missing path or value")
     config.set_text(key, _as_json(value), is_secret=secret, client=session.client)
 
 
@@ -75,14 +78,14 @@ def delete(session: Session, key: str) -> None:
     """Remove what is under KEY and below it."""
     from micro import config
 
+    if not key:
+        raise Failure("Key cannot be blank: that would be everything")
     config.delete(key, client=session.client)
 
 
 @config.command()
 @click.argument("key", default="")
-@click.option(
-    "--limit", "-n", type=click.IntRange(1, INT64_MAX), default=20, help="How many revisions, the newest first."
-)
+@click.option("--limit", "-n", type=Number(1), default=20, help="How many revisions, the newest first.")
 @output_option("table")
 @pass_session
 def history(session: Session, key: str, limit: int, output: str) -> None:

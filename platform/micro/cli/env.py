@@ -12,6 +12,7 @@ from .failures import Failure
 from .output import output_option, show
 from .session import Session, pass_session
 
+ENVIRONMENT_MISTAKE = 128  # Micro's exit code for it
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 ADDRESS = re.compile(r"(?:\[[\da-fA-F:.]+\]|[^\s/@?#:\[\]]*)(?::(?P<port>\d{1,5}))?")
 
@@ -48,7 +49,7 @@ def _show(session: Session, output: str) -> None:
     addresses = {name: environment.address or "none" for name, environment in known.items()}
     address_width = max(len(address) for address in addresses.values())
     lines = [
-        f"{'*' if name == current else ' '} {name:<{width}}  {addresses[name]:<{address_width}}  "
+        f"{'*' if name == current else ' '} {name:<{width}}   {addresses[name]:<{address_width}}    "
         f"{environment.description}".rstrip()
         for name, environment in known.items()
     ]
@@ -111,7 +112,8 @@ def del_(session: Session, name: str) -> None:
     if name not in known:
         raise _no_such(name)
     if name == session.environment_name:
-        raise Failure(f"Environment '{name}' is the current one: choose another with `micro env set NAME` first.")
+        way_out = "choose another one with `micro env set NAME` first"
+        raise Failure(f"Environment '{name}' is your current environment: {way_out}.", ENVIRONMENT_MISTAKE)
     if known[name] in home.BUILT_IN:
         raise Failure(f"Environment '{name}' is built in and cannot be deleted.")
     del known[name]
@@ -128,6 +130,4 @@ def _checked(address: str) -> str:
 
 
 def _no_such(name: str) -> Failure:
-    from micro.home import UNKNOWN_ENVIRONMENT
-
-    return Failure(f"Environment '{name}' does not exist", UNKNOWN_ENVIRONMENT)
+    return Failure(f"Environment '{name}' does not exist", ENVIRONMENT_MISTAKE)

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import click
 
 JSON = "json"
-INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1  # what the wire has room for
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -60,6 +60,16 @@ class Session:
 
         return home.current_namespace(self.config, self.environment_name, self.namespace)
 
+    @property
+    def account_id(self) -> str:
+        """Who is logged in there; blank for nobody, as where the environment has no address."""
+        from micro import errors, tokens
+
+        try:
+            return tokens.account(self.target)
+        except (errors.FailedPrecondition, errors.NotFound):
+            return ""
+
     def way_in(self) -> str:
         """What whoever is refused for want of a login can do, as a sentence."""
         from micro import tokens

@@ -12,7 +12,8 @@ import click
 
 from .commands import Group, without_effect
 from .failures import Failure
-from .output import INT64_MAX, output_option, show
+from .numbers import INT64_MAX, Number
+from .output import output_option, show
 from .session import Session, pass_session
 from .snapshots import restore, snapshot, sync
 
@@ -31,10 +32,8 @@ _TABLE = click.option("--table", "-t", default="micro", help="The table; each se
 _DATABASE = click.option(
     "--database", "-d", default="", help="Another namespace's records, for admins of the platform."
 )
-_LIMIT = click.option("--limit", "-l", type=click.IntRange(0, INT64_MAX), default=0, help="At most so many.")
-_OFFSET = click.option(
-    "--offset", "-o", type=click.IntRange(0, INT64_MAX), default=0, help="Leave out the first so many."
-)
+_LIMIT = click.option("--limit", "-l", type=Number(), default=0, help="At most so many.")
+_OFFSET = click.option("--offset", "-o", type=Number(), default=0, help="Leave out the first so many.")
 _ORDER = click.option("--order", type=click.Choice(["asc", "desc"]), default="asc", help="By the keys, asc or desc.")
 _STORE = without_effect("--store", "there is one store")
 
@@ -136,7 +135,7 @@ def list_keys(
 @click.option("--expiry", "-e", default="", help="Gone after so long, e.g. 10s, 5m or 1h30m; whole seconds.")
 @click.option(
     "--expected-version",
-    type=click.IntRange(0, INT64_MAX),
+    type=Number(),
     help="Only if the record is of this version; 0: only if there is none.",
 )
 @pass_session
@@ -177,7 +176,7 @@ def delete(session: Session, key: str, database: str, table: str) -> None:
     from micro import store
 
     if not key:
-        raise Failure("Key arg is required")
+        raise Failure("Key is required")
     store.delete(key, table=table, client=_client(session, database))
 
 
@@ -329,4 +328,4 @@ def _humanised(seconds: int) -> str:
 
 def _columns(rows: Sequence[tuple[str, str, str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    return ["  ".join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2])) for row in rows]
+    return ["   ".join((row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2])) for row in rows]

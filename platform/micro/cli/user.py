@@ -93,7 +93,7 @@ def config(ctx: click.Context, output: str) -> None:
     session = ctx.ensure_object(Session)
     has_credentials = any(session.git_setting(f"credentials.{host}") for host in GIT_HOSTS)
     facts = {
-        "user": session.config.get(f"{session.environment_name}.current-user") or None,
+        "user": session.account_id or None,
         "namespace": session.namespace_name,
         "environment": session.environment_name,
         "git.credentials": "[hidden]" if has_credentials else None,

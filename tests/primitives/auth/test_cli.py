@@ -61,11 +61,13 @@ def test_rules_are_made_listed_and_deleted(micro):
         (["create", "rule", "--resource=a:b", "a"], "Invalid resource, must be in the format type:name:endpoint"),
         (["create", "rule", "default"], "Error: A rule with this ID already exists"),
         (["delete", "rule"], "Expected one argument: ID"),
+        (["delete", "account"], "Missing argument: ID"),
+        (["delete", "account", "a", "b"], "Expected one argument: ID"),
         (["create", "account"], "Missing argument: ID"),
         (["create", "token"], "Missing account ID"),
         (["create", "token", "--id=joe"], "Enter its secret: "),
         (["create", "token", "--id=who", "--secret=x"], "Error creating token: Account not found with this ID"),
-        (["update", "secret"], "Expected one argument: ID"),
+        (["update", "secret"], "Missing argument: ID"),
         (["update", "secret", "joe"], "Enter a new password: "),
         (["create", "account", "joe"], "Error creating account: Account with this ID already exists"),
         (["create", "account", "--namespace=rival", "x"], "Error creating account: access denied to namespace"),
@@ -84,6 +86,7 @@ def test_accounts_are_made_listed_and_deleted(micro):
     code, out, _ = micro("auth", "create", "account", "--scopes", "basic", "--scopes=other", "bot")
     assert code == 0
     made = json.loads(out.removeprefix("Account created: "))
+    assert f'"secret":"{made["secret"]}","name":"bot"}}' in out
     assert list(made) == ["id", "type", "issuer", "metadata", "scopes", "secret", "name"]
     assert (made["id"], made["issuer"], made["scopes"]) == ("bot", "shop", ["basic", "other"])
     assert len(made["secret"]) > 30
@@ -113,7 +116,8 @@ def test_a_secret_is_exchanged_for_a_token_and_changed(micro):
 
 def test_who_is_not_logged_in_is_told_to(micro):
     micro("logout")
-    for args in (["list", "rules"], ["list", "accounts"], ["delete", "rule", "x"]):
+    update = ["update", "secret", "--old_secret=a", "--new_secret=b", "joe"]
+    for args in (["list", "rules"], ["list", "accounts"], ["delete", "rule", "x"], update):
         code, out, err = micro("auth", *args)
         assert (code, out) == (2, "")
         assert "Log in with `micro login`" in err

@@ -41,7 +41,7 @@ def test_records_are_written_read_listed_and_deleted(micro):
     assert micro("store", "list", "-p", "a/2")[1] == "a/2\n"
     assert json.loads(micro("store", "list", "--output", "json")[1]) == ["a/1", "a/2"]
     table = micro("store", "read", "-v", "--prefix", "a/")[1].splitlines()
-    assert table == ["KEY  VALUE        EXPIRY", "a/1  hello world  None", "a/2  two          1 hour from now"]
+    assert table == ["KEY   VALUE         EXPIRY", "a/1   hello world   None", "a/2   two           1 hour from now"]
     micro("store", "write", "-e", "1081h", "a/3", "three")
     assert micro("store", "read", "-v", "a/3")[1].splitlines()[1].endswith("1 month from now")
     micro("store", "delete", "a/3")
@@ -64,7 +64,7 @@ def test_tables_and_databases(micro):
     ("args", "text"),
     [
         (("read",), "Key arg is required"),
-        (("delete",), "Key arg is required"),
+        (("delete",), "Key is required"),
         (("write", "k"), "Key and Value args are required"),
         (("write", "-e", "soon", "k", "v"), "Expiry flag is invalid: soon"),
         (("write", "-e", "1500ms", "k", "v"), "Expiry flag is invalid: 1500ms"),
@@ -93,7 +93,7 @@ def test_a_snapshot_is_restored_with_its_tables_values_and_expiries(micro, tmp_p
     time.sleep(1.1)
     assert micro("store", "restore", "--source", str(kept)) == (0, "", "Records restored: 2\n")
     assert micro("store", "read", "a")[1] == "größe\n"
-    assert "leased  9 minutes from now" in micro("store", "read", "-v", "-t", "other", "b")[1]
+    assert "leased   9 minutes from now" in micro("store", "read", "-v", "-t", "other", "b")[1]
     assert micro("store", "list")[1] == "a\nnewer\n", "what has expired since is left out"
 
 
@@ -161,6 +161,11 @@ def test_configuration_is_set_read_and_deleted(micro):
     assert micro("config", "get", "db")[1] == '{"host":"localhost","port":1.50}\n'
     assert micro("config", "get", "--all")[1] == micro("config", "get")[1]
     assert micro("config", "get", "absent")[::2] == (1, "Not found\n")
+    assert micro("config", "set", "blank", "") == (0, "", "")
+    assert micro("config", "get", "blank") == (0, "\n", "")
+    for args in ((), ("blank",)):
+        assert micro("config", "set", *args) == (1, "", "Missing path or value\n")
+    assert micro("config", "del", "") == (1, "", "Key cannot be blank: that would be everything\n")
     assert micro("config", "set", "--secret", "db.password", '"hunter2"')[0] == 0
     assert micro("config", "get", "db.password")[1] == "[secret]\n"
     assert micro("config", "get", "-s", "db.password")[1] == "hunter2\n"
