@@ -208,9 +208,9 @@ def create_token(session: Session, id: str, secret: str, expiry: str, namespace:
     with _trying_a_secret("Error creating token: "):
         made = sdk.token(id=id, secret=secret, expiry_s=life, client=_within(session, namespace))
     document = {"access_token": made.access_token, "refresh_token": made.refresh_token}
-    shown = document | {"created": made.created, "expiry": made.expiry}
-    lines = [f"Token created: {json.dumps(shown, separators=COMPACT)}"]
-    times = {"created_at": moment(made.created), "expires_at": moment(made.expiry)}
+    created, expires = moment(made.created), moment(made.expiry)
+    shown = json.dumps(document | {"created": created, "expiry": expires}, separators=COMPACT)
+    lines, times = [f"Token created: {shown}"], {"created_at": created, "expires_at": expires}
     show(document | times, lines, output)
 
 

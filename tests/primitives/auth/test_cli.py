@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -101,7 +102,8 @@ def test_a_secret_is_exchanged_for_a_token_and_changed(micro):
     micro("auth", "create", "account", "--secret=one", "--type=service", "bot")
     code, out, _ = micro("auth", "create", "token", "--id=bot", "--secret=one", "--expiry=60")
     token = json.loads(out.removeprefix("Token created: "))
-    assert (code, token["expiry"] - token["created"]) == (0, 60)
+    life = datetime.fromisoformat(token["expiry"]) - datetime.fromisoformat(token["created"])
+    assert (code, life) == (0, timedelta(seconds=60))
     assert micro("auth", "update", "secret", "--old_secret=one", "--new_secret=two", "bot") == (
         0, "Account updated\n", "",
     )  # fmt: skip
