@@ -95,6 +95,12 @@ def test_an_unknown_subcommand_is_named_with_the_one_that_is_spelled_nearly_so(s
         ("store list --limit -1", "-1 is too small: 0 is the least.", "Please refer to 'micro store list --help'"),
         ("store list --limit 9223372036854775808", "9223372036854775808", "Please refer to 'micro store list --help'"),
         ("config history -n 9223372036854775808", "92233720", "Please refer to 'micro config history --help'"),
+        ("events read --limit -1 t", "-1 is too small", "Please refer to 'micro events read --help'"),
+        ("events consume --after 9223372036854775808 t", "too large", "Please refer to 'micro events consume --help'"),
+        ("events dead --id 9223372036854775808 t", "too large", "Please refer to 'micro events dead --help'"),
+        ("broker subscribe -n -1 t", "-1 is too small", "Please refer to 'micro broker subscribe --help'"),
+        ("logs -n 9223372036854775808 a", "too large", "Please refer to 'micro logs --help'"),
+        ("run --instances 9223372036854775808 .", "too large", "Please refer to 'micro run --help'"),
         ("tokens create --days=99999999999 a", "99999999999", "Please refer to 'micro tokens create --help'"),
         ("--nosuch status", "--nosuch", "Please refer to 'micro --help'"),
         ("status --namespace shop", "--namespace", "Say it before the command: micro --namespace VALUE status"),
@@ -107,6 +113,13 @@ def test_what_is_typed_wrong_is_named_with_the_way_out(stranger, typed, named, w
     first, second = done.stderr.splitlines()
     assert named in first
     assert second == way_out
+
+
+@pytest.mark.parametrize("command", ["logs --since", "events read --since", "call --request_timeout"])
+def test_a_duration_beyond_all_time_is_none(stranger, command):
+    done = stranger.micro(*command.split(), f"{'9' * 30}h", "a", *(["A.B"] if "call" in command else []))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Invalid format for ")
 
 
 def test_the_version_is_printed(stranger):

@@ -117,7 +117,7 @@ def test_the_script_names_each_shell_and_refuses_others(user):
 def test_fish_and_zsh_get_the_summaries(user):
     asked = {"_MICRO_COMPLETE": "fish_complete", "COMP_WORDS": "micro store read --ord", "COMP_CWORD": "--ord"}
     assert user.micro(**asked).stdout == "plain,--order\tBy the keys, asc or desc.\n"
-    asked = {"_MICRO_COMPLETE": "zsh_complete", "COMP_WORDS": "micro store r", "COMP_CWORD": "2"}
+    asked = {"_MICRO_COMPLETE": "zsh_complete", "COMP_WORDS": "micro store rea", "COMP_CWORD": "2"}
     assert user.micro(**asked).stdout == "plain\nread\nPrint the value under KEY.\n"
 
 

@@ -7,6 +7,7 @@ import json
 import click
 
 from .commands import Group
+from .numbers import Number
 from .output import output_option
 from .session import Session, pass_session
 
@@ -36,7 +37,7 @@ def publish(session: Session, topic: str, body: tuple[str, ...], header: tuple[s
 @broker.command()
 @click.argument("topic")
 @click.option("--queue", "-q", default="", help="Of all subscribers with the same queue, one gets each message.")
-@click.option("--count", "-n", type=int, default=0, help="Stop after so many messages.")
+@click.option("--count", "-n", type=Number(), default=0, help="Stop after so many messages.")
 @output_option(meaning="one object a line")
 @pass_session
 def subscribe(session: Session, topic: str, queue: str, count: int, output: str) -> None:

@@ -13,6 +13,7 @@ import click
 
 from .commands import Group
 from .failures import Failure
+from .numbers import Number
 from .output import output_option, show, show_table
 from .session import Session, pass_session
 
@@ -56,8 +57,8 @@ def publish(
 @click.argument("topic")
 @_GROUP
 @_SINCE
-@click.option("--after", type=int, help="Begin after this sequence; 0 means with everything that is kept.")
-@click.option("--count", "-n", type=int, default=0, help="Stop after so many events.")
+@click.option("--after", type=Number(), help="Begin after this sequence; 0 means with everything that is kept.")
+@click.option("--count", "-n", type=Number(), default=0, help="Stop after so many events.")
 @_OUTPUT
 @pass_session
 def consume(session: Session, topic: str, group: str, since: str, after: int | None, count: int, output: str) -> None:
@@ -80,8 +81,8 @@ def consume(session: Session, topic: str, group: str, since: str, after: int | N
 @events.command()
 @click.argument("topic")
 @_SINCE
-@click.option("--after", type=int, help="Only events after this sequence.")
-@click.option("--limit", "-l", type=int, default=250, help="At most so many (250).")
+@click.option("--after", type=Number(), help="Only events after this sequence.")
+@click.option("--limit", "-l", type=Number(), default=250, help="At most so many (250).")
 @_OUTPUT
 @pass_session
 def read(session: Session, topic: str, since: str, after: int | None, limit: int, output: str) -> None:
@@ -118,7 +119,7 @@ def groups(session: Session, topic: str, deleted: str, output: str) -> None:
 @events.command()
 @click.argument("topic", required=False, default="", metavar="[TOPIC]")
 @_GROUP
-@click.option("--id", "ids", type=int, multiple=True, help="This letter only; may be given several times.")
+@click.option("--id", "ids", type=Number(), multiple=True, help="This letter only; may be given several times.")
 @click.option("--redrive", is_flag=True, help="Give them back to their groups, as new.")
 @click.option("--delete", "is_deletion", is_flag=True, help="Throw them away.")
 @_OUTPUT

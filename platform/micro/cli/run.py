@@ -9,6 +9,7 @@ import click
 
 from .commands import Command, of_run, without_effect
 from .failures import Failure
+from .numbers import INT32_MAX, Number
 from .output import output_option
 from .session import Session, pass_session
 
@@ -35,9 +36,7 @@ def _shared(function: F) -> F:
         click.argument("source", default=""),
         click.option("--name", help="The service's name, instead of the folder's or repository's."),
         click.option("--source", "source_option", default="", help="The SOURCE, as an option."),
-        click.option(
-            "--instances", "-i", type=click.IntRange(1), help="How many replicas run; one, or as many as there are."
-        ),
+        click.option("--instances", "-i", type=Number(1), help="How many replicas run; one, or as many as there are."),
         click.option("--detach", "-d", is_flag=True, help="Do not wait until it runs."),
         without_effect("--image", "images are built from the source"),
         without_effect("--type", "all that runs is of the type service"),
@@ -57,7 +56,7 @@ def _shared(function: F) -> F:
 @click.option("--metadata", multiple=True, help="What `micro status -o json` shows of it, as k=v; several times.")
 @without_effect("--force", "what runs already is replaced without it", is_flag=True)
 @click.option("--watch", is_flag=True, help="Update it whenever a file of the folder changes, until Ctrl-C.")
-@click.option("--watch_delay", type=click.IntRange(50), default=WATCH_MS, help="Milliseconds of quiet before that.")
+@click.option("--watch_delay", type=Number(50, INT32_MAX), default=WATCH_MS, help="Milliseconds of quiet before that.")
 @pass_session
 def run(session: Session, /, **given: Any) -> None:
     from micro import runtime

@@ -11,6 +11,7 @@ import click
 
 from .commands import Command, of_run
 from .failures import Failure
+from .numbers import Number
 from .output import moment, output_option, show
 from .session import Session, pass_session
 
@@ -53,7 +54,7 @@ def status(session: Session, name: str, version: str, kind: str, output: str) ->
 
 @click.command(cls=Command)
 @click.argument("name", metavar="NAME[@VERSION]")
-@click.option("--lines", "-n", type=click.IntRange(0), help="How many of the last lines to show (15; of a build all).")
+@click.option("--lines", "-n", type=Number(), help="How many of the last lines to show (15; of a build all).")
 @click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C, or until it is killed.")
 @click.option("--build", is_flag=True, help="The log of the last build, instead of what the service prints.")
 @output_option(meaning="one object a line, with Message, Metadata and Timestamp")

@@ -16,6 +16,7 @@ from .session import Session, pass_session
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s))")
 HEADER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 REQUEST_TIMEOUT = "5s"
+LONGEST_S = 2**63 / 1e9  # that Go can write, which counts nanoseconds: 292 years
 SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
@@ -106,9 +107,10 @@ def indented(reply: dict[str, Any]) -> str:
 def seconds(text: str, *, flag: str = "request_timeout", example: str = "500ms or 5s") -> float:
     """A duration as Go writes it, e.g. 500ms or 1m30s. Raises Failure, naming the flag, for what is none."""
     parts = DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    duration = sum(float(number) * SECONDS[unit] for number, unit in parts)
+    if not parts or "".join(number + unit for number, unit in parts) != text or duration > LONGEST_S:
         raise Failure(f"Invalid format for {flag} duration. Try {example}", 2)
-    return sum(float(number) * SECONDS[unit] for number, unit in parts)
+    return duration
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_a_secret_is_exchanged_for_a_token_and_changed(micro):
         0, "Account updated\n", "",
     )  # fmt: skip
     token = json.loads(
-        micro("auth", "create", "token", "--id=bot", "--secret=two", f"--expiry={'9' * 400}h", "-o=json")[1]
+        micro("auth", "create", "token", "--id=bot", "--secret=two", f"--expiry={'9' * 400}", "-o=json")[1]
     )
     assert token["access_token"], "and good for no more than a day"
     wrong = micro("auth", "create", "token", "--id=bot", "--secret=one")
