@@ -132,6 +132,13 @@ class Load:
                 self.failures.append(error)
 
 
+def answer(envoy, name: str) -> str:
+    """What a service answers; blank while it does not."""
+    with contextlib.suppress(KeyError, OSError):
+        return envoy.get(name)
+    return ""
+
+
 def pids(name: str) -> list[int]:
     """The processes of a service of this test's own server, wherever they hang in the tree."""
     found = []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from deploying import Load, accounts, eventually, hello, pids, sessions
+from deploying import Load, accounts, answer, eventually, hello, pids, sessions
 from django.utils.timezone import now
 
 from primitives.registry import operations as registry
@@ -256,8 +256,7 @@ def test_replicas_that_were_stopped_with_the_server_come_back_with_the_next_runn
     assert pids("web") == []
     assert platform.report("web").metadata["release"] == "1"
     with process(environment, *RUNNER):
-        eventually(lambda: envoy.endpoints.get(("web", "latest")) and pids("web"), 30)
-        eventually(lambda: envoy.get("web") == "one")
+        eventually(lambda: pids("web") and answer(envoy, "web") == "one", 30)
         eventually(lambda: platform.report("web").metadata.get("error") is None)
     assert Replica.objects.in_namespace("micro").get().crashes == 0
 
