@@ -248,7 +248,7 @@ def _require_free(namespace: Namespace, name: str) -> None:
             raise AlreadyExists(
                 f"The name {name} is registered by something that the platform does not run, at "
                 f"{node.host}:{node.port}: end that first (`micro service`, or a program of your own), or choose "
-                "another."
+                "another. What was killed there is forgotten within 90 seconds."
             )
 
 

@@ -53,7 +53,7 @@ def make_artifact(deployment: Deployment, lease: Lease, log: BuildLog) -> Artifa
     attempt = Attempt(slug, deployment.pk, log.path, _within_limits(deployment, lease))
 
     lease.write(state=Deployment.State.FETCHING)
-    log.say(f"Fetching {deployment.service.source or deployment.source}.")
+    log.say(f"Fetching {sources.shown(deployment.service.source or deployment.source, deployment.source)}.")
     token = variables.unseal_one(deployment.git_token_id)
     fetched = sources.fetch(deployment.source, folder=deployment.folder, attempt=attempt, token=token)
     log.say(f"Fetched {fetched.digest}.")

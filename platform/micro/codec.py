@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ JSON = "application/grpc+json"
 PROTOBUF = "application/grpc+proto"
 
 M = TypeVar("M", bound=Message)
+_NO_FIELD = re.compile(r'has no field named "([^"]*)".*Available Fields[^:]*: "?\[(.*)\]')
 
 
 def is_json(metadata: Iterable[tuple[str, str | bytes]]) -> bool:
@@ -48,7 +50,10 @@ def _from_json(kind: type[M], data: bytes) -> M:
 
 
 def _no_message(kind: type[Message], error: Exception) -> InvalidArgument:
-    return InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {' '.join(str(error).split())}")
+    problem = " ".join(str(error).split())
+    if found := _NO_FIELD.search(problem):
+        problem = f"it has no field {found[1]}, but {found[2].replace(chr(39), '') or 'none at all'}"
+    return InvalidArgument(f"The request is not a {kind.DESCRIPTOR.full_name}: {problem}")
 
 
 def encode(message: Message, *, as_json: bool) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,9 +37,7 @@ def detect(folder: Path, *, command: str = "", with_images: bool = False) -> Pla
     if has_dockerfile and with_images:
         return Plan(DOCKERFILE, DOCKERFILE, command, "the request" if command else DOCKERFILE)
     start = _given(command) or _procfile(folder)
-    # A Dockerfile beside an index.html makes a site of it, or serves it: by itself the folder is sources, not a site.
-    readers = (_go, _python, _node) if has_dockerfile else (_go, _python, _node, _static)
-    found = [plan for read in readers if (plan := read(folder))]
+    found = list(_toolchains(folder, with_sites=not (has_dockerfile or start)))
     toolchain = next((plan for plan in found if start or plan.line), None) or (
         Plan("Python", "", "", "") if start else None
     )
@@ -49,6 +48,13 @@ def detect(folder: Path, *, command: str = "", with_images: bool = False) -> Pla
         ("The Dockerfile is left out: it needs the Docker backend (MICRO_BACKEND=docker).",) if has_dockerfile else ()
     )
     return replace(plan, notes=(*plan.notes, *left_out))
+
+
+def _toolchains(folder: Path, *, with_sites: bool) -> Iterator[Plan]:
+    """What the files say. Beside a Dockerfile or a command an index.html is only a part of what is served."""
+    for read in (_go, _python, _node, *((_static,) if with_sites else ())):
+        if plan := read(folder):
+            yield plan
 
 
 def _started(toolchain: Plan, start: Plan) -> Plan:

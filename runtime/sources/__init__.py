@@ -36,6 +36,11 @@ def require_folder(folder: str) -> str:
     return "" if str(path) == "." else str(path)
 
 
+def shown(told: str, text: str) -> str:
+    """A source as a sentence has it: what its user told, but for a folder, whose path is of the user's machine."""
+    return "the files that were sent" if text.startswith(ARCHIVE) else told
+
+
 def fetch(text: str, *, folder: str, attempt: Attempt, token: str = "") -> Fetched:
     """Put the files that `text` names (a git source or `archive:<sha256>`) where the attempt wants them, made anew.
 

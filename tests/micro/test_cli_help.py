@@ -84,6 +84,12 @@ def test_an_unknown_subcommand_is_named_with_the_one_that_is_spelled_nearly_so(s
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Unrecognized subcommand for {text}\n")
 
 
+def test_no_option_is_suggested_that_help_does_not_show(stranger):
+    done = stranger.micro("run", "--forc", ".")
+    assert "No such option '--forc'" in done.stderr
+    assert "--force" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("typed", "named", "way_out"),
     [

@@ -37,6 +37,8 @@ from tests.micro.conftest import eventually
         (["--name=x", "--endpoint=http://a:1/b"], 1, "--endpoint http://a:1/b is none: say grpc://host:port, "),
         (["--name=x", "--endpoint=a:b"], 1, "--endpoint a:b is none: say grpc://host:port, http://host:port, file:"),
         (["--name=x", "--metadata=a"], 1, "Invalid metadata: a. Expected format: key=value\n"),
+        (["--name=store", "--endpoint=http://a:1"], 1, "'store' is the platform's own name: choose another with --na"),
+        (["--name=x", "--endpoint=file:/etc", "--bogus"], 1, "No such option: --bogus\nPlease refer to 'micro serv"),
         (["--name=x", "/nosuch/program"], 127, "/nosuch/program cannot be started: No such file or directory.\n"),
     ],
 )

@@ -74,7 +74,7 @@ def test_call_raw_prints_one_line(user, helloworld):
             2,
             "Invalid format for request_timeout duration. Try 500ms or 5s",
         ),
-        (["helloworld", "Helloworld.Call", '{"nam": 1}'], 127, 'no field named "nam"'),
+        (["helloworld", "Helloworld.Call", '{"nam": 1}'], 127, "it has no field nam, but name"),
     ],
 )
 def test_a_call_that_cannot_be_made_says_why(user, helloworld, args, code, text):
@@ -198,11 +198,12 @@ def test_an_unknown_command_is_no_service(user):
     )
 
 
-def test_a_service_that_is_spelled_nearly_so_is_named(user, helloworld):
-    done = user.micro("heloworld", "--name=Joe")
+@pytest.mark.parametrize("word", ["heloworld", "helword"])  # the latter is nearly `help`, too
+def test_a_service_that_is_spelled_nearly_so_is_named(user, helloworld, word):
+    done = user.micro(word, "--name=Joe")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "Unrecognized micro command: heloworld. Please refer to 'micro --help'\nDid you mean `micro helloworld`?\n"
+        f"Unrecognized micro command: {word}. Please refer to 'micro --help'\nDid you mean `micro helloworld`?\n"
     )
 
 

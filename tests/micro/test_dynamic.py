@@ -230,7 +230,7 @@ def test_a_bidirectional_stream_answers_each_line_before_the_next_is_written(use
     [
         ("nonsense", "Invalid value for line 2 of stdin: Expecting value"),
         ("[]", "Invalid value for line 2 of stdin: [] is no JSON object"),
-        ('{"nosuch": 1}', 'The request is not a everything.Request: Message type "everything.Request" has no field'),
+        ('{"nosuch": 1}', "The request is not a everything.Request: it has no field nosuch, but name, "),
     ],
 )
 def test_a_bad_line_ends_the_stream_and_is_named(user, everything, line, text):

@@ -125,6 +125,12 @@ def test_a_page_beside_a_dockerfile_is_no_site_but_what_a_procfile_starts_is_sta
     assert "The Dockerfile is left out: it needs the Docker backend (MICRO_BACKEND=docker)." in plan.shown()
 
 
+@pytest.mark.parametrize("page", ["index.html", "public/index.html"])
+def test_a_page_beside_a_procfile_is_no_site_but_what_its_command_has_to_show(tmp_path, page):
+    plan = builds.plan(write_source(tmp_path, {page: "", "Procfile": "web: python3 -m http.server $PORT\n"}))
+    assert (plan.language, plan.line, plan.evidence) == ("Python", "python3 -m http.server $PORT", "Procfile")
+
+
 def test_a_command_of_the_request_comes_first_and_keeps_its_words_apart(tmp_path):
     plan = builds.plan(write_source(tmp_path, {"Procfile": "web: x"}), command=["python", "a b.py", "$(id)"])
     assert plan.line == "python 'a b.py' '$(id)'"

@@ -74,6 +74,12 @@ def misuse(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption) and error.option_name in GLOBAL and path != "micro":
         command = path.removeprefix("micro ")
         return f"{error.message}\nSay it before the command: micro {error.option_name} VALUE {command}"
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        hidden = {
+            name for option in error.ctx.command.params if getattr(option, "hidden", False) for name in option.opts
+        }
+        shown = [name for name in error.possibilities or () if name not in hidden]
+        error = click.NoSuchOption(error.option_name, error.message, shown, error.ctx)
     return f"{error.format_message()}\nPlease refer to '{path} --help'"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from .help import COMMANDS
 
@@ -65,11 +65,11 @@ FOREIGN = {
 NOUNS = {"config": VARS, "env": VARS, "logs": LOGS, "ps": LIST, "apps": LIST, "domains": HOST, "releases": BACK}
 
 
-def hint(word: str) -> str:
-    """The command that does it here, or that is spelled nearly so, as a line of its own; blank for no idea."""
+def hint(word: str, services: Callable[[], Iterable[str]] = tuple) -> str:
+    """What does it here, or which command or service is spelled nearly so, on a line of its own; blank for no idea."""
     if sentence := FOREIGN.get(word) or (NOUNS.get(word.partition(":")[0]) if ":" in word else None):
         return f"\n{sentence}."
-    return nearest(word, COMMANDS, "micro")
+    return nearest(word, [*services(), *COMMANDS], "micro")
 
 
 def nearest(word: str, known: Iterable[str], path: str) -> str:

@@ -41,6 +41,7 @@ def create(session: Session, name: str, output: str) -> None:
     show(
         {"name": made.name, "environment": made.environment, "plan": made.plan}, [f"Namespace created: {name}"], output
     )
+    click.echo(f"Make its first account: micro auth create account --namespace {name} --scopes admin ID", err=True)
 
 
 def show_namespaces(session: Session, output: str) -> None:

@@ -10,6 +10,7 @@ import click
 from .commands import Command
 from .failures import Failure
 from .session import Session, pass_session
+from .source import RESERVED
 
 DEFAULT = "localhost:9090"
 # Micro 3's own, which it started one by one with this command.
@@ -76,6 +77,10 @@ def service(
         return 0
     if not name:
         raise Failure("Say under which name it is called: micro service --name NAME.")
+    if name in RESERVED:
+        raise Failure(f"{name!r} is the platform's own name: choose another with --name.")
+    if command and command[0].startswith("-"):
+        raise Failure(f"No such option: {command[0]}\nPlease refer to 'micro service --help'")
     from . import beside, endpoints
 
     about = dict(map(_pair, metadata))

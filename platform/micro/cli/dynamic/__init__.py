@@ -85,18 +85,15 @@ def found(client: Client, name: str) -> tuple[Client, list[registry_pb2.Service]
             continue
     from micro.cli.meant import hint
 
-    way_out = hint(name) or _nearest_service(client, name)
+    way_out = hint(name, lambda: _services(client))
     raise Failure(f"Unrecognized micro command: {name}. Please refer to 'micro --help'{way_out}")
 
 
-def _nearest_service(client: Client, name: str) -> str:
-    """The service that is spelled nearly so, as a line of its own; blank when there is none, or nobody tells."""
-    import contextlib
-    import difflib
-
+def _services(client: Client) -> list[str]:
+    """The services of the namespace; none when nobody tells."""
     from micro import errors, registry
 
-    close: list[str] = []
-    with contextlib.suppress(errors.Error):
-        close = difflib.get_close_matches(name, registry.services(client=client), 1)
-    return f"\nDid you mean `micro {close[0]}`?" if close else ""
+    try:
+        return registry.services(client=client)
+    except errors.Error:
+        return []
