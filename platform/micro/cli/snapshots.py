@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -20,6 +19,8 @@ from .failures import Failure
 from .session import Session, pass_session
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from micro.client import Client
 
 SCHEME = "file://"
@@ -103,6 +104,8 @@ def _client(session: Session, database: str) -> Client:
 
 def _path(url: str) -> Path:
     """The file that is meant. Raises Failure for what is elsewhere."""
+    from pathlib import Path  # takes a while to import, and the other commands of `micro store` go without it
+
     path = url.removeprefix(SCHEME)
     if not path or "://" in path:
         raise Failure(f"Invalid place: {url}. Expected a path, or {SCHEME}/PATH")
