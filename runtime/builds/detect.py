@@ -101,6 +101,7 @@ def _go(folder: Path) -> Plan | None:
         manifests=module.manifests,
         install=module.install,
         build=module.build,
+        ahead=module.ahead,
         tools=("go",),
         notes=module.notes,
     )

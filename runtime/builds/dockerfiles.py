@@ -146,7 +146,7 @@ def _installed_before_the_sources(plan: Plan) -> Iterator[str]:
     """The common order: manifests, install, sources, build; without manifests the sources come first."""
     if plan.manifests:
         yield _copy(*plan.manifests)
-        yield from (f"RUN {line}" for line in plan.install)
+        yield from (f"RUN {line}" for line in (*plan.install, *plan.ahead))
     yield f"COPY {APP}/ ./"
     if not plan.manifests:
         yield from (f"RUN {line}" for line in plan.install)

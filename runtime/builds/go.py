@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,9 @@ from micro.errors import InvalidArgument
 
 MANIFEST = "go.mod"
 MOST_FILES = 500
+MOST_PACKAGES = 200
+IMPORTS = re.compile(r"^import\s*(?:\((.*?)^\s*\)|([^(\n]*))", re.MULTILINE | re.DOTALL)
+IMPORTED = re.compile(r'^\s*(?:[\w.]+\s+)?"([A-Za-z0-9][\w./~-]*)"', re.MULTILINE)
 UNLOCKED = "There is no go.sum: modules are not checked against sums; `go mod tidy` writes one."
 
 
@@ -23,6 +27,7 @@ class Module:
     manifests: tuple[str, ...]
     install: tuple[str, ...]
     build: tuple[str, ...]
+    ahead: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -48,14 +53,37 @@ def read(folder: Path) -> Module | None:
         manifests=() if is_vendored or is_local else manifests,
         install=() if is_vendored else ("go mod download",),
         build=(f"go build {finding}-trimpath -o bin/{name} {package}",),
+        ahead=_ahead(folder, text, with_modules=not is_unlocked),
         notes=(UNLOCKED,) if is_unlocked and "require" in text else (),
     )
 
 
+def _ahead(folder: Path, text: str, *, with_modules: bool) -> tuple[str, ...]:
+    """A line that compiles what others wrote, for a layer that stays while only the sources change.
+
+    That it fails says nothing: the build itself says why.
+    """
+    own = _path(text)
+    files = (path for path in islice(folder.rglob("*.go"), MOST_FILES) if path.is_file() and _is_own(path, folder))
+    found = {name for path in files if not path.name.endswith("_test.go") for name in _imports(_head(path))}
+    others = sorted(name for name in found if name not in {"C", own} and not name.startswith(f"{own}/"))
+    wanted = [name for name in others if with_modules or "." not in name.partition("/")[0]]
+    return (f"go build -trimpath {' '.join(wanted[:MOST_PACKAGES])} 2>/dev/null || true",) if wanted else ()
+
+
+def _imports(source: str) -> Iterator[str]:
+    for block, line in IMPORTS.findall(source):
+        yield from IMPORTED.findall(block or line)
+
+
+def _path(text: str) -> str:
+    match = re.search(r"^module\s+\"?([^\s\"]+)", text, re.MULTILINE)
+    return match[1] if match else ""
+
+
 def _name(text: str) -> str:
     """The last word of the module's path that is no major version."""
-    match = re.search(r"^module\s+\"?([^\s\"]+)", text, re.MULTILINE)
-    words = [word for word in (match[1].split("/") if match else []) if not re.fullmatch(r"v\d+", word)]
+    words = [word for word in _path(text).split("/") if not re.fullmatch(r"v\d+", word)]
     return re.sub(r"[^A-Za-z0-9._-]", "-", words[-1]).lstrip("-.") if words and words[-1].strip("-.") else "app"
 
 

@@ -27,6 +27,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     manifests: tuple[str, ...] = ()  # files that installing the dependencies needs; blank: it needs all sources
     install: tuple[str, ...] = ()  # shell lines that install the dependencies
+    ahead: tuple[str, ...] = ()  # and in an image compile them, before the sources are there
     build: tuple[str, ...] = ()  # shell lines that run once the sources are there
     tools: tuple[str, ...] = ()  # programs that these lines and the start command need
     folder: str = ""  # of a static site: which folder is served

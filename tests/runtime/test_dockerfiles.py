@@ -15,6 +15,18 @@ from runtime.builds import contexts, detect, dockerfiles, failures, hushed, imag
 IMAGES = dockerfiles.Images()
 PACKAGE = '{"scripts":{"start":"node x.js"},"dependencies":{"ms":"2"}}'
 MAIN_GO = "package main\nfunc main() {}\n"
+IMPORTING_GO = """package main
+
+import (
+	"fmt"
+	own "example.com/web/proto"
+	_ "x.y/z/v2" // for its effects
+)
+import c "a.b/c"
+import "C"
+
+func main() { fmt.Println("import") }
+"""
 NPM = "--no-audit --no-fund"
 
 LAYERS = {
@@ -114,6 +126,20 @@ LAYERS = {
         {"go.mod": "module example.com/web/v2\n", "go.sum": "", "main.go": MAIN_GO},
         [
             *("FROM golang", "COPY go.sum", "RUN go mod download", "COPY app", "RUN bin/web ."),
+            *("FROM debian", "COPY ca-certificates", "COPY /app", "CMD bin/web"),
+        ],
+    ),
+    "go, importing": (
+        {"go.mod": "module example.com/web\n", "go.sum": "", "main.go": IMPORTING_GO, "y_test.go": 'import "a"'},
+        [
+            *("FROM golang", "COPY go.sum", "RUN go mod download", "RUN -trimpath a.b/c fmt x.y/z/v2 2>", "COPY app"),
+            *("RUN bin/web .", "FROM debian", "COPY ca-certificates", "COPY /app", "CMD bin/web"),
+        ],
+    ),
+    "go, importing without a go.sum": (
+        {"go.mod": "module web\n", "main.go": IMPORTING_GO},
+        [
+            *("FROM golang", "COPY go.mod", "RUN go mod download", "RUN -trimpath fmt 2>", "COPY app", "RUN -mod=mod"),
             *("FROM debian", "COPY ca-certificates", "COPY /app", "CMD bin/web"),
         ],
     ),
