@@ -48,7 +48,8 @@ def test_what_something_else_is_registered_as_is_not_run_until_that_has_ended(pl
     assert refused.value.http == 409
     assert refused.value.detail == (
         "The name web is registered by something that the platform does not run, at 127.0.0.1:3000: end that first "
-        "(`micro service`, or a program of your own), or choose another."
+        "(`micro service`, or a program of your own), or choose another. What was killed there is forgotten within 90 "
+        "seconds."
     )
     assert not Service.objects.in_namespace("micro").exists()
     registry.deregister(namespace="micro", node_ids=["web-uuid-3000"], leased_only=True)
