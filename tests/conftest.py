@@ -22,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 import engines  # noqa: E402 - the folders above make it importable
 
 HAD_ENGINE = engines.own() is not None
-FLOWS, ENGINE = "flows", "engine"
+FLOWS, ENGINE, ATTACKS = "flows", "engine", "attacks"
 ON_DOCKER = re.compile(r"[\[-]docker[\]-]")  # a parameter of its name: `[docker]`, `[Joe-docker]`
 
 
@@ -79,7 +79,10 @@ def company(nodeid: str) -> str:
     path = nodeid.partition("::")[0]
     if "docker" in path or "tests/faults" in path or ON_DOCKER.search(nodeid):
         return ENGINE
-    return FLOWS if "tests/flows" in path else path
+    for folder in (FLOWS, ATTACKS):
+        if f"tests/{folder}" in path:
+            return folder
+    return path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Companies:
@@ -97,7 +100,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """The largest companies first, so that they run beside each other and the small ones fill up what is left."""
     is_extended = bool(config.getoption("--extended"))
     items[:] = [item for item in items if bool(item.get_closest_marker("extended")) == is_extended]
-    items.sort(key=lambda item: (FLOWS, ENGINE, company(item.nodeid)).index(company(item.nodeid)))
+    items.sort(key=lambda item: (FLOWS, ENGINE, ATTACKS, company(item.nodeid)).index(company(item.nodeid)))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
