@@ -15,6 +15,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from . import snapshot
 from .ads import Session
+from .envoy import bootstrap
 from .resources import ROUTES, Resource, Resources
 from .state import State
 
@@ -148,7 +149,15 @@ async def _pump(requests: AsyncIterator[Request], inbox: asyncio.Queue[Request |
 @contextlib.asynccontextmanager
 async def serving(control_plane: ControlPlane, socket: Path) -> AsyncIterator[None]:
     """Serve `control_plane` on a Unix socket while the block runs."""
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
+    # gRPC takes a ping on an idle stream every five minutes, and ends the connection of who pings more often.
+    often_ms = bootstrap.KEEPALIVE_S * 1000 // 2
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.http2.min_ping_interval_without_data_ms", often_ms),
+        ]
+    )
     handler = grpc.stream_stream_rpc_method_handler(
         control_plane.stream,
         request_deserializer=Request.FromString,

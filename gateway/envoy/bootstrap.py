@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+KEEPALIVE_S = 30  # how often Envoy pings its control plane, which has to take such pings: see xds.serving
 DRAIN_S = 30  # how long connections live on under old keys when the keys change
 CONNECTIONS = 50_000
 CONNECTIONS_PER_DOOR = 10_000
@@ -87,7 +88,7 @@ def _soon() -> dict[str, Any]:
 
 def _control_plane(socket: Path) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
-    http2 = {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
+    http2 = {"connection_keepalive": {"interval": f"{KEEPALIVE_S}s", "timeout": "10s"}}
     protocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     return {
         "name": "xds",

@@ -16,6 +16,7 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
 from gateway import resources, snapshot, xds
+from gateway.envoy import bootstrap
 from gateway.state import Service
 
 from .backends import Grpc, Http
@@ -274,3 +275,18 @@ def test_grpc_streams_live_on_while_routes_change(own: Gateway, hello: Grpc, sit
         own.serve(service, web(site))
         assert len(list(call)) == 2
         assert call.code() is grpc.StatusCode.OK
+
+
+def test_a_stream_on_which_nothing_changes_stays_open(monkeypatch: pytest.MonkeyPatch, site: Http):
+    """Pings of a second stand for those of half a minute: gRPC ends a connection at the third that comes too soon."""
+    monkeypatch.setattr(bootstrap, "KEEPALIVE_S", 1)
+    own = Gateway()
+    try:
+        own.start()
+        own.serve(web(site))
+        told = len(own.control.acks)
+        time.sleep(6)
+        assert own.control.acks[told:] == []
+        assert "gRPC" not in own.log_text()
+    finally:
+        own.close()
