@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .client import Client, Replies
 
 ACK_WAIT = timedelta(seconds=30)
-RETRIES = 5
+RETRIES = 12  # with the pauses of `nack`, 23 minutes
 PATIENCE_S = 10.0  # with a server that is away, before a call fails
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 LEAVE_S = 2.0  # how long the last acknowledgements may take
@@ -62,7 +62,10 @@ class Event:
         self._settle(pb.AckRequest(id=self.id, success=True))
 
     def nack(self, *, delay: timedelta | None = None) -> None:
-        """It could not be done; let the group have it again, after a pause that grows, or after `delay`."""
+        """Give the event back to its group, which gets it again after `delay`.
+
+        Without `delay` the pause is 1 s after the first attempt and doubles with each, up to 5 minutes.
+        """
         pause = int(delay.total_seconds() * 1e9) if delay else 0
         self._settle(pb.AckRequest(id=self.id, success=False, delay=pause))
 

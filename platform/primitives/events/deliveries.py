@@ -28,7 +28,7 @@ from .groups import Consumer
 logger = logging.getLogger(__name__)
 
 PULL_S = 120  # how long JetStream keeps a request for events that are not there yet
-FIRST_DELAY_S = 0.1  # before a refused event comes again; doubles with each attempt, up to the ack wait
+FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 300.0  # before a refused event comes again: doubles with each attempt
 BURIAL_DELAY_S = 5.0
 UNSEEN_KEPT = 10_000
 
@@ -126,7 +126,7 @@ class Session:
             burial = self._give_up(delivery, attempts=delivery.attempt, reason="The consumer refused it.")
             await asyncio.shield(self._bus.spawn(burial))  # also when the consumer leaves meanwhile
         else:
-            await self._refuse(delivery, delay_s=ack.delay / 1e9 or self._delay_after(delivery.attempt))
+            await self._refuse(delivery, delay_s=ack.delay / 1e9 or delay_after(delivery.attempt))
         self._wake.set()
 
     def fail(self, failure: Exception) -> None:
@@ -202,9 +202,6 @@ class Session:
     def _is_spent(self, attempts: int) -> bool:
         return self._terms.retry_limit is not None and attempts > self._terms.retry_limit
 
-    def _delay_after(self, attempt: int) -> float:
-        return min(self._terms.ack_wait_s, FIRST_DELAY_S * 2.0 ** min(attempt - 1, 30))
-
     def _expire(self) -> None:
         """Events whose ack is overdue make room for others; an ack that comes a little late still counts."""
         now = self._clock()
@@ -242,6 +239,11 @@ class Session:
                 await self._bus.publish(delivery.reply, b"-NAK")
         except Unavailable:
             logger.info("events that a consumer left behind wait for their ack wait to end")
+
+
+def delay_after(attempt: int) -> float:
+    """How long a refused event waits before it comes again, in seconds."""
+    return min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(attempt - 1, 30))
 
 
 def _counted(reply: str) -> tuple[int, int]:

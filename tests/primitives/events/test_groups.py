@@ -6,7 +6,9 @@ import itertools
 import grpc
 import pytest
 
+from micro.events import RETRIES
 from micro.proto import events_pb2 as pb
+from primitives.events.deliveries import delay_after
 
 from .conftest import SECOND
 
@@ -113,7 +115,14 @@ async def test_a_refused_event_comes_again_soon_and_later_each_time(events):
         times.append(loop.time())
         await consumer.ack(event, success=False)
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert pauses[0] < pauses[1] < pauses[2] < 2
+    assert [round(pause) for pause in pauses] == [1, 2, 4]
+
+
+def test_by_default_a_refused_event_is_tried_for_more_than_twenty_minutes():
+    pauses = [delay_after(attempt) for attempt in range(1, RETRIES + 1)]
+    assert pauses[0] == 1
+    assert pauses[-1] == max(pauses) == 300
+    assert 20 * 60 < sum(pauses) < 30 * 60
 
 
 async def test_a_refused_event_comes_when_the_consumer_says(events):
