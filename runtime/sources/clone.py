@@ -45,7 +45,7 @@ def git_command(source: git.Source, address: str) -> list[str]:
 def clone_commands(source: git.Source, address: str, destination: Path) -> list[list[str]]:
     """The argument lists that put one commit of `source` into `destination`, in order. No shell."""
     command = git_command(source, address)
-    if source.is_commit:
+    if source.is_commit or source.is_full_ref:
         inside = [*command, "-C", str(destination)]
         return [
             [*command, "init", "--quiet", "--template=", "--", str(destination)],
@@ -59,7 +59,7 @@ def clone_commands(source: git.Source, address: str, destination: Path) -> list[
                 "--no-recurse-submodules",
                 "--",
                 source.url,
-                source.ref,
+                source.ref.lower() if source.is_commit else source.ref,
             ],
             [*inside, "checkout", "--quiet", "--detach", "FETCH_HEAD"],
         ]
@@ -114,7 +114,7 @@ def clone(source: git.Source, attempt: Attempt, *, token: str = "") -> str:
         watch.require_within_limits(source)
         if status != 0:
             raise _refused(source)
-    commit = _head(destination)
+    commit = _head(source, destination)
     folders.remove(destination / ".git")
     tree.require_within_limits(destination)
     return commit
@@ -146,20 +146,31 @@ class _Watch:
 
 
 def _refused(source: git.Source) -> NotFound:
+    if source.may_be_abbreviated:
+        return NotFound(
+            f"{source.url} has no branch or tag {source.ref!r}. If it abbreviates a commit, give all 40 digits: "
+            "git servers look up whole ids only."
+        )
     ref = f" or it has no branch, tag or commit {source.ref!r}" if source.ref else ""
     return NotFound(f"git could not fetch {source.url}{ref}; the build log has its words.")
 
 
-def _head(destination: Path) -> str:
-    """The commit id that is checked out, read without running git in the untrusted folder."""
+def _head(source: git.Source, destination: Path) -> str:
+    """The commit id that is checked out, read without running git in the untrusted folder.
+
+    Raises NotFound when there is none: the repository is empty, or its default branch does not exist.
+    """
     head = (destination / ".git" / "HEAD").read_text().strip()
     if not head.startswith("ref: "):
         return head
     loose = destination / ".git" / head.removeprefix("ref: ")
     if loose.is_file():
         return loose.read_text().strip()
-    packed = (destination / ".git" / "packed-refs").read_text().splitlines()
-    return next(line.split(" ")[0] for line in packed if line.endswith(" " + head.removeprefix("ref: ")))
+    packed = destination / ".git" / "packed-refs"
+    for line in packed.read_text().splitlines() if packed.is_file() else ():
+        if line.endswith(" " + head.removeprefix("ref: ")):
+            return line.split(" ")[0]
+    raise NotFound(f"{source.url} has nothing on its default branch: push a commit, or name a branch with @BRANCH.")
 
 
 def settle(source: git.Source, token: Token) -> tuple[git.Source, str]:
@@ -193,11 +204,18 @@ def _probe(source: git.Source, address: str, authorization: str) -> str | None:
     try:
         connection.request("GET", f"/{source.repository}/{ADVERTISEMENT}", headers=headers)
         answer = connection.getresponse()
+        if answer.status == 200:
+            _require_git(source, answer.getheader("Content-Type", ""))
         return _judge(source, answer.status, answer.getheader("Location"), has_token=bool(authorization))
     except (OSError, http.client.HTTPException) as error:
         raise Unavailable(f"{source.authority} does not answer as a git server: {error}.") from None
     finally:
         connection.close()
+
+
+def _require_git(source: git.Source, content_type: str) -> None:
+    if content_type.startswith("text/html"):
+        raise NotFound(f"{source.url} is a web page and no git repository.")
 
 
 def _judge(source: git.Source, status: int, location: str | None, *, has_token: bool) -> str | None:

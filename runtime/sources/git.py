@@ -19,8 +19,10 @@ PORTS = {"https": 443, "http": 80}
 
 _HOST = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 _SEGMENT = re.compile(r"[A-Za-z0-9_.+~@][A-Za-z0-9_.+~@-]*")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+#=-]*")
+_COMMIT = re.compile(r"[0-9A-Fa-f]{40}")
+_ABBREVIATED = re.compile(r"[0-9A-Fa-f]{4,39}")
+_REF = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_./+#=@-]*")
+_REF_AT = re.compile(r"([^/]*/(?:[^@]|(?<=/)@)*)(?<=[^/])@(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,16 @@ class Source:
         """Whether the ref is a whole commit id."""
         return bool(_COMMIT.fullmatch(self.ref))
 
+    @property
+    def may_be_abbreviated(self) -> bool:
+        """Whether the ref looks like the first digits of a commit id, which no git server looks up."""
+        return bool(_ABBREVIATED.fullmatch(self.ref))
+
+    @property
+    def is_full_ref(self) -> bool:
+        """Whether the ref is the whole name of one, such as `refs/pull/7/head`."""
+        return self.ref.startswith("refs/")
+
     def __str__(self) -> str:
         shown = self.repository if not self.folder else f"{self.repository}/{self.folder}"
         return f"{self.scheme}://{self.authority}/{shown}" + (f"@{self.ref}" if self.ref else "")
@@ -81,7 +93,7 @@ def require_ref(ref: str) -> None:
     """Raises InvalidArgument unless `ref` may be a branch, tag or commit (and never an option)."""
     parts = ref.split("/")
     bad_part = any(not part or part.startswith(".") or part.endswith((".lock", ".")) for part in parts)
-    if not _REF.fullmatch(ref) or ".." in ref or len(ref) > 200 or bad_part:
+    if not _REF.fullmatch(ref) or ".." in ref or len(ref) > 200 or ref == "@" or bad_part:
         raise InvalidArgument(f"The ref {ref[:200]!r} is not the name of a branch, tag or commit.")
 
 
@@ -113,13 +125,13 @@ def _split_scheme(text: str) -> tuple[str, str]:
 
 
 def _split_ref(rest: str) -> tuple[str, str]:
-    """The `@ref` at the end. An `@` that begins a segment belongs to the path, as in `packages/@org/name`."""
-    match = re.search(r"(?<=[^/@])@([^@]*)$", rest)
-    if match is None or "/" not in rest[: match.start()]:
+    """Split `path@ref` at the first `@` that does not begin a segment: `packages/@org/name@pkg@1.2.3`."""
+    match = _REF_AT.fullmatch(rest)
+    if match is None:
         return rest, ""
-    if not match[1]:
+    if not match[2]:
         raise InvalidArgument(f"The source {rest[:200]!r} ends with '@' and no ref.")
-    return rest[: match.start()], match[1]
+    return match[1], match[2]
 
 
 def _authority(text: str, scheme: str, authority: str) -> tuple[str, int]:

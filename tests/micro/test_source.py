@@ -42,6 +42,8 @@ def config(tmp_path):
         ("http://127.0.0.1:18990/x.git", "x", "latest", "http://127.0.0.1:18990/x.git"),
         ("127.0.0.1:18990/x.git@main", "x", "main", "127.0.0.1:18990/x.git@main"),
         ("github.com/a/b/packages/@org/name@v2", "name", "v2", "github.com/a/b/packages/@org/name@v2"),
+        ("github.com/a/b@pkg@1.2.3", "b", "pkg@1.2.3", "github.com/a/b@pkg@1.2.3"),
+        ("github.com/a/b@@org/pkg@1.2.3", "b", "@org/pkg@1.2.3", "github.com/a/b@@org/pkg@1.2.3"),
         ("github.com/a/b/packages/@org/name", "name", "latest", "github.com/a/b/packages/@org/name"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from gitserver import git_server
+from gitserver import Handler, git_server
 
 from micro.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from runtime import sources
@@ -40,6 +40,49 @@ def test_a_branch_a_tag_a_commit_and_a_folder_can_be_named(git, tmp_path):
         fetched = fetch(f"{git.url('app')}/sub@{ref}", tmp_path)
         assert (fetched.path / "v").read_text() == content
     assert (tmp_path / "log").read_text() == ""
+
+
+def test_a_commit_in_capitals_a_whole_ref_a_pull_request_and_a_tag_with_an_at_can_be_named(git, tmp_path):
+    commit = git.commit("app", {"v": "1"}, tag="pkg@1.2.3")
+    bare = git.root / "app.git"
+    subprocess.run(["git", "update-ref", "refs/pull/7/head", commit], cwd=bare, check=True)
+    git.commit("app", {"v": "2"})
+    for ref in (commit.upper(), "refs/tags/pkg@1.2.3", "refs/pull/7/head", "pkg@1.2.3"):
+        assert (fetch(f"{git.url('app')}@{ref}", tmp_path).path / "v").read_text() == "1"
+    assert (fetch(f"{git.url('app')}@refs/heads/main", tmp_path).path / "v").read_text() == "2"
+
+
+def test_an_abbreviated_commit_is_refused_for_what_it_is(git, tmp_path):
+    commit = git.commit("app", {"v": "1"})
+    for ref in (commit[:7], commit[:12].upper()):
+        with pytest.raises(NotFound, match="give all 40 digits"):
+            fetch(f"{git.url('app')}@{ref}", tmp_path)
+    git.commit("app", {"v": "branch"}, branch="deadbeef")
+    assert (fetch(f"{git.url('app')}@deadbeef", tmp_path).path / "v").read_text() == "branch"
+
+
+@pytest.mark.parametrize("has_commits", [False, True])
+def test_a_repository_with_nothing_on_its_default_branch_is_told_in_a_sentence(git, tmp_path, has_commits):
+    if has_commits:
+        git.commit("app", {"v": "1"})
+    subprocess.run(["git", "init", "-q", "--bare", git.root / "app.git"], check=True)
+    subprocess.run(["git", "symbolic-ref", "HEAD", "refs/heads/gone"], cwd=git.root / "app.git", check=True)
+    with pytest.raises(NotFound) as told:
+        fetch(git.url("app"), tmp_path)
+    expected = "has nothing on its default branch: push a commit, or name a branch with @BRANCH."
+    assert told.value.detail == f"{git.url('app')} {expected}"
+
+
+def test_a_web_page_is_told_from_a_repository(git, tmp_path, monkeypatch):
+    def page(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/html; charset=utf-8")
+        handler.end_headers()
+        handler.wfile.write(b"<h1>Hello</h1>")
+
+    monkeypatch.setattr(Handler, "do_GET", page)
+    with pytest.raises(NotFound, match="is a web page and no git repository"):
+        fetch(git.url("app"), tmp_path)
 
 
 def test_a_repository_that_is_not_there_is_not_found(git, tmp_path):

@@ -46,6 +46,10 @@ LEGAL = {
     "https://github.com/org/repo/docs.d": None,
     "https://github.com/org/repo@refs/heads/main": None,
     "https://github.com/org/repo@user.name/topic_1": None,
+    "https://github.com/org/repo@refs/pull/7/head": ("https://github.com/org/repo", "", "refs/pull/7/head"),
+    "https://github.com/org/repo@pkg@1.2.3": ("https://github.com/org/repo", "", "pkg@1.2.3"),
+    "https://github.com/org/repo.git@@scope/pkg@1.2.3": ("https://github.com/org/repo.git", "", "@scope/pkg@1.2.3"),
+    "github.com/org/mono/packages/@org/app@pkg@1.2": ("https://github.com/org/mono", "packages/@org/app", "pkg@1.2"),
     "https://github.com/org/repo@a=b": None,
     "https://github.com/org/repo@_x": None,
     "https://github.com/Org/Repo": ("https://github.com/Org/Repo", "", ""),
@@ -282,7 +286,7 @@ _MORE = [
     *(f"https://{host}/a/b" for host in ("a", "a.b.1", "a-.com", "a.-b.com", "*.github.com", "github.com,evil.com")),
     *(
         f"https://github.com/a/b@{ref}"
-        for ref in ("HEAD~", "a@{1}", "a\\b", "a?b", "a..", "-", "a b", "$(id)", "`id`", ";id")
+        for ref in ("HEAD~", "a@{1}", "@", "@{u}", "a\\b", "a?b", "a..", "-", "a b", "$(id)", "`id`", ";id")
     ),
     *(f"https://github.com/{path}" for path in ("a/..git", "../..", "a/b/../.git", "a/b/.", "./a/b", "a/b//", "%61/b")),
 ]

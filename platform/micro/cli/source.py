@@ -123,11 +123,9 @@ def _below_base_url(text: str, setting: Setting) -> str:
 
 
 def _ref_split(rest: str) -> tuple[str, str, str]:
-    """The ref is what follows the last `@` that does not begin a segment, as in `packages/@org/name@v1`."""
-    location, at, ref = rest.rpartition("@")
-    if not at or "/" not in location or location.endswith("/"):
-        return rest, "", ""
-    return location, at, ref
+    """Split `location@ref` at the first `@` that does not begin a segment: `packages/@org/name@pkg@1.2.3`."""
+    match = re.fullmatch(r"([^/]*/(?:[^@]|(?<=/)@)*)(?<=[^/])@(.*)", rest)
+    return (match[1], "@", match[2]) if match else (rest, "", "")
 
 
 def named(text: str) -> tuple[str, str]:
