@@ -33,7 +33,7 @@ MOST_ROWS = 100
 MOST_LINES = 5000
 SLUG = RegexValidator(r"^[a-z0-9-]+\Z", "This is no name of a namespace.")
 NAME = RegexValidator(r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z", "This is no name of a service.")
-VERSION = RegexValidator(r"^[A-Za-z0-9_][A-Za-z0-9_./+#=-]*\Z", "This is no version.")
+VERSION = RegexValidator(r"^[A-Za-z0-9_@][A-Za-z0-9_./+#=@-]*\Z", "This is no version.")
 
 
 class Where(Input):

@@ -28,7 +28,7 @@ MOST_INSTANCES = 100
 MOST_METADATA_CHARACTERS = 4096
 _DEPLOY_LOCK = 7_214_002  # the class of the advisory lock
 
-_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+#=-]{0,199}")
+_VERSION = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_./+#=@-]{0,199}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = ("MICRO_SERVICE_", "MICRO_AUTH_", "MICRO_NAMESPACE", "MICRO_PROXY")
 
@@ -255,7 +255,7 @@ def _require_free(namespace: Namespace, name: str) -> None:
 def require_version(version: str) -> None:
     """Raises InvalidArgument unless `version` may be one: the name of a branch, tag or commit, or any such word."""
     if not _VERSION.fullmatch(version):
-        raise InvalidArgument(f"The version {version[:100]!r} is not a word of letters, digits and ._/+#=-.")
+        raise InvalidArgument(f"The version {version[:100]!r} is not a word of letters, digits and ._/+#=@-.")
 
 
 def require_variable(name: str, value: str) -> None:

@@ -93,3 +93,12 @@ def test_a_folder_and_a_ref_can_be_named(server, git):
     server.micro("run", git.url("mono") + "/apps/shop")
     assert server.get("/shop/").text == "new"
     server.micro("kill", "shop")
+
+
+def test_a_tag_with_an_at_runs_as_a_version_of_that_name(server, git):
+    git.commit("tagged", {"Procfile": "web: python main.py\n", "main.py": ONE_ANSWER % "tagged"}, tag="@org/pkg@1.2.3")
+    server.micro("run", f"{git.url('tagged')}@@org/pkg@1.2.3", timeout_s=300)
+    assert server.get("/", host="tagged--micro.localhost").text == "tagged"
+    assert "@org/pkg@1.2.3" in server.micro("status", "tagged@@org/pkg@1.2.3").stdout
+    assert "tagged" in server.micro("services").stdout
+    server.micro("kill", "tagged@@org/pkg@1.2.3")

@@ -27,7 +27,7 @@ MAX_NODES = 100
 MAX_ADVERTISED_BYTES = 1024 * 1024
 MAX_NODE_METADATA_CHARACTERS = 16 * 1024
 
-_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+#=-]{0,199}")
+_VERSION = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9._/+#=@-]{0,199}")
 _Key = tuple[str, str, str]  # namespace, service, version
 
 
@@ -176,7 +176,7 @@ def _require_announceable(request: registry_pb2.Service, domain: str) -> None:
         raise PermissionDenied(f"the service {request.name} is the platform's own")
     validate_service(request.name, namespace=domain)
     if request.version and not _VERSION.fullmatch(request.version):
-        raise InvalidArgument(f"The version {request.version[:100]!r} is not a word of letters, digits and ._/+#=-.")
+        raise InvalidArgument(f"The version {request.version[:100]!r} is not a word of letters, digits and ._/+#=@-.")
     if request.protocol not in ("", "grpc", "http"):
         raise InvalidArgument(f"The protocol {request.protocol!r} must be grpc or http.")
     if len(request.nodes) > MAX_NODES:
