@@ -215,6 +215,7 @@ def _configured(
         auto_mapping=True,
         convert_grpc_status=False,  # the gateway's Lua writes Micro's error document instead
         case_insensitive_enum_parsing=True,
+        query_param_unescape_plus=True,  # as forms, URLSearchParams and most HTTP clients write a space
         print_options={
             "preserve_proto_field_names": True,
             "always_print_primitive_fields": True,

@@ -69,6 +69,15 @@ def test_other_verbs_are_calls_too(gateway: Gateway, service: str, verb: str):
     assert answer.json()["msg"] == "Hello Joe"
 
 
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [("Joe+Smith", "Joe Smith"), ("Joe%20Smith", "Joe Smith"), ("a%2Bb", "a+b"), ("+a++b+", " a  b ")],
+)
+@pytest.mark.parametrize("service", ["helloworld", "bare"])
+def test_a_plus_in_a_query_is_a_space(gateway: Gateway, service: str, query: str, name: str):
+    assert gateway.get(f"/{service}/helloworld/call?name={query}", headers=FOO).json()["msg"] == f"Hello {name}"
+
+
 def test_a_query_and_a_body_make_one_request(gateway: Gateway):
     answer = gateway.post("/helloworld/call?name=Joe", headers=FOO, json={"count": "1"})
     assert answer.json()["msg"] == "Hello Joe"
