@@ -17,7 +17,7 @@ from micro.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceEx
 from runtime import folders
 from runtime.attempts import Attempt
 
-from . import addresses, git, tree
+from . import addresses, git, links, tree
 from .tokens import Token
 
 TIMEOUT = timedelta(seconds=120)
@@ -27,7 +27,7 @@ ADVERTISEMENT = "info/refs?service=git-upload-pack"
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE")
 
 _HARDENING = (
-    *("protocol.allow=never", "protocol.https.allow=always", "core.hooksPath=/dev/null", "core.symlinks=false"),
+    *("protocol.allow=never", "protocol.https.allow=always", "core.hooksPath=/dev/null", "core.symlinks=true"),
     *("core.fsmonitor=false", "fetch.fsckObjects=true", "transfer.fsckObjects=true", "http.followRedirects=false"),
     *("submodule.recurse=false", "credential.helper=", "http.lowSpeedLimit=1000", "http.lowSpeedTime=20"),
     *("core.autocrlf=false", "core.protectHFS=true", "core.protectNTFS=true", "pack.windowMemory=64m"),
@@ -116,6 +116,7 @@ def clone(source: git.Source, attempt: Attempt, *, token: str = "") -> str:
             raise _refused(source)
     commit = _head(source, destination)
     folders.remove(destination / ".git")
+    links.settle(destination)
     tree.require_within_limits(destination)
     return commit
 

@@ -171,7 +171,51 @@ def test_git_goes_to_the_address_that_was_judged_even_if_the_name_now_means_anot
     assert (fetched.path / "x").read_text() == "1"
 
 
-def test_a_committed_symlink_is_a_small_text_file_and_a_committed_hook_or_filter_does_not_run(git, tmp_path):
+def link(git, name: str, **targets: str) -> None:
+    """Commit symbolic links by their paths, with two underscores for a slash."""
+    work = git.root / f"{name}.work"
+    for path, target in targets.items():
+        (work / path.replace("__", "/")).symlink_to(target)
+    git._git("add", "-A", cwd=work)
+    git._git("commit", "-qm", "links", cwd=work)
+    git._git("push", "-qf", str(git.root / f"{name}.git"), "main", cwd=work)
+
+
+def test_a_committed_link_is_what_it_points_to(git, tmp_path):
+    git.commit("app", {"lib/a.py": "a", "lib/sub/b.py": "b", "main.py": "m"})
+    link(git, "app", entry="main.py", again="entry", vendored="lib", lib__c="../main.py", lib__d="sub")
+    fetched = fetch(git.url("app"), tmp_path)
+    assert not [path for path in fetched.path.rglob("*") if path.is_symlink()]
+    assert (fetched.path / "entry").read_text() == (fetched.path / "again").read_text() == "m"
+    assert (fetched.path / "vendored" / "sub" / "b.py").read_text() == "b"
+    assert (fetched.path / "vendored" / "c").read_text() == (fetched.path / "lib" / "c").read_text() == "m"
+    assert (fetched.path / "vendored" / "d" / "b.py").read_text() == "b"
+
+
+def test_a_link_to_nothing_and_one_to_a_folder_that_holds_it_are_left_out(git, tmp_path):
+    git.commit("app", {"lib/a.py": "a"})
+    link(git, "app", gone="nowhere", self=".", loop="loop", lib__up="..", inner=".git/config")
+    fetched = fetch(git.url("app"), tmp_path)
+    assert sorted(str(path.relative_to(fetched.path)) for path in fetched.path.rglob("*")) == ["lib", "lib/a.py"]
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../../etc/passwd", "/", "lib/../../..", "/proc/self/environ"])
+def test_a_link_that_leads_out_of_the_repository_is_refused_by_its_name(git, tmp_path, target):
+    git.commit("app", {"lib/a.py": "a"})
+    link(git, "app", lib__leak=target)
+    with pytest.raises(InvalidArgument, match="lib/leak links to something outside of the repository"):
+        fetch(git.url("app"), tmp_path)
+
+
+def test_links_that_multiply_what_they_point_to_end_at_the_limits_of_a_source(git, tmp_path, monkeypatch):
+    monkeypatch.setattr(tree, "MOST_FILES", 500)
+    git.commit("app", {f"d{number}/x": "x" for number in range(12)})
+    link(git, "app", **{f"d{n}__{side}": f"../d{n + 1}" for n in range(11) for side in ("l", "r")})
+    with pytest.raises(ResourceExhausted, match="more files than a source may hold"):
+        fetch(git.url("app"), tmp_path)
+
+
+def test_a_committed_hook_or_filter_does_not_run(git, tmp_path):
     git.commit(
         "app",
         {
@@ -180,14 +224,9 @@ def test_a_committed_symlink_is_a_small_text_file_and_a_committed_hook_or_filter
             ".gitmodules": '[submodule "s"]\npath = s\nurl = file:///etc\n',
         },
     )
-    work = git.root / "app.work"
-    (work / "Dockerfile").symlink_to("/etc/passwd")
-    git._git("add", "-A", cwd=work)
-    git._git("commit", "-qm", "x", cwd=work)
-    git._git("push", "-qf", str(git.root / "app.git"), "main", cwd=work)
     fetched = fetch(git.url("app"), tmp_path)
-    assert not (fetched.path / "Dockerfile").is_symlink()
-    assert (fetched.path / "Dockerfile").read_text() == "/etc/passwd"
+    assert (fetched.path / "x").read_text() == "1"
+    assert not (fetched.path / "s").exists()
 
 
 @pytest.mark.parametrize(
