@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tarfile
 
@@ -175,6 +176,49 @@ def test_links_are_sent_as_what_they_point_to_and_never_lead_out(tmp_path):
     (app / "leak").symlink_to("../outside")
     with pytest.raises(Failure, match="leak links to something outside"):
         source.archive(app)
+
+
+@pytest.mark.parametrize("has_git", [False, True])
+def test_a_link_to_a_folder_is_sent_as_that_folder_and_one_that_leads_out_is_refused(tmp_path, has_git):
+    app = tmp_path / "app"
+    write(app, "lib/a.py", "lib/sub/b.py", "main.py")
+    (app / "vendored").symlink_to("lib")
+    (app / "self").symlink_to(".")
+    if has_git:
+        subprocess.run(["git", "init", "-q", app], check=True)
+    own = ["lib/a.py", "lib/sub/b.py", "main.py"]
+    assert names(app) == [*own, "vendored/a.py", "vendored/sub/b.py"]
+    (app / "leak").symlink_to(tmp_path)
+    with pytest.raises(Failure, match="leak links to something outside"):
+        source.archive(app)
+
+
+@pytest.mark.parametrize("has_git", [False, True])
+def test_an_environment_in_the_folder_is_left_out_whatever_its_name(tmp_path, has_git):
+    write(tmp_path, "main.py", "venv/pyvenv.cfg", "venv/lib/x.py", "tools/my env/pyvenv.cfg", "tools/my env/y.py")
+    (tmp_path / "venv" / "bin").mkdir()
+    (tmp_path / "venv" / "bin" / "python").symlink_to("/usr/bin/env")
+    write(tmp_path, "venvs/z.py")
+    if has_git:
+        subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    assert names(tmp_path) == ["main.py", "venvs/z.py"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a work tree of another user's")
+def test_ignored_files_of_a_work_tree_of_another_users_stay_here(tmp_path):
+    write(tmp_path, "main.py", "secret.txt")
+    (tmp_path / ".gitignore").write_text("secret.txt\n")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["chown", "-R", "nobody", tmp_path], check=True)
+    assert names(tmp_path) == [".gitignore", "main.py"]
+
+
+def test_nothing_is_sent_where_git_cannot_say_what_it_ignores(tmp_path):
+    write(tmp_path, "main.py", "secret.txt")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".git" / "index").write_bytes(b"broken")
+    with pytest.raises(Failure, match=r"git cannot say which files of .* it ignores \(.*index"):
+        source.archive(tmp_path)
 
 
 def test_an_empty_folder_is_refused(tmp_path):

@@ -17,6 +17,9 @@ from micro.wire import PLATFORM_SERVICES
 from .failures import Failure
 
 CHUNK_BYTES = 256 * 1024
+MOST_FILES = 100_000  # as many as the server takes
+# Also where the work tree is another user's (sudo, containers, mounted folders); what its settings run stays off.
+ASKED_SAFELY = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
 SKIPPED = frozenset(
     {
         ".git",
@@ -175,15 +178,18 @@ def archive(folder: Path) -> Archive:
 
 
 def files(folder: Path) -> list[str]:
-    """The files of the folder that are sent, sorted."""
-    return sorted(set(_tracked(folder) or _walked(folder)))
+    """The files of the folder that are sent, sorted.
+
+    Raises Failure where git cannot say what it ignores, and for a link that leads out.
+    """
+    tracked = _tracked(folder)
+    return sorted(set(_walked(folder, within=folder) if tracked is None else tracked))
 
 
 def _add(tar: tarfile.TarFile, folder: Path, path: str) -> int:
     """Put one file into the archive; its size in bytes."""
     file = folder / path
-    if not file.resolve().is_relative_to(folder.resolve()):
-        raise Failure(f"{file} links to something outside of the folder, which cannot be sent along.")
+    _require_inside(file, folder)
     with file.open("rb") as content:
         known = os.fstat(content.fileno())
         member = tarfile.TarInfo(path)
@@ -193,27 +199,59 @@ def _add(tar: tarfile.TarFile, folder: Path, path: str) -> int:
         return member.size
 
 
-def _tracked(folder: Path) -> list[str]:
-    """What git knows or would add; nothing when the folder is no part of a work tree."""
-    command = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+def _tracked(folder: Path) -> list[str] | None:
+    """What git knows or would add; None when the folder is no part of a work tree.
+
+    Raises Failure when git does not answer: without it everything that it ignores would be sent.
+    """
+    command = ["git", *ASKED_SAFELY, "-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, check=False, stdin=subprocess.DEVNULL, env=os.environ | {"LC_ALL": "C"}
+        )
     except FileNotFoundError:
-        return []
-    names = os.fsdecode(done.stdout).split("\0") if done.returncode == 0 else []
-    found: list[str] = []
-    for name in filter(None, names):
-        if (folder / name).is_dir():  # a repository within the repository
-            found += [f"{name.rstrip('/')}/{inner}" for inner in _walked(folder / name)]
-        elif (folder / name).is_file() and not SKIPPED.intersection(name.split("/")):
-            found.append(name)
-    return found
+        return None
+    if done.returncode:
+        if b"not a git repository" in done.stderr:
+            return None
+        words = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise Failure(f"git cannot say which files of {folder} it ignores ({words}): mend that, or copy the folder.")
+    names = os.fsdecode(done.stdout).split("\0")
+    environments = tuple(name.removesuffix("pyvenv.cfg") for name in names if name.endswith("/pyvenv.cfg"))
+    return [found for name in names if name and not name.startswith(environments) for found in _known(folder, name)]
 
 
-def _walked(folder: Path) -> list[str]:
+def _known(folder: Path, name: str) -> list[str]:
+    """The files that a name of git's stands for: itself, or what is in a repository or linked folder."""
+    if (folder / name).is_dir():
+        inner = _walked(folder / name, within=folder) if _is_walked(folder / name, folder) else []
+        return [f"{name.rstrip('/')}/{path}" for path in inner]
+    return [name] if (folder / name).is_file() and not SKIPPED.intersection(name.split("/")) else []
+
+
+def _walked(folder: Path, *, within: Path) -> list[str]:
+    """The files below a folder, through links to other folders `within` the one that is sent."""
     found: list[str] = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in SKIPPED]
+    _require_inside(folder, within)
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if _is_walked(Path(root, name), within)]
         inside = Path(root).relative_to(folder)
         found += [str(inside / name) for name in files if Path(root, name).is_file()]
+        if len(found) > MOST_FILES:
+            raise Failure(f"{folder} holds more than {MOST_FILES} files, which is more than can be sent.")
     return found
+
+
+def _is_walked(folder: Path, within: Path) -> bool:
+    """Whether the files of a folder are sent: not those of environments, nor of a link to a folder that holds it."""
+    if folder.name in SKIPPED or (folder / "pyvenv.cfg").is_file():
+        return False
+    if not folder.is_symlink():
+        return True
+    _require_inside(folder, within)
+    return not folder.parent.resolve().is_relative_to(folder.resolve())
+
+
+def _require_inside(path: Path, within: Path) -> None:
+    if not path.resolve().is_relative_to(within.resolve()):
+        raise Failure(f"{path} links to something outside of the folder, which cannot be sent along.")
