@@ -13,7 +13,7 @@ from micro.errors import Error, InvalidArgument
 from tenants import names
 from tenants.forms import Form, refused_by
 
-from . import sources
+from . import envfiles, sources
 from .models import Deployment
 from .operations import Changes, Order, require_variable
 from .sources import addresses, git, tokens
@@ -154,19 +154,10 @@ def require_fetchable(repository: str) -> None:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """The variables in lines of NAME=value; blank lines and those that begin with # are passed over."""
-    found = {}
-    for line in text.splitlines():
-        name, separator, value = line.strip().partition("=")
-        if not name or name.startswith("#"):
-            continue
-        if not separator:
-            raise forms.ValidationError(f"The line {line[:40]!r} has no '='; write NAME=value.")
-        name = name.strip()
-        if name in found:
-            raise forms.ValidationError(f"{name[:40]} is there twice.")
-        found[name] = value.strip()
-        refused_by(partial(require_variable, name, found[name]))
+    """The variables in the lines of a `.env` file."""
+    found = refused_by(partial(envfiles.read, _unix(text)))
+    for name, value in found.items():
+        refused_by(partial(require_variable, name, value))
     return found
 
 

@@ -51,10 +51,10 @@ class Form(forms.Form):
             field.widget.attrs["autofocus"] = ""
 
 
-def refused_by(check: Callable[[], object]) -> None:
-    """Turn an error of ours into one of a field."""
+def refused_by(check: Callable[[], Result]) -> Result:
+    """Turn an error of ours into one of a field; returns what `check` returns."""
     try:
-        check()
+        return check()
     except Error as error:
         raise forms.ValidationError(error.detail) from None
 
