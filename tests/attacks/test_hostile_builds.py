@@ -43,8 +43,12 @@ def below(folder):
     return [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
 
 home, database, run, user, victims = ASKED
-own = os.getcwd()
 seen = [path for path in below(home) if not path.startswith(MINE)]
+variables = ("NATS_URL", "DATABASE_URL", "MICRO_SUPERVISED_HOME")
+sockets = [run + name for name in ("/postgres/.s.PGSQL.5432", "/valkey.sock", "/supervisor.sock", "/sidecar-0.sock")]
+sockets += [*below(run), *below("/run"), "/var/run/docker.sock"]
+places = [home + "/x", home + "/cache/uv/x", "/etc/x", "/usr/bin/x", sys.prefix + "/x", user + "/x"]
+places += ["/proc/sys/vm/swappiness"]
 found = {
     "user": os.getuid(),
     "capabilities": [line.split()[1] for line in open("/proc/self/status") if line.startswith("CapEff")][0],
@@ -54,14 +58,16 @@ found = {
     "shadow": read("/etc/shadow"),
     "user's files": [name for name in os.listdir(user) if name.startswith((".ssh", ".micro", ".bash"))],
     "database": below(database),
-    "environments": [name for path in glob.glob("/proc/[0-9]*/environ") for name in ("NATS_URL", "DATABASE_URL", "MICRO_SUPERVISED_HOME") if name in read(path)],
+    "environments": [name for path in glob.glob("/proc/[0-9]*/environ") for name in variables if name in read(path)],
     "processes": len(glob.glob("/proc/[0-9]*")),
-    "sockets": [path for path in (*below(run), *below("/run"), "/var/run/docker.sock", run + "/postgres/.s.PGSQL.5432", run + "/valkey.sock", run + "/supervisor.sock") if connects(path)],
-    "written": [path for path in (*victims, home + "/x", home + "/cache/uv/x", "/etc/x", "/usr/bin/x", sys.prefix + "/x", user + "/x", "/proc/sys/kernel/hostname") if writes(path)],
+    "sockets": [path for path in sockets if connects(path)],
+    "written": [path for path in (*victims, *places) if writes(path)],
 }
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
+        for descriptor in range(3):  # whoever waits for the end of its output waits no more
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
         os.execvp("sleep", ["sleep", "LASTING"])
     os._exit(0)
 sys.exit("FOUND " + json.dumps(found))
@@ -111,7 +117,8 @@ def looking(attacked: Server, lasting: str) -> str:
 
 def setup_py(attacked: Server, lasting: str) -> dict[str, str]:
     """A Python project whose setup.py is the program."""
-    project = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    backend = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    project = f'[project]\nname = "x"\nversion = "1"\n{backend}'
     return {"main.py": "", "pyproject.toml": project, "setup.py": looking(attacked, lasting)}
 
 
@@ -144,12 +151,8 @@ def found_by(mallory: Server, folder: Path, files: dict[str, str], *, kind: str 
 def assert_walled(found: dict[str, object]) -> None:
     """Nothing of the server, of another tenant or of its user's was seen, and nothing of theirs was written."""
     assert found["processes"] < 12
-    nothing = {name: found[name] for name in found if name not in {"user", "capabilities", "processes"}}
-    assert nothing == {
-        **dict.fromkeys(("others", "secrets", "user's files", "database", "environments", "sockets", "written"), []),
-        "key": "",
-        "shadow": "",
-    }
+    nothing = {name: said for name, said in found.items() if said and name not in {"user", "capabilities", "processes"}}
+    assert nothing == {}
     assert found["user"] != 0
     assert set(str(found["capabilities"])) == {"0"}
 
