@@ -30,6 +30,11 @@ def build(namespace: str, deployment_id: UUID) -> Path:
     return builds(namespace) / str(deployment_id)
 
 
+def scratch(namespace: str, deployment_id: UUID) -> Path:
+    """HOME and TMPDIR of one build's commands in place."""
+    return build(namespace, deployment_id) / "scratch"
+
+
 def environments(namespace: str) -> Path:
     """The folder of a namespace's Python environments, named by the hash of what they hold."""
     return made(home() / "environments" / namespace)
@@ -60,9 +65,9 @@ def jobs() -> Path:
     return made(home() / "jobs")
 
 
-def uv_cache() -> Path:
-    """uv's cache, shared by all builds."""
-    return made(home() / "cache" / "uv")
+def cache(namespace: str) -> Path:
+    """What a namespace's builds in place keep for later ones: packages, modules, what was compiled."""
+    return made(home() / "caches" / namespace)
 
 
 def logs() -> Path:

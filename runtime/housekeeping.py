@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Count
 
@@ -16,6 +18,7 @@ from . import credentials, folders, logs
 from .backends import choice
 from .builds import caches, images
 from .models import Deployment, Release, Replica, Service, Upload
+from .sources import tree
 
 KEPT_RELEASES = 5
 UNFINISHED_AGE_S = 3600.0
@@ -36,6 +39,7 @@ def tidy() -> None:
         close_logs()
         remove_archives()
         remove_unfinished()
+        give_up_caches()
         if choice.chosen() == choice.DOCKER:
             caches.prune()
     except Exception:
@@ -129,6 +133,27 @@ def remove_unfinished() -> None:
     for path in [*folders.unfinished().iterdir(), *folders.jobs().iterdir()]:
         if _is_old(path):
             folders.remove(path)
+
+
+def give_up_caches() -> None:
+    """Take away what builds in place of a namespace keep, once that is too much; all of it, so nobody meets half of it.
+
+    It is removed an hour later: a build that has just begun may still read it. While one is under way a cache may grow
+    to twice the limit.
+    """
+    limit = int(settings.MICRO_CACHE_MIB) << 20
+    folders.remove(folders.home() / "cache")  # of all namespaces, as earlier versions had it
+    busy = set(
+        Deployment.objects.across_namespaces().filter(state__in=Deployment.WORKING)
+        .values_list("service__namespace__slug", flat=True)
+    )  # fmt: skip
+    for path in list(_folders(folders.home() / "caches")):
+        size = tree.size_bytes(path)
+        if size > 2 * limit or (size > limit and path.name not in busy):
+            given_up = folders.unfinished() / f"cache-{path.name}-{time.time_ns()}"
+            path.rename(given_up)
+            os.utime(given_up)
+            logger.info("%d MiB that builds of %s had kept are given up", size >> 20, path.name)
 
 
 def _is_old(path: Path) -> bool:

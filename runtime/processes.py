@@ -71,9 +71,17 @@ class Process:
 
 
 def launch(
-    argv: Sequence[str], *, record: Path, env: Mapping[str, str], cwd: Path, output: Path
+    argv: Sequence[str],
+    *,
+    record: Path,
+    env: Mapping[str, str],
+    cwd: Path,
+    output: Path,
+    passed: Collection[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `argv` in a session of its own, its output appended to `output`, and record it in the folder `record`.
+
+    It inherits the descriptors that are `passed`, by the same numbers.
 
     Raises StillStarting when an earlier launch into the same record has not finished.
     """
@@ -83,7 +91,11 @@ def launch(
         _lock(lock)
         (record / RECORD).unlink(missing_ok=True)
         with output.open("ab") as out:
-            return _spawn(argv, lock, record, env=env, cwd=cwd, out=out.fileno())
+            command = ["/bin/sh", "-c", _LAUNCHER, str(record / RECORD), _boot(), *argv]
+            return subprocess.Popen(
+                command, env=dict(env), cwd=cwd, stdin=lock, stdout=out, stderr=out, start_new_session=True,
+                pass_fds=passed,
+            )  # fmt: skip
     finally:
         os.close(lock)
 
@@ -114,13 +126,6 @@ def _lock(lock: int) -> None:
             if time.monotonic() > deadline:
                 raise StillStarting from None
             time.sleep(0.005)
-
-
-def _spawn(
-    argv: Sequence[str], lock: int, record: Path, *, env: Mapping[str, str], cwd: Path, out: int
-) -> subprocess.Popen[bytes]:
-    command = ["/bin/sh", "-c", _LAUNCHER, str(record / RECORD), _boot(), *argv]
-    return subprocess.Popen(command, env=dict(env), cwd=cwd, stdin=lock, stdout=out, stderr=out, start_new_session=True)
 
 
 def find(record: Path) -> Process | None:

@@ -56,8 +56,8 @@ class Process:
             raise OSError("it was built for the docker backend, as an image; deploy it again")
         self._end(launch.replica_id)
         record = _record(launch.replica_id)
-        command = _walled(launch) if bubblewrap.is_used() else launch.command
-        child = processes.launch(command, record=record, env=launch.env, cwd=launch.folder, output=launch.log)
+        launch.log.touch()
+        child = _walled(launch, record) if bubblewrap.is_used() else _plain(launch, record)
         self._know(launch.replica_id, _Known(processes.started(child), child))
 
     def is_running(self, replica_id: UUID) -> bool:
@@ -158,15 +158,22 @@ class Process:
             process.kill()
 
 
-def _walled(launch: Launch) -> list[str]:
-    """Its command within walls: it sees its source and its environment."""
-    home = folders.home()
+def _plain(launch: Launch, record: Path) -> subprocess.Popen[bytes]:
+    return processes.launch(launch.command, record=record, env=launch.env, cwd=launch.folder, output=launch.log)
+
+
+def _walled(launch: Launch, record: Path) -> subprocess.Popen[bytes]:
+    """Start it within walls: it sees its source and its environment."""
     environment = launch.env.get("VIRTUAL_ENV", "")
-    shown = [Path(environment)] if environment.startswith(f"{home}/environments/{launch.namespace}/") else []
+    is_own = environment.startswith(f"{folders.environments(launch.namespace)}/") if launch.namespace else False
+    shown = [Path(environment)] if is_own and Path(environment).is_dir() else []
     source = folders.build(launch.namespace, launch.deployment_id) / "source" if launch.deployment_id else launch.folder
-    return bubblewrap.around(
-        launch.command, folder=launch.folder, source=source, home=_record(launch.replica_id), shown=shown
-    )
+    for path in (source, *shown, launch.log):
+        bubblewrap.give(path)
+    room = bubblewrap.Room(launch.folder, {source: source}, shown=shown, empty=[record])
+    with bubblewrap.environment(launch.env) as descriptor:
+        command = bubblewrap.around(launch.command, room, environment=descriptor)
+        return processes.launch(command, record=record, env={}, cwd=Path("/"), output=launch.log, passed=[descriptor])
 
 
 def _record(replica_id: UUID) -> Path:

@@ -12,7 +12,7 @@ from runtime.attempts import Attempt
 from runtime.backends import choice
 from runtime.sources import Fetched
 
-from . import complaints, detect, dockerfiles, environments, images, limits, toolchains
+from . import complaints, detect, dockerfiles, environments, images, toolchains, workplaces
 from .plans import SHELL, Artifact, Plan
 
 
@@ -35,20 +35,22 @@ def build(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
 
 
 def _environment(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
+    wheel = environments.wheel() if chosen.wants_micro else None
+    root = folders.environments(attempt.namespace)
+    env = environments.build_environment() | {"UV_CACHE_DIR": str(environments.uv_cache(attempt.namespace))}
+    shown = [attempt.folder / "overrides", *([wheel] if wheel else [])]
+
     def run(argv: Sequence[str]) -> None:
-        env = environments.build_environment(folders.empty_home())
         said_before = attempt.log.stat().st_size if attempt.log.exists() else 0
-        if limits.run(argv, attempt, env=env, cwd=fetched.path) != 0:
+        if workplaces.run(argv, attempt, fetched, env=env, cache_at=root, shown=shown) != 0:
             complaint = complaints.of_uv(complaints.printed(attempt.log, said_before))
             raise FailedPrecondition(f"The dependencies could not be installed: {complaint}")
 
-    wheel = environments.wheel() if chosen.wants_micro else None
     recipe = environments.Recipe(fetched.path, chosen, fetched.digest, wheel)
-    environment = environments.make(recipe, namespace=attempt.namespace, deployment_id=attempt.deployment_id, run=run)
     return Artifact(
         digest=fetched.digest,
         command=[SHELL, "-c", chosen.line],
         folder=fetched.folder,
-        environment=environment,
+        environment=environments.make(recipe, attempt=attempt, run=run),
         protocol=chosen.protocol,
     )

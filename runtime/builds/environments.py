@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from uuid import UUID
 
 import uv
 from django.conf import settings
 
+from micro.errors import FailedPrecondition
 from runtime import folders
+from runtime.attempts import Attempt
+from runtime.backends import bubblewrap
 
 from . import requirements
 from .plans import Plan
@@ -59,14 +62,17 @@ class Recipe:
         return not self.plan.manifests if is_list else self.plan.dependencies == "."
 
 
-def commands(recipe: Recipe, environment: Path) -> list[list[str]]:
-    """The argument lists that make `environment`, in order; run in the service's folder."""
+def commands(recipe: Recipe, environment: Path, overrides: Path) -> list[list[str]]:
+    """The argument lists that make `environment`, in order; run in the service's folder.
+
+    The file `overrides` says what uv has to take for `micro` whoever asks for it.
+    """
     program = uv.find_uv_bin()
     install = [program, "pip", "install", "--python", str(environment / "bin" / "python")]
     plan = recipe.plan
     wanted = {"": [], ".": ["."]}.get(plan.dependencies, ["-r", plan.dependencies])
     if recipe.wheel:
-        wanted = ["--override", str(overrides(environment)), *wanted, str(recipe.wheel)]
+        wanted = ["--override", str(overrides), *wanted, str(recipe.wheel)]
     return [
         [program, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment)],
         *([[*install, *wanted]] if wanted else []),
@@ -74,19 +80,12 @@ def commands(recipe: Recipe, environment: Path) -> list[list[str]]:
     ]
 
 
-def overrides(environment: Path) -> Path:
-    """The file that says, while `environment` is made, what uv has to take for `micro` whoever asks for it."""
-    return environment.with_name(f"{environment.name}.overrides")
-
-
-def build_environment(home: Path) -> dict[str, str]:
-    """The whole environment of a build: the server's own reaches it only where it says where packages come from."""
+def build_environment() -> dict[str, str]:
+    """The environment of a build: the server's own reaches it only where it says where packages come from."""
     translated = {new: os.environ[old] for old, new in FROM_PIP.items() if old in os.environ}
     return {
         "PATH": os.pathsep.join(BASE_PATH),
-        "HOME": str(home),
         "LANG": "C.UTF-8",
-        "UV_CACHE_DIR": str(folders.uv_cache()),
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
         **translated,
@@ -94,33 +93,63 @@ def build_environment(home: Path) -> dict[str, str]:
     }
 
 
-def make(recipe: Recipe, *, namespace: str, deployment_id: UUID, run: Callable[[Sequence[str]], None]) -> str:
+def make(recipe: Recipe, *, attempt: Attempt, run: Callable[[Sequence[str]], None]) -> str:
     """The name of an environment for the recipe below `folders.environments`, made with `run` unless there is one.
 
     It is made under a name of this deployment and published by a small file, so that nobody sees half of one.
     """
-    root, key = folders.environments(namespace), recipe.key()
+    root, key = folders.environments(attempt.namespace), recipe.key()
     pointer = root / f"{key}.ready"
     if pointer.exists() and (root / pointer.read_text()).is_dir():
         for used in (pointer, root / pointer.read_text()):
             used.touch()  # housekeeping removes what no build has used for long
         return pointer.read_text()
-    name = f"{key}-{deployment_id.hex[:8]}"
-    folders.remove(root / name)
+    name = f"{key}-{attempt.deployment_id.hex[:8]}"
+    made = _made_in(attempt.namespace) / name
+    _clear(made, root / name)
+    overrides = folders.made(attempt.folder) / "overrides"
     try:
         if recipe.wheel:
-            overrides(root / name).write_text(f"micro @ {recipe.wheel.as_uri()}\n")
-        for argv in commands(recipe, root / name):
+            overrides.write_text(f"micro @ {recipe.wheel.as_uri()}\n")
+            overrides.chmod(0o644)
+        for argv in commands(recipe, root / name, overrides):
             run(argv)
+        _keep(made, root / name)
     except BaseException:
-        folders.remove(root / name)
+        _clear(made, root / name)
         raise
     finally:
-        overrides(root / name).unlink(missing_ok=True)
+        overrides.unlink(missing_ok=True)
     unfinished = root / f"{name}.new"
     unfinished.write_text(name)
     unfinished.rename(pointer)
     return name
+
+
+def uv_cache(namespace: str) -> Path:
+    """uv's cache as it is seen where an environment is made: beside it, or no file could be a link into it."""
+    return (folders.environments if bubblewrap.is_used() else folders.cache)(namespace) / "uv"
+
+
+def _made_in(namespace: str) -> Path:
+    """Where an environment comes to be. Within walls that is the cache, which is seen where environments are.
+
+    What it may write to holds no other environment and nothing that we follow by name.
+    """
+    return (folders.cache if bubblewrap.is_used() else folders.environments)(namespace)
+
+
+def _keep(made: Path, environment: Path) -> None:
+    """Take it to where environments are. Raises FailedPrecondition for what is no folder: a link would be followed."""
+    if made != environment:
+        made.rename(environment)
+    if not stat.S_ISDIR(environment.lstat().st_mode):
+        raise FailedPrecondition("The build has put something else in the place of its environment.")
+
+
+def _clear(*paths: Path) -> None:
+    for path in paths:
+        folders.remove(path)
 
 
 def wheel() -> Path:

@@ -15,7 +15,7 @@ from runtime import folders
 from runtime.attempts import Attempt
 from runtime.sources import Fetched
 
-from . import complaints, environments, limits
+from . import complaints, environments, workplaces
 from .plans import SHELL, Artifact, Plan
 
 SHOWN = {"node": "apt-get install nodejs npm", "npm": "apt-get install npm", "go": "apt-get install golang"}
@@ -46,10 +46,10 @@ def adapted(plan: Plan) -> Plan:
 def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
     """Run the plan's commands in the fetched folder. Raises FailedPrecondition when one fails."""
     path = os.pathsep.join([*_folders(plan), *environments.BASE_PATH])
-    env = environments.build_environment(folders.empty_home()) | _caches() | {"PATH": path}
+    env = environments.build_environment() | _caches(folders.cache(attempt.namespace)) | {"PATH": path}
     for line in (*plan.install, *plan.build):
         said_before = attempt.log.stat().st_size if attempt.log.exists() else 0
-        if limits.run([SHELL, "-c", line], attempt, env=env, cwd=fetched.path) != 0:
+        if workplaces.run([SHELL, "-c", line], attempt, fetched, env=env) != 0:
             complaint = complaints.of_command(complaints.printed(attempt.log, said_before))
             raise FailedPrecondition(f"`{line}` failed: {complaint}")
     return Artifact(
@@ -61,9 +61,8 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
     )
 
 
-def _caches() -> dict[str, str]:
+def _caches(cache: Path) -> dict[str, str]:
     """Where packages are kept between builds."""
-    cache = folders.home() / "cache"
     passed = ("NPM_CONFIG_REGISTRY", "NODE_EXTRA_CA_CERTS", "GOPROXY", "GOPRIVATE", "GONOSUMDB")
     return {
         "NPM_CONFIG_CACHE": str(cache / "npm"),

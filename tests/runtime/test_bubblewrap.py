@@ -33,6 +33,7 @@ found = {
     "state": sorted(os.listdir(%r)),
     "secret": os.path.exists(%r),
     "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
+    "user": os.getuid(), "sockets": os.listdir("/run"), "user's": os.listdir(%r),
     "caps": [line.split()[1] for line in open("/proc/self/status") if line.startswith("CapEff")],
 }
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -55,7 +56,10 @@ def walls(settings) -> None:
 
 def probe(state: Path, secret: Path) -> dict[str, str]:
     outside = ["/etc/micro-test", "/usr/micro-test", str(Path.home() / "micro-test"), str(state / "x" / "y")]
-    return {"main.py": PROBE % (json.dumps(outside), str(state), str(secret)), "Procfile": "web: exec python main.py\n"}
+    return {
+        "main.py": PROBE % (json.dumps(outside), str(state), str(secret), str(Path.home())),
+        "Procfile": "web: exec python main.py\n",
+    }
 
 
 def test_a_service_sees_its_own_files_and_nothing_of_the_server_or_of_other_processes(platform, running, envoy, home):
@@ -65,9 +69,11 @@ def test_a_service_sees_its_own_files_and_nothing_of_the_server_or_of_other_proc
     assert platform.deploy("web", probe(home, secret)).state == "live"
     found = json.loads(envoy.get("web"))
     assert (found["own"], found["tmp"], found["home"], found["outside"]) == (True, True, True, [])
-    assert set(found["state"]) <= {"builds", "environments", "replicas", "cache"}
+    assert set(found["state"]) <= {"builds", "environments", "replicas"}
     assert found["secret"] is False
     assert found["processes"] <= 3
+    assert (found["user"] != 0, found["sockets"]) == (True, [])
+    assert ".bashrc" not in found["user's"]
     assert found["caps"] == ["0000000000000000"]
     replica = Replica.objects.in_namespace("micro").get()
     assert not (folders.replicas() / str(replica.pk) / "x").exists()

@@ -220,7 +220,7 @@ def test_a_half_made_environment_is_not_taken_for_a_whole_one(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        environments.make(recipe, namespace="micro", deployment_id=uuid4(), run=killed)
+        environments.make(recipe, attempt=attempt(tmp_path), run=killed)
     made = builds.build(fetched, plan, attempt(tmp_path)).environment
     assert (folders.environments("micro") / made / "bin" / "python").exists()
 
@@ -240,15 +240,14 @@ def test_a_recipe_counts_sources_only_where_they_are_installed(tmp_path):
     assert key(plain, "a", "5") != key({**plain, "requirements.txt": "django\n"}, "a", "6")
 
 
-def test_nothing_of_the_servers_environment_but_package_sources_reaches_a_build(monkeypatch, tmp_path):
+def test_nothing_of_the_servers_environment_but_package_sources_reaches_a_build(monkeypatch):
     monkeypatch.setenv("MICRO_SECRET_KEY", "x")
     monkeypatch.setenv("DATABASE_URL", "x")
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
-    env = environments.build_environment(tmp_path)
+    env = environments.build_environment()
     assert env["UV_DEFAULT_INDEX"] == "https://index.example/simple"
     assert not {"MICRO_SECRET_KEY", "DATABASE_URL"} & set(env)
-    assert env["HOME"] == str(tmp_path)
-    assert set(env) & set(os.environ) <= {"PATH", "HOME", "LANG", *environments.PASSED_ON, "UV_CACHE_DIR"}
+    assert set(env) & set(os.environ) <= {"PATH", "LANG", *environments.PASSED_ON}
 
 
 def test_an_artifact_is_read_as_it_was_saved(tmp_path):

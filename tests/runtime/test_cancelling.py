@@ -28,11 +28,11 @@ def cancel(platform, deployment: Deployment) -> Deployment:
 
 def builders() -> list[int]:
     """The processes that build for this test's server, and what they have started."""
-    home = str(folders.empty_home())
+    builds = str(folders.builds("micro"))
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("HOME") == home:
+            if process.environ().get("HOME", "").startswith(builds):
                 found.append(process.pid)
         except psutil.Error:  # it has just ended, or is another's
             continue

@@ -26,9 +26,11 @@ STOPS_WITHIN_S = 30
     default="",
     help="What runs services: docker, process, or auto, which is docker where an engine answers (also MICRO_BACKEND).",
 )
+@click.option("--reset", is_flag=True, help="Start nothing: name the folders of the state, ask, and remove them.")
+@click.option("--yes", is_flag=True, help="With --reset: do not ask.")
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def server(ctx: click.Context, backend: str, extra: tuple[str, ...]) -> None:
+def server(ctx: click.Context, backend: str, reset: bool, yes: bool, extra: tuple[str, ...]) -> None:
     """Start the platform on this machine.
 
     Runs every part of it until Ctrl-C, and keeps its state in MICRO_HOME (~/.micro/server). The code is taken from
@@ -42,7 +44,8 @@ def server(ctx: click.Context, backend: str, extra: tuple[str, ...]) -> None:
         raise Failure(
             "The platform's code is not here: run this inside its checkout, or name that folder in MICRO_SERVER."
         )
-    argv = [*command(manage), *(["--backend", backend] if backend else [])]
+    asked = [*(["--reset"] if reset else []), *(["--yes"] if yes else [])]
+    argv = [*command(manage), *(["--backend", backend] if backend else []), *asked]
     os.execv(argv[0], argv)  # noqa: S606
 
 

@@ -81,7 +81,38 @@ def cluster(home: Path) -> Path:
     if not folder.is_symlink():
         OPEN_TO_ALL.mkdir(parents=True, exist_ok=True, mode=0o755)
         folder.symlink_to(OPEN_TO_ALL / f"cluster-{secrets.token_hex(6)}")
-    return folder.readlink()
+    made = folder.readlink()
+    _owner(made).write_text(str(home.resolve()))
+    return made
+
+
+def clusters(home: Path) -> list[Path]:
+    """The folders outside `home` that hold a database of it, those of a `home` that was removed by hand included."""
+    recorded = [path.with_suffix("") for path in OPEN_TO_ALL.glob("cluster-*.home") if _is_owned(path, home)]
+    link = home / "postgres"
+    linked = [link.readlink()] if link.is_symlink() else []
+    return [path for path in dict.fromkeys([*linked, *recorded]) if path.is_dir()]
+
+
+def unused(home: Path) -> list[Path]:
+    """Those of them that `home` does not lead to any more."""
+    link = home / "postgres"
+    return [path for path in clusters(home) if not (link.is_symlink() and link.readlink() == path)]
+
+
+def remove(cluster: Path) -> None:
+    """Remove such a folder, and the note of whose it is."""
+    shutil.rmtree(cluster)
+    _owner(cluster).unlink(missing_ok=True)
+
+
+def _owner(cluster: Path) -> Path:
+    """The note, beside a cluster, of the state folder that it belongs to."""
+    return cluster.with_suffix(".home")
+
+
+def _is_owned(note: Path, home: Path) -> bool:
+    return note.read_text() == str(home.resolve())
 
 
 def initialise(data: Path) -> None:
@@ -97,7 +128,7 @@ def initialise(data: Path) -> None:
         os.chown(data, owner.pw_uid, owner.pw_gid)
     options = ["-U", "micro", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-instructions"]
     subprocess.run(
-        [binary("initdb"), "-D", data, *options], check=True, capture_output=True, text=True, cwd="/", **_as(owner)
+        [binary("initdb"), "-D", data, *options], check=True, capture_output=True, text=True, cwd="/", **run_as(owner)
     )
 
 
@@ -120,9 +151,14 @@ def command(data: Path, socket_dir: Path) -> list[str]:
     return [str(binary("postgres")), "-D", str(data), *assignments]
 
 
-def url(socket_dir: Path, database: str) -> str:
+def url(socket_dir: Path, database: str, *, role: str = "micro", password: str = "") -> str:
     """The DATABASE_URL of a database of the cluster that listens in `socket_dir`."""
-    return f"postgresql://micro@/{database}?host={socket_dir}"
+    return f"postgresql://{role}{':' if password else ''}{password}@/{database}?host={socket_dir}"
+
+
+def password_file(home: Path) -> Path:
+    """Where the password of the platform's own role is kept."""
+    return home / "database" / "password"
 
 
 def start(data: Path, socket_dir: Path) -> subprocess.Popen[bytes]:
@@ -133,9 +169,10 @@ def start(data: Path, socket_dir: Path) -> subprocess.Popen[bytes]:
         start_new_session=True,
         cwd="/",
         stderr=subprocess.DEVNULL,
-        **_as(account()),
+        **run_as(account()),
     )
 
 
-def _as(owner: pwd.struct_passwd | None) -> Credentials:
+def run_as(owner: pwd.struct_passwd | None) -> Credentials:
+    """The arguments of subprocess for a program that runs as that account."""
     return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}

@@ -39,9 +39,20 @@ def settle(plan: Plan) -> None:
 def shown() -> str:
     """The decision, and what is to be known about it, in one line."""
     if settings.MICRO_BACKEND != choice.DOCKER:
-        walls = ", each within walls of bubblewrap" if bubblewrap.is_used() else ""
+        walls = ", each within walls of bubblewrap, as are their builds" if bubblewrap.is_used() else ""
         return f"services run as processes of this machine{walls}: for one trusted user; {_builds()}"
     return f"services run as containers of the Docker engine {_version()}{_kernel()}{_refusal()}"
+
+
+def unwalled() -> str:
+    """What it means where processes have no walls; blank where they have."""
+    if settings.MICRO_BACKEND == choice.DOCKER or bubblewrap.is_used():
+        return ""
+    why = "MICRO_BUBBLEWRAP is off" if settings.MICRO_BUBBLEWRAP == bubblewrap.OFF else "bubblewrap does not work here"
+    return (
+        f"WARNING: {why}: whatever you deploy, and what its build runs, reads and writes all that this user can, the "
+        "server's keys and the data of every namespace included; run only code that you trust with that"
+    )
 
 
 def _builds() -> str:

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 from xmlrpc.client import Fault
 
-from project.embedded import postgres
+from project.embedded import kept_secret, postgres, postgres_roles
 
-from . import probes
+from . import damage, probes
 from .errors import CannotRun, from_os_error, lines, reason
 from .plan import Plan
 from .programs import FIRST_RUN, PREPARATION, Program
@@ -107,8 +107,12 @@ class BringUp:
             postgres.initialise(data)
         except subprocess.CalledProcessError as error:
             said = (error.stderr or "").strip().splitlines() or ["it wrote nothing"]
+            raise CannotRun(f"The database cannot be made in {data} ({said[-1]}): {damage.way_out('')}.") from None
+        try:
+            postgres_roles.close(data, kept_secret(postgres.password_file(self._plan.home)))
+        except postgres_roles.Refused as refused:
             raise CannotRun(
-                f"The database cannot be made in {data} ({said[-1]}): empty that folder, and start again."
+                f"The database in {data} cannot be opened ({refused}): {damage.way_out(str(refused))}."
             ) from None
         self._start(f"{SERVERS}:postgres")
 

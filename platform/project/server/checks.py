@@ -52,7 +52,10 @@ def check_folders(plan: Plan) -> None:
     for folder in (plan.home, plan.run):
         found = folder.lstat()
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022 or not stat.S_ISDIR(found.st_mode):
-            raise CannotRun(f"{folder} is not a folder of this user's alone: remove it, or name another one.")
+            raise CannotRun(
+                f"{folder} is not a folder of this user's alone: see to it that only this user can write there "
+                "(`chown`, `chmod`), or name another one."
+            )
 
 
 def check_space(home: Path, least: int = LEAST_FREE_BYTES) -> None:

@@ -45,7 +45,8 @@ def prepare(*, processes: int = schemas.PROCESSES) -> str:
             _make_first_admin()
     except DatabaseError as error:
         raise CannotRun(
-            f"The database is damaged, or not micro's ({_reason(error)}): restore a backup, or empty it."
+            f"The database cannot be brought up to date ({_reason(error)}): correct that, and start again; one that is "
+            "damaged is restored from a backup, and one that is not micro's is left to others by another DATABASE_URL."
         ) from error
     took = f"{time.monotonic() - began:.1f} s"
     return f"{pending} migrations, {namespaces} namespaces, {took}" if pending else f"nothing to migrate, {took}"

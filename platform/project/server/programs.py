@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def _postgres(plan: Plan) -> Program:
     return Program(
         name="postgres",
         command=tuple(postgres.command(postgres.cluster(plan.home), sockets)),
-        is_ready=partial(probes.postgres_answers, postgres.url(sockets, "postgres")),
+        is_ready=partial(probes.postgres_answers, os.environ.get("DATABASE_URL", "")),
         stop_signal="INT",
         user=owner.pw_name if owner else "",
     )

@@ -8,15 +8,15 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psutil
 from django.conf import settings
 
-from project.embedded import kept_secret, nats, postgres, valkey, write_private
+from project.embedded import kept_secret, nats, postgres, postgres_roles, valkey, write_private
 from runtime.backends import Away, choice
 
-from . import backend, checks, leftovers, programs, supervisor_config
+from . import backend, checks, leftovers, programs, reset, supervisor_config
 from .bring_up import BringUp
 from .errors import CannotRun, from_os_error
 from .plan import Plan, from_settings
@@ -48,11 +48,15 @@ def command_line(arguments: Sequence[str]) -> int:
     add_arguments(parser)
     parser.add_argument("--end-leftovers", action="store_true", help="only end what a killed server left, and say what")
     parser.add_argument("--count", action="store_true", help="only print how many processes of a server here run")
+    parser.add_argument("--reset", action="store_true", help="only remove the state of the server, after asking")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
+    if options.reset:
+        return _told(lambda: reset.run(from_settings(), is_confirmed=options.yes, say=_print), doing="Removing")
     if options.end_leftovers:
         return end_leftovers()
     if options.count:
-        print(leftovers.count(from_settings()), flush=True)  # noqa: T201 - talks to the operator
+        _print(str(leftovers.count(from_settings())))
         return 0
     return main(example=options.example, backend_name=options.backend)
 
@@ -61,27 +65,17 @@ def main(*, example: str = "", backend_name: str = "") -> int:
     """Run a server until it is told to stop; the exit status. A failure is one sentence on stderr."""
     if backend_name:
         os.environ["MICRO_BACKEND"] = settings.MICRO_BACKEND = backend_name
-    try:
-        run(from_settings(), example=example)
-    except CannotRun as error:
-        return _complain(error)
-    except OSError as error:
-        return _complain(from_os_error(error, doing="Starting"))
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return _told(lambda: run(from_settings(), example=example), doing="Starting")
 
 
 def end_leftovers() -> int:
     """End what a killed server left on this state, and say so on stdout; the exit status."""
-    try:
+
+    def end() -> None:
         if ended := leftovers.end(from_settings()):
-            print(ended, flush=True)  # noqa: T201 - talks to the operator
-    except (CannotRun, Away) as error:
-        return _complain(error)
-    except OSError as error:
-        return _complain(from_os_error(error, doing="Stopping"))
-    return 0
+            _print(ended)
+
+    return _told(end, doing="Stopping")
 
 
 def run(plan: Plan, *, example: str = "") -> None:
@@ -98,8 +92,24 @@ def run(plan: Plan, *, example: str = "") -> None:
             progress.say(f"ended {ended} processes that a killed server had left")
         checks.check(plan)
         progress.say(f"disk, parts and addresses are fine; profile {plan.profile}, state in {plan.home}")
+        if "postgres" in plan.embedded:
+            _tell_of_databases(plan, progress)
         progress.say(backend.shown())
+        if said := backend.unwalled():
+            progress.say(said)
         _supervise(plan, progress, example=first)
+
+
+def _tell_of_databases(plan: Plan, progress: Progress) -> None:
+    """Where the database lies when that is not in the state folder, and which others were left there."""
+    database = postgres.cluster(plan.home)
+    if plan.home not in database.parents:
+        progress.say(f"the database is in {database}, outside MICRO_HOME; `micro server --reset` removes both")
+    for left in postgres.unused(plan.home):
+        progress.say(
+            f"an earlier database of {plan.home} is in {left}, and nothing uses it: `micro server --reset` removes it, "
+            "with everything else of this server"
+        )
 
 
 def _supervise(plan: Plan, progress: Progress, *, example: str) -> None:
@@ -151,7 +161,8 @@ def _configure_servers(plan: Plan, nats_port: int) -> dict[str, str]:
     urls = {}
     if "postgres" in plan.embedded:
         postgres.prepare_socket_dir(plan.run / "postgres")
-        urls["DATABASE_URL"] = postgres.url(plan.run / "postgres", "micro")
+        password = kept_secret(postgres.password_file(plan.home))
+        urls["DATABASE_URL"] = postgres_roles.url(plan.run / "postgres", password)
     if "valkey" in plan.embedded:
         folder, server_socket = plan.home / "valkey", plan.run / "valkey.sock"
         password = kept_secret(folder / "password")
@@ -180,6 +191,23 @@ def _environment(plan: Plan, urls: dict[str, str]) -> dict[str, str]:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def _told(work: Callable[[], None], *, doing: str) -> int:
+    """Do it; the exit status, after one sentence on stderr when it cannot be done."""
+    try:
+        work()
+    except (CannotRun, Away) as error:
+        return _complain(error)
+    except OSError as error:
+        return _complain(from_os_error(error, doing=doing))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - talks to the operator
 
 
 def _complain(error: Exception) -> int:

@@ -22,7 +22,8 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from project.embedded import postgres
 
-from .errors import CannotRun, reason
+from . import damage
+from .errors import CannotRun, lines, reason
 from .plan import Plan
 
 FAILURES_WHILE_STARTING = 3  # something is wrong from the outset; no use in trying for a minute
@@ -137,11 +138,11 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
         return reason(self._plan.log(name), self._log_began.get(name, 0)) or process.spawnerr or "it wrote nothing"
 
     def _way_out(self, name: str) -> str:
+        log = self._plan.log(name)
         if name == "postgres":
-            return (
-                f"see {self._plan.log(name)}, restore {postgres.cluster(self._plan.home)} from a backup, or remove it"
-            )
-        return f"see {self._plan.log(name)}"
+            said = "\n".join(lines(log, self._log_began.get(name, 0)))
+            return f"it is in {postgres.cluster(self._plan.home)}; {damage.way_out(said, log=str(log))}"
+        return f"see {log}"
 
 
 def _end_group(leader: int) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from psycopg.conninfo import conninfo_to_dict
 
 from project import env
-from project.embedded import postgres
+from project.embedded import postgres, postgres_roles
 
-from .base import MICRO_RUN
+from .base import MICRO_HOME, MICRO_RUN
 
 # By itself a command such as `manage.py rotate_keys` finds the embedded server of the same MICRO_HOME.
-DATABASE_URL = env.text("DATABASE_URL", postgres.url(MICRO_RUN / "postgres", "micro"))
+_password = postgres.password_file(MICRO_HOME)
+_embedded = postgres_roles.url(MICRO_RUN / "postgres", _password.read_text() if _password.exists() else "")
+DATABASE_URL = env.text("DATABASE_URL", _embedded)
 _parts = conninfo_to_dict(DATABASE_URL)
 
 DATABASES = {

@@ -112,13 +112,13 @@ def _toolchains(*, is_needed: bool) -> Iterator[Finding]:
 def _bubblewrap() -> Finding:
     """Whether plain processes can have walls around them."""
     if not shutil.which("bwrap"):
-        detail = "bwrap is missing: services see what this user sees"
+        detail = "bwrap is missing: services and their builds read and write what this user can"
         return warning("bubblewrap", detail, "apt-get install bubblewrap")
     tried = ("bwrap", "--unshare-pid", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "echo", "walls")
     if _said(tried) != "walls":
-        detail = "bwrap does not work on this machine: services see what this user sees"
+        detail = "bwrap does not work here: services and their builds read and write what this user can"
         return warning("bubblewrap", detail, "allow unprivileged user namespaces, or use Docker")
-    return ok("bubblewrap", "services do not see this server's state, nor other processes")
+    return ok("bubblewrap", "services and their builds do not see this server's state, nor other processes")
 
 
 def _leftovers(checkout: Path) -> Iterator[Finding]:
