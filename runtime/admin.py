@@ -167,6 +167,7 @@ class DeploymentAdmin(OfAService, Operated):
         "build_link",
         "release_link",
         "attempts",
+        "began_at",
         "lease_until",
         "created_at",
         "finished_at",

@@ -20,7 +20,7 @@ from transport.callers import ANY_ACCOUNT, Scope
 from transport.events import Event, event_stream
 from transport.rest import Endpoint, EventDocument, Input, Number, Text, account, describe, following, listed, parse
 
-from . import logs, operations, statuses, watching
+from . import logs, operations, statuses, turns, watching
 from .documents import DeploymentDocument, ServiceDocument, deployment_document, deployment_url, service_document
 from .logs import Line
 from .models import Deployment, Service
@@ -194,7 +194,8 @@ class Deployments(Endpoint):
         namespace = enter(account(request), query.pop("namespace"))
         found = operations.list_deployments(namespace=namespace, **query)
         is_more = len(found) == query["limit"]
-        items = [deployment_document(row, request) for row in found]
+        queue = turns.Queue()
+        items = [deployment_document(row, request, queue) for row in found]
         return Response({"items": items, "next": following(request, found[-1].pk) if is_more else None})
 
     @describe(

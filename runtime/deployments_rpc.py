@@ -12,7 +12,7 @@ from transport.callers import Account, authorize, require_account
 from transport.methods import ANY_ACCOUNT, Caller, Methods, unary
 from transport.tenancy import in_public
 
-from . import operations, statuses
+from . import operations, statuses, turns
 from .models import Deployment
 from .operations import DEFAULT_VERSION
 
@@ -63,7 +63,8 @@ def _list(namespace: str, request: wire.ListDeploymentsRequest, by: Account) -> 
         is_replaced=request.is_replaced if request.HasField("is_replaced") else None,
         after=_id(request.after) if request.after else None,
     )
-    return [_shown(row) for row in rows]
+    queue = turns.Queue()
+    return [_shown(row, queue) for row in rows]
 
 
 def _read(namespace: str, deployment_id: UUID, by: Account) -> wire.Deployment:
@@ -108,14 +109,14 @@ def _id(text: str) -> UUID:
         raise NotFound("There is no such deployment.") from None
 
 
-def _shown(row: Deployment) -> wire.Deployment:
+def _shown(row: Deployment, queue: turns.Queue | None = None) -> wire.Deployment:
     release = getattr(row, "release", None)
     return wire.Deployment(
         id=str(row.pk),
         service=row.service.name,
         version=row.service.version,
         state=row.state,
-        reason=row.reason,
+        reason=(queue or turns.Queue()).reason(row),
         source=row.source,
         digest=release.digest if release else "",
         release=release.number if release else 0,

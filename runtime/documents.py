@@ -9,7 +9,7 @@ from django.urls import reverse
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from . import statuses
+from . import statuses, turns
 from .models import Deployment, Replica, Service
 from .operations import DEFAULT_VERSION
 
@@ -26,7 +26,9 @@ class DeploymentDocument(serializers.Serializer):
     version = serializers.CharField()
     state = serializers.ChoiceField(choices=Deployment.State.choices)
     is_replaced = serializers.BooleanField(help_text="It went live, and a later one has taken its place since.")
-    reason = serializers.CharField(allow_blank=True, help_text="Why it failed or who cancelled it, else blank.")
+    reason = serializers.CharField(
+        allow_blank=True, help_text="Why it waits or failed, or who cancelled it, else blank."
+    )
     source = serializers.CharField()
     digest = serializers.CharField(allow_blank=True, help_text="What was built: git:<commit> or sha256:<archive>.")
     release = serializers.IntegerField(allow_null=True, help_text="The number of the release that it made.")
@@ -69,8 +71,8 @@ class ServiceDocument(serializers.Serializer):
     updated_at = serializers.DateTimeField()
 
 
-def deployment_document(row: Deployment, request: Request) -> dict[str, Any]:
-    """The fields of a DeploymentDocument. The row comes with its service, namespace and release."""
+def deployment_document(row: Deployment, request: Request, queue: turns.Queue | None = None) -> dict[str, Any]:
+    """The fields of a DeploymentDocument. The row comes with its service, namespace and release, rows with a queue."""
     release = getattr(row, "release", None)
     return {
         "id": row.pk,
@@ -80,7 +82,7 @@ def deployment_document(row: Deployment, request: Request) -> dict[str, Any]:
         "version": row.service.version,
         "state": row.state,
         "is_replaced": row.is_replaced,
-        "reason": row.reason,
+        "reason": (queue or turns.Queue()).reason(row),
         "source": row.source,
         "digest": release.digest if release else "",
         "release": release.number if release else None,

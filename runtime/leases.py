@@ -42,6 +42,7 @@ class Lease:
     ) -> None:
         self._ended.set()
         self._thread.join(timeout=RENEW_EVERY_S)
+        self._let_go()
 
     def rows(self) -> DeploymentQuerySet:
         """The deployment's row, as long as it is this worker's."""
@@ -69,6 +70,15 @@ class Lease:
                 connection.close()
                 self._lost.wait(RETRY_S)
         raise Lost(f"deployment {self.deployment_id} is not ours any more")
+
+    def _let_go(self) -> None:
+        """Free its build slot. What is not done yet is left to whoever takes it when the lease has lapsed."""
+        rows = Deployment.objects.across_namespaces().filter(pk=self.deployment_id, fence=self.fence)
+        try:
+            rows.exclude(state__in=["queued", *Deployment.WORKING]).update(lease_until=now())
+        except DatabaseError as error:
+            logger.warning("the slot of deployment %s is free when its lease lapses: %s", self.deployment_id, error)
+            connection.close()
 
     def _renew_until_ended(self) -> None:
         renewed_at = time.monotonic()

@@ -65,6 +65,10 @@ class DeploymentQuerySet(NamespacedQuerySet["Deployment"]):
         """Queued ones, and those in a worker's hands whose worker fell silent."""
         return self.filter(Q(state="queued") | Q(state__in=Deployment.WORKING, lease_until__lt=at))
 
+    def held(self, at: datetime) -> Self:
+        """Those that a worker has not let go of, whatever has become of them meanwhile."""
+        return self.exclude(state="queued").filter(began_at__isnull=False, lease_until__gt=at)
+
     def replaced(self, is_replaced: bool) -> Self:
         """Those that went live and that a later one has replaced since; or all others."""
         gone = Q(state="live") & (Q(service__release=None) | ~Q(release=F("service__release")))
@@ -89,6 +93,7 @@ class DeploymentQuerySet(NamespacedQuerySet["Deployment"]):
             .update(
                 state=Deployment.State.FETCHING,
                 lease_until=at + LEASE,
+                began_at=at,
                 fence=F("fence") + 1,
                 attempts=F("attempts") + 1,
             )
@@ -135,6 +140,7 @@ class Deployment(models.Model):
     fence = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField()
+    began_at = models.DateTimeField(null=True, blank=True, help_text="When a worker last took it")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -143,6 +149,7 @@ class Deployment(models.Model):
     class Meta:
         ordering = ["created_at"]
         indexes = [models.Index(fields=["state", "lease_until"]), models.Index(fields=["service", "created_at"])]
+        indexes += [models.Index(fields=["namespace", "began_at"]), models.Index(fields=["lease_until"])]
         constraints = [
             models.CheckConstraint(
                 name="a_deployment_has_a_reason_when_it_failed_or_was_cancelled",

@@ -14,6 +14,7 @@ from django.conf import settings
 from micro.errors import NotFound
 from tenants.models import Namespace
 
+from . import turns
 from .models import Deployment, Replica, Service
 
 
@@ -71,7 +72,8 @@ def read(*, namespace: Namespace, name: str = "", version: str = "") -> list[Rep
     replicas: dict[UUID, list[Replica]] = defaultdict(list)
     for replica in Replica.objects.in_namespace(namespace).filter(service__in=services):
         replicas[replica.service_id].append(replica)
-    return [report(service, last.get(service.pk), replicas[service.pk]) for service in services]
+    queue = turns.Queue()
+    return [report(service, last.get(service.pk), replicas[service.pk], queue) for service in services]
 
 
 def read_one(*, namespace: Namespace, name: str, version: str) -> Report:
@@ -86,7 +88,7 @@ def _last_deployments(namespace: Namespace, services: Iterable[Service]) -> dict
     return {row.service_id: row for row in rows.order_by("service_id", "-created_at").distinct("service_id")}
 
 
-def report(service: Service, deployment: Deployment | None, replicas: Iterable[Replica]) -> Report:
+def report(service: Service, deployment: Deployment | None, replicas: Iterable[Replica], queue: turns.Queue) -> Report:
     """The report on one service, from its last deployment and all its replicas."""
     replicas = list(replicas)
     status, error = _status(service, deployment, replicas)
@@ -102,7 +104,7 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
         "serving": _still_serving(service, deployment, replicas),
         "address": address(service),
         "error": error,
-        "warning": "" if error else _warning(deployment, replicas),
+        "warning": "" if error else _warning(deployment, replicas, queue),
     }
     theirs = {name: text for name, text in service.metadata.items() if name not in metadata}
     known = {key: value for key, value in metadata.items() if value} | theirs
@@ -144,8 +146,10 @@ def _still_serving(service: Service, deployment: Deployment | None, replicas: It
     return str(service.release.number) if serves else ""
 
 
-def _warning(deployment: Deployment | None, replicas: Iterable[Replica]) -> str:
-    """The limit that a serving replica meets, else that the last deployment was cancelled."""
+def _warning(deployment: Deployment | None, replicas: Iterable[Replica], queue: turns.Queue) -> str:
+    """Why the last deployment waits, else the limit that a serving replica meets, else who cancelled the deployment."""
+    if deployment and (why := queue.why(deployment)):
+        return why
     for replica in replicas:
         if replica.state == Replica.State.SERVING and replica.reason:
             return replica.reason

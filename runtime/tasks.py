@@ -9,7 +9,7 @@ from celery import current_app, shared_task
 from django.utils.timezone import now
 from kombu.exceptions import OperationalError
 
-from . import pipeline
+from . import pipeline, turns
 from .models import Deployment
 
 RESEND_AFTER = timedelta(seconds=20)
@@ -19,8 +19,11 @@ logger = logging.getLogger(__name__)
 
 @shared_task(name="runtime.deploy", acks_late=True)  # type: ignore[untyped-decorator]
 def deploy(*, namespace: str, deployment_id: str, **_later_arguments: object) -> None:
-    """Carry a deployment to wanted replicas, unless another worker does or it is finished."""
-    if deployment := Deployment.objects.in_namespace(namespace).claim(deployment_id, at=now()):
+    """Carry deployments to wanted replicas, each in its turn, until none is left that may begin.
+
+    The one that is named may be among them or not: a message says that there is work, the rows say which.
+    """
+    while deployment := turns.take(at=now()):
         pipeline.run_deployment(deployment)
 
 

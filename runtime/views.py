@@ -17,12 +17,12 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from micro.errors import Error, FailedPrecondition, NotFound
-from tenants.pages import Here, namespace_page
+from tenants.pages import Here, form_page, namespace_page
 from tenants.permissions import Permission
 from transport.events import Event, event_stream
 from transport.tenancy import in_public
 
-from . import forms, logs, operations, statuses, steps, watching
+from . import forms, logs, operations, statuses, steps, turns, watching
 from .backends import choice
 from .logs import Line
 from .models import Deployment, Service
@@ -58,7 +58,7 @@ def deploy(request: HttpRequest, here: Here) -> HttpResponse:
         if queued:
             return _to_deployment(here, queued)
     context = {"form": form, "tab": "deploy", "builds_images": choice.chosen() == choice.DOCKER}
-    return render(request, "runtime/deploy.html", context, status=form.status)
+    return form_page(request, "runtime/deploy.html", context, form)
 
 
 @namespace_page(Permission.DEPLOY)
@@ -179,7 +179,7 @@ def _service_page(request: HttpRequest, here: Here, report: statuses.Report, for
         "form": form,
         "tab": "services",
     }
-    return render(request, "runtime/service.html", context, status=form.status)
+    return form_page(request, "runtime/service.html", context, form)
 
 
 def _to_deployment(here: Here, deployment: Deployment) -> HttpResponse:
@@ -191,7 +191,7 @@ def _progress(row: Deployment) -> dict[str, Any]:
     return {
         "deployment": row,
         "state": row.state,
-        "reason": row.reason,
+        "reason": turns.Queue().reason(row),
         "is_final": row.state in Deployment.FINAL,
         "steps": steps.of(row.state, has_release=getattr(row, "release", None) is not None),
         "address": statuses.address(row.service),

@@ -17,7 +17,7 @@ from django.db import DatabaseError
 from transport.events import stop
 from transport.tenancy import in_public
 
-from . import logs
+from . import logs, turns
 from .logs import Line
 from .models import Deployment
 
@@ -172,6 +172,7 @@ async def _step(watched: Watched) -> Step:
 
 def _read_steps(ids: Collection[UUID]) -> dict[UUID, Step]:
     """The step of each; one that is gone was superseded."""
-    rows = Deployment.objects.across_namespaces().filter(pk__in=ids).values_list("pk", "state", "reason")
-    gone = Step(Deployment.State.SUPERSEDED)
-    return dict.fromkeys(ids, gone) | {pk: Step(str(state), reason) for pk, state, reason in rows}
+    rows = Deployment.objects.across_namespaces().filter(pk__in=ids).select_related("service__namespace")
+    rows = rows.only("state", "reason", "created_at", "namespace_id", "service__namespace__slug")
+    gone, queue = Step(Deployment.State.SUPERSEDED), turns.Queue()
+    return dict.fromkeys(ids, gone) | {row.pk: Step(str(row.state), queue.reason(row)) for row in rows}

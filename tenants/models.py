@@ -40,6 +40,10 @@ class Plan(models.Model):
     dead_letters = _limit("kept; the oldest go first")
     messages_per_s = _limit("published through the broker")
     subscribers = _limit("of the broker, open at a time")
+    streams = _limit("of all services, open at a time")
+    builds = _limit("at a time")
+    log_bytes = _limit("of what services and builds print; the oldest lines go first")
+    upload_bytes = _limit("of sources that were sent and are kept")
 
     def __str__(self) -> str:
         return self.name
@@ -191,7 +195,7 @@ class Attempts(models.Model):
 
 
 class EmailCode(models.Model):
-    """A code that was sent to an address. What is kept of it is a keyed digest."""
+    """A code that was sent to an address. What is kept of it is a seed, from which the server's key makes the code."""
 
     class Purpose(models.TextChoices):
         SIGN_UP = "sign-up"
@@ -199,8 +203,9 @@ class EmailCode(models.Model):
 
     email = models.EmailField()
     purpose = models.CharField(max_length=10, choices=Purpose.choices)
-    digest = models.CharField(max_length=64)
-    attempts = models.PositiveIntegerField(default=0)
+    seed = models.CharField(max_length=32)
+    attempts = models.PositiveIntegerField(default=0, help_text="Wrong ones, from anywhere.")
+    drawn_at = models.DateTimeField()
     expires_at = models.DateTimeField()
 
     class Meta:

@@ -40,6 +40,10 @@ SETTINGS: Mapping[str, str] = {
     "dead_letters": "MICRO_EVENTS_DEAD_LETTERS",
     "messages_per_s": "MICRO_BROKER_PER_SECOND",
     "subscribers": "MICRO_BROKER_SUBSCRIBERS",
+    "streams": "MICRO_DEFAULT_STREAMS",
+    "builds": "MICRO_DEFAULT_BUILDS",
+    "log_bytes": "MICRO_DEFAULT_LOG_BYTES",
+    "upload_bytes": "MICRO_DEFAULT_UPLOAD_BYTES",
 }
 NOUNS = {"blob_bytes": "bytes of blobs"}
 

@@ -172,7 +172,7 @@ def test_a_process_that_is_killed_comes_back_and_services_can_be_deployed(server
     server.micro("kill", "helloworld")
 
 
-@pytest.mark.parametrize("victim", ["gunicorn", "celery"])
+@pytest.mark.parametrize("victim", ["gunicorn", "--beat"])
 def test_what_a_killed_process_had_started_goes_with_it(server: Server, victim: str):
     leader = next(process for process in server.named(victim) if process.parent().pid == server.process.pid)
     children = leader.children()

@@ -180,7 +180,22 @@ def broker(environment: dict[str, str]) -> Iterator[None]:
             server.wait()
 
 
-WORKER = ("-m", "celery", "-A", "project.celery", "worker", "-B", "-s", "/nonexistent", "-c", "1", "-l", "warning")
+WORKER = (
+    "-m",
+    "celery",
+    "-A",
+    "project.celery",
+    "worker",
+    "-Q",
+    "deploys,chores",
+    "-B",
+    "-s",
+    "/nonexistent",
+    "-c",
+    "1",
+    "-l",
+    "warning",
+)
 RUNNER = ("manage.py", "runner")
 SLOW = """
 import pathlib, time

@@ -139,7 +139,8 @@ def _watch(session: Session, name: str, version: str, progress: Progress) -> Ser
         for service in _polled(session, name, version):
             build = build or LiveLog.of_build(service, progress, session.client)
             word, step = runtime.status(service), service.metadata.get("step", "")
-            progress.step(step or STEPS.get(word, ""))
+            why = service.metadata.get("warning", "") if step == "queued" else ""
+            progress.step(step or STEPS.get(word, ""), why)
             if word == "starting":
                 start = start or LiveLog.of_start(service, progress, session.client, after=build)
             if word in ("running", "error") or step == "cancelled":

@@ -45,9 +45,12 @@ class Progress:
         if self._status:
             self._status.stop()
 
-    def step(self, name: str) -> None:
-        """The deployment is at this step: call it again and again. A step that is over at once has no line."""
-        text = STEPS.get(name, "")
+    def step(self, name: str, why: str = "") -> None:
+        """The deployment is at this step: call it again and again. A step that is over at once has no line.
+
+        With `why` it waits, and that is why.
+        """
+        text = plain(why)[:1].upper() + plain(why)[1:] or STEPS.get(name, "")
         if text and text != self._step:
             self._step, self._due = text, time.monotonic() + LOG_LAG_S
             if self._status:

@@ -30,6 +30,7 @@ class Plan:
     addresses: Mapping[str, tuple[str, int]]
     embedded: frozenset[str]
     sidecars: int
+    builds: int = 8  # at a time
     has_known_login: bool = True
     has_login: bool = True
 
@@ -58,6 +59,7 @@ def from_settings() -> Plan:
         addresses={name: getattr(settings, name) for name in ADDRESSES},
         embedded=frozenset(name for name, variable in URLS.items() if not os.environ.get(variable, "").strip()),
         sidecars=settings.MICRO_SIDECAR_PROCESSES,
+        builds=settings.MICRO_BUILDS,
         has_known_login=settings.MICRO_ADMIN_PASSWORD == DEFAULT_ADMIN_PASSWORD,
         has_login=bool(settings.MICRO_ADMIN_PASSWORD),
     )

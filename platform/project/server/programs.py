@@ -14,7 +14,7 @@ from project.embedded import nats, postgres, valkey
 from . import probes
 from .plan import Plan, text
 
-WORKER_THREADS = 8
+CHORES_AT_ONCE = 4
 PREPARATION = "prepare"
 FIRST_RUN = "first-run"
 
@@ -58,6 +58,7 @@ def platform(plan: Plan) -> list[Program]:
     return [
         _web(plan),
         _worker(plan),
+        _chores(),
         *sidecars,
         _manage(plan, "xds", socket="xds.sock"),
         _manage(plan, "envoy", is_ready=partial(probes.http_answers, plan.addresses["MICRO_API_ADDRESS"], "/")),
@@ -92,11 +93,18 @@ def _web(plan: Plan) -> Program:
 
 def _worker(plan: Plan) -> Program:
     # Threads: a task's work is done by programs it starts, and threads cost no memory of their own.
-    options = ["--beat", "--pool", "threads", "--concurrency", str(WORKER_THREADS), "--loglevel", "info"]
-    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    return Program(
-        name="worker", command=(sys.executable, "-m", "celery", "-A", "project.celery", "worker", *options, *quiet)
-    )
+    return Program(name="worker", command=_celery("--queues", "deploys", "--concurrency", str(plan.builds)))
+
+
+def _chores() -> Program:
+    """Knocks when something is due and does it, beside the worker: what drives builds on must not wait for them."""
+    options = ["--beat", "--queues", "chores", "--concurrency", str(CHORES_AT_ONCE), "--hostname", "chores@%h"]
+    return Program(name="chores", command=_celery(*options))
+
+
+def _celery(*options: str) -> tuple[str, ...]:
+    quiet = ("--loglevel", "info", "--without-gossip", "--without-mingle", "--without-heartbeat")
+    return (sys.executable, "-m", "celery", "-A", "project.celery", "worker", "--pool", "threads", *options, *quiet)
 
 
 def _postgres(plan: Plan) -> Program:

@@ -12,6 +12,9 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "deploys"
+# What looks after others' work has a queue and a process of its own: it never waits for a build.
+CELERY_TASK_ROUTES = {name: {"queue": "chores"} for name in ("runtime.sweep", "blobs.*", "store.*")}
+MICRO_BUILDS = env.number("MICRO_BUILDS", 8)  # at a time, in all; a namespace has MICRO_DEFAULT_BUILDS of them
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: the rows say what is due, beat only knocks
