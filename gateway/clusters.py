@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
-from envoy.config.core.v3 import address_pb2, config_source_pb2, protocol_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf import any_pb2, duration_pb2, wrappers_pb2
@@ -15,7 +15,8 @@ from .state import Address, Service
 
 SIDECAR = "sidecar"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-PLENTY = 1_000_000  # a service's own limits hold it back, not ours: the defaults would refuse the 1,025th request
+PLENTY = 1_000_000  # the sidecar counts by account and namespace; a limit here would be one for all of them together
+OURS = "micro"  # where a cluster's metadata says how many requests it may have open, for the refusal of one more
 BUFFER_BYTES = 32 * 1024
 STREAM_WINDOW_BYTES = 64 * 1024
 CONNECTION_WINDOW_BYTES = 1024 * 1024
@@ -33,14 +34,17 @@ def name(service: Service) -> str:
     return f"{service.namespace}/{service.name}"
 
 
-def service_cluster(service: Service) -> cluster_pb2.Cluster:
-    """A service's cluster. It holds nothing that changes when replicas come and go."""
+def service_cluster(service: Service, *, requests: int) -> cluster_pb2.Cluster:
+    """A service's cluster, of `requests` at a time. It holds nothing that changes when replicas come and go."""
+    told = base_pb2.Metadata()
+    told.filter_metadata[OURS]["requests"] = str(requests)
     return cluster_pb2.Cluster(
         name=name(service),
         type=cluster_pb2.Cluster.EDS,
         eds_cluster_config={"eds_config": ads()},
         ignore_health_on_host_removal=True,
-        **_common(http2=service.protocol == "grpc"),
+        metadata=told,
+        **_common(http2=service.protocol == "grpc", requests=requests),
     )
 
 
@@ -59,7 +63,7 @@ def sidecar_cluster(sockets: Iterable[str]) -> cluster_pb2.Cluster:
         name=SIDECAR,
         type=cluster_pb2.Cluster.STATIC,
         load_assignment=endpoint_pb2.ClusterLoadAssignment(cluster_name=SIDECAR, endpoints=[_locality(addresses)]),
-        **_common(http2=True),
+        **_common(http2=True, requests=PLENTY),
     )
 
 
@@ -84,12 +88,13 @@ def _locality(addresses: Iterable[address_pb2.Address]) -> endpoint_components_p
     return endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=endpoints)
 
 
-def _common(*, http2: bool) -> dict[str, object]:
+def _common(*, http2: bool, requests: int) -> dict[str, object]:
+    """`requests` may be open at a time, and as many again wait for a connection. The workers count together."""
     limits = circuit_breaker_pb2.CircuitBreakers.Thresholds(
-        max_connections=_number(PLENTY),
-        max_pending_requests=_number(PLENTY),
-        max_requests=_number(PLENTY),
-        max_retries=_number(PLENTY),
+        max_connections=_number(requests),
+        max_pending_requests=_number(requests),
+        max_requests=_number(requests),
+        max_retries=_number(requests),
     )
     options = any_pb2.Any()
     options.Pack(_http2() if http2 else _http1())

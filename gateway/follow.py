@@ -17,6 +17,7 @@ from django.utils.timezone import now
 
 from primitives.registry import operations, records
 from primitives.rules.records import CHANNEL as RULES
+from tenants.quotas import CHANNEL as PLANS
 from transport import notifications
 from transport.database import dsn
 from transport.failures import AWAY
@@ -64,7 +65,7 @@ async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:
 async def follow(plane: xds.ControlPlane) -> None:
     """Publish every change."""
     last = None
-    async for _ in notifications.changes(dsn(), records.CHANNEL, RULES):
+    async for _ in notifications.changes(dsn(), records.CHANNEL, RULES, PLANS):
         try:
             state = await in_public(picture.read)
         except AWAY as error:

@@ -11,6 +11,7 @@ from typing import Any
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import address_pb2, protocol_pb2, substitution_format_string_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.extensions.filters.http.cdn_loop.v3 import cdn_loop_pb2
 from envoy.extensions.filters.http.grpc_json_transcoder.v3 import transcoder_pb2
 from envoy.extensions.filters.http.grpc_web.v3 import grpc_web_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2 as jwt_pb2
@@ -26,7 +27,7 @@ from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
 from google.protobuf.message import Message
 
 from .certificates import NAME as CERTIFICATE
-from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, ads
+from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, OURS, STREAM_WINDOW_BYTES, ads
 from .descriptors import LARGEST_MESSAGE_BYTES
 from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TOKEN_HEADER, TRANSCODER
 from .rules import CALLED, JWT, RBAC, RESOURCE, SUBJECT
@@ -53,6 +54,8 @@ PLATFORM_PACKAGES = (
     "signup", "store",
 )  # fmt: skip
 PathAction = hcm_pb2.HttpConnectionManager.PathWithEscapedSlashesAction
+LOOP = "The request has come this way too often: a node hands requests on to the gateway, which sends them to it."
+HOPS = 8  # how often one request may come through a door, by way of nodes that hand it on to a door
 ERRORS = [status for status in HTTPStatus if status >= 400]
 
 
@@ -186,8 +189,11 @@ def _scoped_routes() -> hcm_pb2.ScopedRoutes:
 
 
 def http_filters(state: State) -> list[hcm_pb2.HttpFilter]:
-    """The filters in their order: who is it, who is meant, in which tongue, may they, go."""
+    """The filters in their order: was it here before, who is it, who is meant, in which tongue, may they, go."""
     return [
+        _filter(
+            "envoy.filters.http.cdn_loop", cdn_loop_pb2.CdnLoopConfig(cdn_id="micro", max_allowed_occurrences=HOPS)
+        ),
         _filter("envoy.filters.http.grpc_web", grpc_web_pb2.GrpcWeb()),
         _filter("envoy.filters.http.lua.basic", lua_pb2.Lua(default_source_code={"inline_string": basic_lua_source()})),
         _filter(JWT, _token_check(state.jwks)),
@@ -264,13 +270,20 @@ def _untrusting() -> Any:
 def _error_documents() -> hcm_pb2.LocalReplyConfig:
     """Every error of the gateway's own is Micro's error document; for gRPC it is the status message.
 
-    What rules refuse names what was called: 403 to an account, 401 to nobody.
+    What rules refuse names what was called: 403 to an account, 401 to nobody. What limits refuse names the limit.
     """
     called, caller = f"%DYNAMIC_METADATA({':'.join(CALLED)})%", f"%DYNAMIC_METADATA({':'.join(SUBJECT)})%"
     refused = [_status_is(HTTPStatus.FORBIDDEN), _has(CALLED)]
     mappers = [
         _mapper([*refused, _has(SUBJECT)], HTTPStatus.FORBIDDEN, f"Forbidden call made to {called} by {caller}"),
         _mapper(refused, HTTPStatus.UNAUTHORIZED, f"Unauthorized call made to {called}"),
+    ]
+    crowded = f"%UPSTREAM_CLUSTER% has %METADATA(CLUSTER:{OURS}:requests)% requests open, as many as it may: try again."
+    mappers += [
+        _mapper(
+            [_status_is(HTTPStatus.SERVICE_UNAVAILABLE), _has_overflown()], HTTPStatus.SERVICE_UNAVAILABLE, crowded
+        ),
+        _mapper([_status_is(HTTPStatus.BAD_GATEWAY), _has_hops()], HTTPStatus.LOOP_DETECTED, LOOP),
     ]
     return hcm_pb2.LocalReplyConfig(mappers=[*mappers, *(_mapper([_status_is(each)], each) for each in ERRORS)])
 
@@ -294,6 +307,17 @@ def _status_is(status: HTTPStatus) -> accesslog_pb2.AccessLogFilter:
         value={"default_value": int(status), "runtime_key": "gateway.error_documents"},
     )
     return accesslog_pb2.AccessLogFilter(status_code_filter={"comparison": comparison})
+
+
+def _has_overflown() -> accesslog_pb2.AccessLogFilter:
+    """Whether the service had as many requests open as it may."""
+    return accesslog_pb2.AccessLogFilter(response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=["UO"]))
+
+
+def _has_hops() -> accesslog_pb2.AccessLogFilter:
+    """Whether the request has come through a door HOPS times before."""
+    more = {"name": "cdn-loop", "string_match": {"safe_regex": {"regex": f"(.*\\bmicro\\b){{{HOPS}}}.*"}}}
+    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=more))
 
 
 def _has(path: tuple[str, ...]) -> accesslog_pb2.AccessLogFilter:

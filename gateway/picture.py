@@ -11,8 +11,10 @@ from django.conf import settings
 from primitives.auth import keys
 from primitives.registry import records
 from primitives.rules.records import books
+from tenants import quotas
 from tenants.models import Domain, Namespace
 
+from .limits import Limits
 from .state import Doors, Protocol, Service, State, Version, merged
 
 HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
@@ -50,6 +52,7 @@ def read() -> State:
         domains=_domains(),
         services=merged(_version(entry) for entry in snapshot.entries),
         books=books(),
+        limits=Limits(settings.MICRO_SERVICE_REQUESTS, settings.MICRO_DEFAULT_REQUESTS, quotas.planned("requests")),
     )
 
 

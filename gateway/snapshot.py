@@ -13,7 +13,7 @@ from primitives.rules.access import Book, Restriction
 
 from . import clusters, listeners, platform_protos, routes
 from .resources import Resource, Resources
-from .state import DEFAULT_NAMESPACE, Service, State
+from .state import DEFAULT_NAMESPACE, Protocol, Service, State
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # the registry is stricter; nothing else can be routed
 REMEMBERED = 20_000  # services whose resources are kept from one snapshot to the next
@@ -31,12 +31,13 @@ def build(state: State, *, refused: frozenset[str] = frozenset()) -> Resources:
         for service in state.services
         if service.namespace in namespaces and NAME.fullmatch(service.name)
     ]
+    shares = state.limits.shares(service.namespace for service in services)
     return Resources.of(
         state.revision,
         [
             *_doors(state),
             *_platform(state.book(DEFAULT_NAMESPACE)),
-            *(resource for service in services for resource in _service(service, state)),
+            *(each for service in services for each in _service(service, state, shares[service.namespace])),
             *_indexes(namespaces, services),
         ],
     )
@@ -74,9 +75,10 @@ def _platform(book: Book) -> tuple[Resource, ...]:
     return tuple(found)
 
 
-def _service(service: Service, state: State) -> Iterator[Resource]:
+def _service(service: Service, state: State, requests: int) -> Iterator[Resource]:
     rules = state.book(service.namespace).restriction(service.name)
     yield from _steady(replace(service, endpoints=()), state.base_domain, rules)
+    yield _cluster(service.namespace, service.name, service.protocol, requests)
     endpoints = clusters.service_endpoints(service)
     yield Resource.of(endpoints.cluster_name, endpoints)
 
@@ -84,13 +86,17 @@ def _service(service: Service, state: State) -> Iterator[Resource]:
 @lru_cache(maxsize=REMEMBERED)
 def _steady(service: Service, base_domain: str, rules: Restriction) -> tuple[Resource, ...]:
     """What does not change when replicas come and go."""
-    cluster = clusters.service_cluster(service)
     table = routes.service_table(service, base_domain, rules)
     return (
-        Resource.of(cluster.name, cluster),
         Resource.of(table.name, table),
         _scope(f"{service.namespace}:{service.name}", table.name),
     )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _cluster(namespace: str, name: str, protocol: Protocol, requests: int) -> Resource:
+    cluster = clusters.service_cluster(Service(namespace, name, protocol, ()), requests=requests)
+    return Resource.of(cluster.name, cluster)
 
 
 def _indexes(namespaces: frozenset[str], services: list[Service]) -> Iterator[Resource]:

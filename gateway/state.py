@@ -8,6 +8,8 @@ from typing import Literal
 
 from primitives.rules.access import Book
 
+from .limits import Limits
+
 Protocol = Literal["grpc", "http"]
 Address = tuple[str, int]
 
@@ -53,6 +55,7 @@ class State:
     domains: Mapping[str, str] = field(default_factory=dict)
     services: tuple[Service, ...] = ()
     books: Mapping[str, Book] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
     def book(self, namespace: str) -> Book:
         """The rules that hold in a namespace."""

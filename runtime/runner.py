@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 
 from primitives.registry import operations as registry
-from primitives.registry.records import Node
+from primitives.registry.records import Node, announced_ports
 
 from . import folders, housekeeping, launching, ports, probes, rollouts
 from .backends import Away, Backend, choice
@@ -202,6 +202,8 @@ class Runner:
         port = self._port(replica) if self.backend.shares_ports else None
         due = now() + settings.MICRO_START_TIMEOUT
         self._write(replica, state=Replica.State.STARTING, port=port, due_at=due)
+        if port:
+            registry.vacate(port=port)
         try:
             self.backend.start(launching.launch(replica))
         except StillStarting:
@@ -217,7 +219,11 @@ class Runner:
         if replica.port and ports.is_free(replica.port):
             return replica.port
         rows = Replica.objects.across_namespaces().exclude(port=None)
-        return ports.choose({port for port in rows.values_list("port", flat=True) if port})
+        given = {port for port in rows.values_list("port", flat=True) if port}
+        try:
+            return ports.choose(given | announced_ports())
+        except ports.NoPort:
+            return ports.choose(given)  # a replica goes before what was announced
 
     def _probe(self, replica: Replica) -> None:
         """Ask in the background whether it serves; announce it when it does."""

@@ -28,6 +28,7 @@ class Plan(models.Model):
     accounts = _limit("those of members are not counted")
     rules = _limit("of access")
     nodes = _limit("that services announce themselves")
+    requests = _limit("to all services together, open at a time")
     records = _limit("of the store")
     record_bytes = _limit("of the store's keys, values and metadata")
     blob_bytes = _limit("of blobs")

@@ -28,6 +28,7 @@ SETTINGS: Mapping[str, str] = {
     "accounts": "MICRO_DEFAULT_ACCOUNTS",
     "rules": "MICRO_DEFAULT_RULES",
     "nodes": "MICRO_DEFAULT_NODES",
+    "requests": "MICRO_DEFAULT_REQUESTS",
     "records": "MICRO_DEFAULT_RECORDS",
     "record_bytes": "MICRO_DEFAULT_RECORD_BYTES",
     "blob_bytes": "MICRO_DEFAULT_BLOB_BYTES",
@@ -69,6 +70,11 @@ def limit(namespace: str, name: str) -> Any:
     """How much of a limit the namespace may use, as the database says now."""
     plan = Plan.objects.filter(_of(namespace)).values_list(name, flat=True).first()
     return getattr(settings, SETTINGS[name]) if plan is None else plan
+
+
+def planned(name: str) -> dict[str, Any]:
+    """A limit of those namespaces whose plan says what it is, as the database says now."""
+    return {namespace: said[name] for namespace, said in _said().items() if name in said}
 
 
 class Known:

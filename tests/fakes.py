@@ -12,7 +12,7 @@ import tarfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -481,3 +481,21 @@ class FakePeer:
             self._stopped.wait(self._pause_s)
         if self._is_open:
             self._stopped.wait()
+
+
+@dataclass
+class FakeMachine:
+    """A machine on which a test says who has which port; `nodes` has the accounts of replicas by node id."""
+
+    ports: dict[int, list[Any]] = field(default_factory=dict)
+    nodes: dict[str, str] = field(default_factory=dict)
+    is_shared: bool = True
+
+    def shares_loopback(self) -> bool:
+        return self.is_shared
+
+    def holders(self, ports: Collection[int]) -> dict[int, list[Any]]:
+        return {port: self.ports[port] for port in ports if port in self.ports}
+
+    def accounts(self, node_ids: Collection[str]) -> dict[str, str]:
+        return {node_id: self.nodes[node_id] for node_id in node_ids if node_id in self.nodes}

@@ -15,6 +15,7 @@ CONNECTIONS_PER_DOOR = 10_000
 STATISTICS = (
     ".upstream_rq_total",
     ".upstream_rq_active",
+    ".upstream_rq_pending_active",
     ".upstream_rq_pending_overflow",
     ".upstream_rq_retry",
     ".upstream_rq_timeout",
@@ -55,7 +56,7 @@ def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str
         },
         "static_resources": {"clusters": [_control_plane(run / "xds.sock")]},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _patterns()}}},
-        "layered_runtime": {"layers": [{"name": "limits", "static_layer": _door_limits()}]},
+        "layered_runtime": {"layers": [{"name": "limits", "static_layer": _runtime()}]},
         "overload_manager": _overload(heap_bytes),
     }
 
@@ -108,11 +109,16 @@ def _patterns() -> list[dict[str, str]]:
     return [{"prefix": prefix} for prefix in SERVER_STATISTICS] + [{"suffix": suffix} for suffix in STATISTICS]
 
 
-def _door_limits() -> dict[str, Any]:
-    return {
+def _runtime() -> dict[str, Any]:
+    """How many connections a door takes; and one request of each connection in turn, however many come at once.
+
+    Without turns a worker takes all that a few hundred connections have sent before it looks at anybody else.
+    """
+    limits = {
         f"envoy.resource_limits.listener.{door}.connection_limit": CONNECTIONS_PER_DOOR
-        for door in ("api", "proxy", "network")
+        for door in ("api", "proxy", "network", "containers")
     }
+    return {**limits, "http.max_requests_per_io_cycle": 1}
 
 
 def _overload(heap_bytes: int) -> dict[str, Any]:

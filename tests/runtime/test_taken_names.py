@@ -34,6 +34,7 @@ def announce(port: int, *, ttl_s: float = 60, version: str = "latest", namespace
         protocol="http",
         nodes=[Node(f"web-uuid-{port}", "127.0.0.1", port, {})],
         ttl=timedelta(seconds=ttl_s),
+        by=ADMIN,
     )
 
 
@@ -61,7 +62,7 @@ def test_another_version_of_such_a_name_is_refused_too_and_the_name_of_another_n
     announce(3000, namespace="shop")
     platform.queue("web", hello("one"))
     platform.kill("web")
-    announce(3000, version="v7")
+    announce(3001, version="v7")  # 3000 is the other namespace's
     with pytest.raises(AlreadyExists):
         platform.queue("web", hello("one"))
 

@@ -130,12 +130,11 @@ class Registration:
 
 
 def _refusal(error: errors.Error, endpoint: Endpoint) -> Exception:
+    if isinstance(error, errors.Unauthenticated):
+        return error
     if not isinstance(error, errors.PermissionDenied):
-        return error if isinstance(error, errors.Unauthenticated) else Failure(capitalised(error.detail))
-    return Failure(
-        f"{capitalised(error.detail)}: {endpoint} can only be registered with a server that runs on the same machine, "
-        "at a loopback address such as localhost."
-    )
+        return Failure(capitalised(error.detail))
+    return Failure(f"{endpoint} cannot be registered: {error.detail}.")
 
 
 def keep(registration: Registration, command: Sequence[str], stopped: threading.Event) -> int:

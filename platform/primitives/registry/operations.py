@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import psutil
-from django.conf import settings
 from django.db import connection, transaction
 from django.utils.timezone import now
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -18,9 +16,10 @@ from micro.errors import InvalidArgument, NotFound, PermissionDenied, ResourceEx
 from tenants import quotas
 from tenants.models import Namespace
 from tenants.scoping import NamespacedQuerySet
+from transport.callers import Account
 
-from . import models
-from .records import CHANNEL, Node, acknowledgements, current_revision, live
+from . import addresses, models
+from .records import CHANNEL, Node, acknowledgements, announcers, current_revision, live
 
 MAX_DESCRIPTOR_BYTES = 4 * 1024 * 1024
 GONE_AFTER = timedelta(seconds=60)  # an Envoy that was not heard of for so long, and has no process, is gone
@@ -94,28 +93,25 @@ def announce(  # noqa: PLR0913 - like register
     protocol: str,
     nodes: Collection[Node],
     ttl: timedelta,
+    by: Account,
     descriptors: bytes = b"",
     advertised: bytes = b"",
 ) -> None:
     """Register nodes that nobody but themselves answers for.
 
-    A replica that the runner registered may announce itself too: its endpoints are noted with the runner's node.
-    Raises PermissionDenied for the id of another's replica and for a host on which the service has no replica (loopback
-    is one in the local profile), ResourceExhausted when the namespace has announced all the nodes that it may.
+    A replica that the runner registered may announce itself too: its endpoints are noted with the runner's node. A
+    service's account announces its own release's replicas; everybody else needs the scope `admin`. Raises
+    PermissionDenied for other accounts, for the id of a replica and for an address that is not the service's to serve,
+    ResourceExhausted when the namespace has announced all the nodes that it may.
     """
-    owned = models.Node.objects.in_namespace(namespace).filter(is_leased=False)
-    replicas = {(row.host, row.port): row for row in owned.filter(service=service)}
+    replicas = _replicas(namespace, service, by)
     strangers = [node for node in nodes if (node.host, node.port) not in replicas]
-    hosts = set(owned.filter(service=service).values_list("host", flat=True))
     _require_room(namespace, strangers)
+    _require_theirs(namespace, service, strangers, by, hosts={host for host, _ in replicas})
     for node in nodes:
         if row := replicas.get((node.host, node.port)):
             _note(row, advertised)
     for node in strangers:
-        if owned.filter(node_id=node.id).exists():
-            raise PermissionDenied(f"the node {node.id} is the platform's own")
-        if node.host not in hosts and not (settings.MICRO_PROFILE == "local" and _is_loopback(node.host)):
-            raise PermissionDenied(f"{node.host} is not an address of a replica of {service}")
         register(
             namespace=namespace,
             service=service,
@@ -128,18 +124,70 @@ def announce(  # noqa: PLR0913 - like register
         )
 
 
+def _replicas(namespace: str, service: str, by: Account) -> dict[tuple[str, int], models.Node]:
+    """The service's replicas that the account may speak for, by address."""
+    rows = list(models.Node.objects.in_namespace(namespace).filter(is_leased=False, service=service))
+    if _is_admin(by):
+        return {(row.host, row.port): row for row in rows}
+    accounts = addresses.accounts([row.node_id for row in rows])
+    is_here = by.issuer == namespace
+    return {(row.host, row.port): row for row in rows if is_here and accounts.get(row.node_id) == by.id}
+
+
+def _is_admin(by: Account) -> bool:
+    return by.type != "service" and "admin" in by.scopes
+
+
+def _require_theirs(
+    namespace: str, service: str, nodes: Collection[Node], by: Account, *, hosts: Collection[str]
+) -> None:
+    """Raises PermissionDenied unless the account may announce all of these. `hosts` are those of its replicas."""
+    if not nodes:
+        return
+    _lock_addresses()
+    ports = {node.port for node in nodes}
+    survey = addresses.survey([(node.host, node.port) for node in nodes], announcers=announcers(ports))
+    for node in nodes:
+        facts = {"namespace": namespace, "service": service, "hosts": hosts}
+        if refusal := survey.refusal(node.host, node.port, **facts):  # type: ignore[arg-type]
+            raise PermissionDenied(refusal)
+        if not _is_admin(by) and node.host not in hosts:
+            _require_own_port(survey, namespace, node.port, by)
+    taken = models.Node.objects.in_namespace(namespace).filter(is_leased=False, node_id__in=[node.id for node in nodes])
+    if row := taken.first():
+        raise PermissionDenied(f"the node {row.node_id} is the platform's own")
+
+
+def _require_own_port(survey: addresses.Survey, namespace: str, port: int, by: Account) -> None:
+    """Raises PermissionDenied unless a replica of the account's own release has the port."""
+    if by.type != "service":
+        raise PermissionDenied("the scope admin is required to register what the platform does not run")
+    if by.issuer != namespace or not survey.is_held_by(by.id, namespace=namespace, port=port):
+        raise PermissionDenied(f"port {port} is not that of a replica of the account {by.id}")
+
+
+def _lock_addresses() -> None:
+    """Until this transaction ends nobody else announces an address, and no replica is given a port."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('registry_addresses'))")
+
+
+@transaction.atomic
+def vacate(*, port: int) -> int:
+    """Drop what was announced at a loopback port that a replica has been given; the revision that is without it.
+
+    To be called once the replica's row has the port: what is announced later is refused because of that.
+    """
+    _lock_addresses()
+    rows = models.Node.objects.across_namespaces().filter(is_leased=True, port=port)
+    return _drop(rows.filter(pk__in=[row.pk for row in rows if addresses.is_loopback(row.host)]))
+
+
 def _note(row: models.Node, advertised: bytes) -> None:
     """Keep what a replica says of itself. The row's revision stays: the newest decides what the version speaks."""
     if advertised and bytes(row.advertised) != advertised:
         _advance()
         models.Node.objects.across_namespaces().filter(pk=row.pk).update(advertised=advertised)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return "%" not in host and ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _require_room(namespace: str, nodes: Collection[Node]) -> None:

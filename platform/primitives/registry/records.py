@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from transport import notifications
 
-from . import models
+from . import addresses, models
 
 CHANNEL = "registry"
 
@@ -58,6 +58,23 @@ def announced(*, namespace: str, service: str) -> list[Node]:
     return [Node(row.node_id, row.host, row.port, row.metadata) for row in rows.order_by("revision")]
 
 
+def announced_ports() -> set[int]:
+    """The loopback ports at which something is announced."""
+    rows = models.Node.objects.across_namespaces().filter(live(), is_leased=True).values_list("host", "port")
+    return {port for host, port in rows if addresses.is_loopback(host)}
+
+
+def announcers(ports: Collection[int]) -> dict[int, str]:
+    """The namespace that first announced each of these loopback ports."""
+    rows = models.Node.objects.across_namespaces().filter(live(), is_leased=True, port__in=ports)
+    return _first(rows.order_by("-revision"))
+
+
+def _first(rows: Iterable[models.Node]) -> dict[int, str]:
+    """The namespace of the last of `rows` at each loopback port."""
+    return {row.port: row.namespace_id for row in rows if addresses.is_loopback(row.host)}
+
+
 def current_revision() -> int:
     """The revision of the last committed change; 0 before the first."""
     with connection.cursor() as cursor:
@@ -67,15 +84,42 @@ def current_revision() -> int:
 
 
 def snapshot() -> Snapshot:
-    """Everything that is registered and alive now."""
+    """Everything that is registered and alive now, but for announced nodes at addresses that are not theirs to serve.
+
+    An address is looked at each time: what was free when it was announced may have become another's since.
+    """
     revision = current_revision()  # first: what is read after it can only be newer
     rows = (
         models.Node.objects.across_namespaces().filter(live()).order_by("namespace", "service", "version", "revision")
     )
-    nodes = list(rows)
+    nodes = _servable(list(rows))
     contents = _descriptor_sets({row.descriptors_id for row in nodes if row.descriptors_id})
     groups = groupby(nodes, key=lambda row: (row.namespace_id, row.service, row.version))
     return Snapshot(revision, tuple(_entry(list(group), contents) for _, group in groups))
+
+
+def _servable(rows: list[models.Node]) -> list[models.Node]:
+    announced = [row for row in rows if row.is_leased]
+    if not announced:
+        return rows
+    hosts: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        if not row.is_leased:
+            hosts.setdefault((row.namespace_id, row.service), set()).add(row.host)
+    newest_first = sorted(announced, key=lambda row: -row.revision)
+    survey = addresses.survey([(row.host, row.port) for row in announced], announcers=_first(newest_first))
+    refused = {
+        row.pk
+        for row in announced
+        if survey.refusal(
+            row.host,
+            row.port,
+            namespace=row.namespace_id,
+            service=row.service,
+            hosts=hosts.get((row.namespace_id, row.service), ()),
+        )
+    }
+    return [row for row in rows if row.pk not in refused]
 
 
 def _entry(rows: list[models.Node], contents: Mapping[str, bytes]) -> Entry:

@@ -13,7 +13,7 @@ from django.conf import settings
 from micro.errors import InvalidArgument, NotFound, PermissionDenied
 from micro.proto import registry_pb2
 from tenants.names import PLATFORM_SERVICES, validate_service
-from transport.callers import PLATFORM_NAMESPACE, Caller, authorize
+from transport.callers import PLATFORM_NAMESPACE, Caller, authorize, require_account
 from transport.methods import ANY_ACCOUNT, ANYONE, Methods, server_stream, unary
 from transport.tenancy import in_public
 
@@ -146,6 +146,7 @@ async def register(request: registry_pb2.Service, caller: Caller) -> registry_pb
     await in_public(
         operations.announce,
         namespace=domain,
+        by=require_account(caller),
         service=request.name,
         version=request.version or "latest",
         protocol=request.protocol or "grpc",

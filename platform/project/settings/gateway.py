@@ -8,6 +8,7 @@ MICRO_BASE_DOMAIN = env.text("MICRO_BASE_DOMAIN", "localhost")
 MICRO_API_ADDRESS = env.address("MICRO_API_ADDRESS", "127.0.0.1:8080")
 MICRO_PROXY_ADDRESS = env.address("MICRO_PROXY_ADDRESS", "127.0.0.1:8081")
 MICRO_NETWORK_ADDRESS = env.address("MICRO_NETWORK_ADDRESS", "127.0.0.1:8443")
+MICRO_SERVICE_REQUESTS = env.number("MICRO_SERVICE_REQUESTS", 1000)  # open at a time, to one service
 MICRO_RESERVED_NAMES = env.words("MICRO_RESERVED_NAMES")
 
 # The certificate, with its chain, and its key, with which gateway and proxy speak TLS. Read again when they change.

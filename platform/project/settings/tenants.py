@@ -7,6 +7,7 @@ from project import env
 MICRO_DEFAULT_REPLICAS = env.number("MICRO_DEFAULT_REPLICAS", 100)
 MICRO_DEFAULT_ACCOUNTS = env.number("MICRO_DEFAULT_ACCOUNTS", 10_000)  # those of members are not counted
 MICRO_DEFAULT_NODES = env.number("MICRO_DEFAULT_NODES", 1000)  # that services announce themselves
+MICRO_DEFAULT_REQUESTS = env.number("MICRO_DEFAULT_REQUESTS", 4000)  # open at a time, to all services together
 MICRO_DEFAULT_RULES = env.number("MICRO_DEFAULT_RULES", 200)  # each is compiled into every route it is about
 MICRO_DEFAULT_RECORDS = env.number("MICRO_DEFAULT_RECORDS", 1_000_000)
 MICRO_DEFAULT_RECORD_BYTES = env.number("MICRO_DEFAULT_RECORD_BYTES", 10 * 1024**3)

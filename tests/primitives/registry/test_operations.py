@@ -15,7 +15,9 @@ from micro.errors import InvalidArgument, NotFound
 from primitives.registry import models, operations, records
 from primitives.registry.records import Node
 from tenants.operations import create_namespace
+from transport.callers import Account
 
+ADMIN = Account(id="joe", type="user", issuer="shop", name="joe", scopes=("admin",))
 NODE = Node(id="hello-1", host="127.0.0.1", port=4001, metadata={"pid": "7"})
 OTHER = Node(id="hello-2", host="127.0.0.1", port=4002, metadata={})
 DESCRIPTORS = FileDescriptorSet(file=[FileDescriptorProto(name="hello.proto")]).SerializeToString()
@@ -100,7 +102,7 @@ def test_a_service_may_drop_its_own_leased_nodes_only():
 
 def announce(node=NODE, said=b"\x0a\x05hello"):
     facts = {"service": "hello", "version": "latest", "protocol": "grpc", "ttl": timedelta(seconds=60)}
-    operations.announce(namespace="shop", nodes=[node], advertised=said, **facts)
+    operations.announce(namespace="shop", nodes=[node], advertised=said, by=ADMIN, **facts)
 
 
 @pytest.mark.usefixtures("shop")
