@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -31,7 +32,7 @@ from .clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, OURS, STREAM_WINDOW
 from .descriptors import LARGEST_MESSAGE_BYTES
 from .routes import HOSTS, INTERNAL_HEADERS, LUA, SCOPE_HEADER, TOKEN_HEADER, TRANSCODER
 from .rules import CALLED, JWT, RBAC, RESOURCE, SUBJECT
-from .state import Address, State
+from .state import Address, Browsers, State
 
 LUA_FOLDER = Path(__file__).parent / "envoy"
 # What a client may not say about itself. x-forwarded-for, x-forwarded-proto and x-envoy-* are Envoy's own to clean.
@@ -190,6 +191,7 @@ def _scoped_routes() -> hcm_pb2.ScopedRoutes:
 
 def http_filters(state: State) -> list[hcm_pb2.HttpFilter]:
     """The filters in their order: was it here before, who is it, who is meant, in which tongue, may they, go."""
+    source = lua_source(state.base_domain, state.version, state.browsers)
     return [
         _filter(
             "envoy.filters.http.cdn_loop", cdn_loop_pb2.CdnLoopConfig(cdn_id="micro", max_allowed_occurrences=HOPS)
@@ -197,7 +199,7 @@ def http_filters(state: State) -> list[hcm_pb2.HttpFilter]:
         _filter("envoy.filters.http.grpc_web", grpc_web_pb2.GrpcWeb()),
         _filter("envoy.filters.http.lua.basic", lua_pb2.Lua(default_source_code={"inline_string": basic_lua_source()})),
         _filter(JWT, _token_check(state.jwks)),
-        _filter(LUA, lua_pb2.Lua(default_source_code={"inline_string": lua_source(state.base_domain, state.version)})),
+        _filter(LUA, lua_pb2.Lua(default_source_code={"inline_string": source})),
         _filter(TRANSCODER, transcoder_pb2.GrpcJsonTranscoder(proto_descriptor_bin=b"")),
         _filter(RESOURCE, lua_pb2.Lua(source_codes={RESOURCE: {"inline_string": resource_lua_source()}})),
         _filter(RBAC, rbac_pb2.RBAC()),
@@ -215,15 +217,19 @@ def resource_lua_source() -> str:
     return _lua_text("resource.lua")
 
 
-def lua_source(base_domain: str, version: str) -> str:
+def lua_source(base_domain: str, version: str, browsers: Browsers = Browsers()) -> str:  # noqa: B008 - frozen
     """The gateway's Lua with its settings in front."""
-    platform = ", ".join(f"[{json.dumps(package)}] = true" for package in PLATFORM_PACKAGES)
     answer = json.dumps(json.dumps({"version": version}))
     settings = (
-        f"base = {json.dumps(base_domain.lower())}, version = {answer}, "
-        f"largest = {LARGEST_MESSAGE_BYTES}, platform = {{ {platform} }}"
+        f"base = {json.dumps(base_domain.lower())}, version = {answer}, largest = {LARGEST_MESSAGE_BYTES}, "
+        f"platform = {_lua_set(PLATFORM_PACKAGES)}, origins = {_lua_set(browsers.origins)}, "
+        f"hosts = {_lua_set(browsers.hosts)}, dashboards = {_lua_set(browsers.dashboards)}"
     )
     return f"settings = {{ {settings} }}\n{_lua_text('gateway.lua')}"
+
+
+def _lua_set(members: Iterable[str]) -> str:
+    return f"{{ {', '.join(f'[{json.dumps(member)}] = true' for member in members)} }}"
 
 
 @cache

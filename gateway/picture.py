@@ -15,7 +15,7 @@ from tenants import quotas
 from tenants.models import Domain, Namespace
 
 from .limits import Limits
-from .state import Doors, Protocol, Service, State, Version, merged
+from .state import Browsers, Doors, Protocol, Service, State, Version, merged
 
 HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
@@ -33,9 +33,14 @@ def sidecars() -> tuple[str, ...]:
     return tuple(str(settings.MICRO_RUN / f"sidecar-{index}.sock") for index in range(settings.MICRO_SIDECAR_PROCESSES))
 
 
+def browsers() -> Browsers:
+    """Whose pages may do what, and at which hosts."""
+    return Browsers(settings.MICRO_ALLOWED_ORIGINS, settings.MICRO_OWN_HOSTS, settings.MICRO_DASHBOARD_HOSTS)
+
+
 def made_for() -> str:
     """The settings that a configuration fits: one saved under others would open the wrong ports."""
-    return json.dumps([repr(doors()), sidecars(), settings.MICRO_BASE_DOMAIN])
+    return json.dumps([repr(doors()), sidecars(), settings.MICRO_BASE_DOMAIN, repr(browsers())])
 
 
 def read() -> State:
@@ -48,6 +53,7 @@ def read() -> State:
         jwks=json.dumps(keys.jwks(), sort_keys=True),
         sidecars=sidecars(),
         version=metadata.version("micro"),
+        browsers=browsers(),
         namespaces=frozenset(Namespace.objects.values_list("slug", flat=True)),
         domains=_domains(),
         services=merged(_version(entry) for entry in snapshot.entries),

@@ -39,6 +39,19 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Browsers:
+    """What keeps web pages off, in small letters.
+
+    `origins`: whose pages may call platform services; `hosts`: further ones that are ours; `dashboards`: hosts at which
+    there is no service of a tenant. Of hosts, without ports, `.example.org` stands for all below it.
+    """
+
+    origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    dashboards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """One consistent picture of the platform.
 
@@ -51,6 +64,7 @@ class State:
     jwks: str
     sidecars: tuple[str, ...]
     version: str = ""
+    browsers: Browsers = Browsers()
     namespaces: frozenset[str] = frozenset()
     domains: Mapping[str, str] = field(default_factory=dict)
     services: tuple[Service, ...] = ()

@@ -28,9 +28,18 @@ def _plain(placeholder: str) -> forms.TextInput:
     )
 
 
+class Unshown(forms.Textarea):
+    """Many lines that are not in the page again."""
+
+    def format_value(self, value: Any) -> None:
+        """Nothing, whatever was typed."""
+        return
+
+
 class Deploy(Form):
     """Where the source is and what the service shall be called."""
 
+    never_shown = ("git_token", "secrets")
     repository = forms.CharField(
         label="Git repository",
         max_length=git.LONGEST,
@@ -52,7 +61,7 @@ class Deploy(Form):
         label="Access token",
         required=False,
         max_length=tokens.LONGEST,
-        widget=forms.PasswordInput(render_value=True, attrs={"autocomplete": "off"}),
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
         help_text="Opens a private repository. Kept encrypted, and shown to the repository's host alone.",
     )
     variables = forms.CharField(
@@ -65,7 +74,7 @@ class Deploy(Form):
         label="Secret variables",
         required=False,
         max_length=65_536,
-        widget=forms.Textarea(attrs={"placeholder": "NAME=value, one a line", "spellcheck": "false", "rows": 3}),
+        widget=Unshown(attrs={"placeholder": "NAME=value, one a line", "spellcheck": "false", "rows": 3}),
         help_text="Kept encrypted and never shown again.",
     )
 
@@ -170,9 +179,9 @@ class Variables(Form):
         self.hidden: list[str] = sorted(deployment.secrets) if deployment else []
 
     def rows(self) -> list[dict[str, Any]]:
-        """What the table shows: what there is, then blank rows; after a mistake, what was typed."""
+        """What the table shows: what there is, then blank rows; after a mistake, what was typed but for secrets."""
         if self.is_bound:
-            return self._typed()
+            return [{**row, "value": "", "is_hidden": True} if row["is_secret"] else row for row in self._typed()]
         kept = [{"name": name, "value": value, "is_old": True} for name, value in sorted(self.plain.items())]
         hidden = [{"name": name, "value": "", "is_old": True, "is_secret": True} for name in self.hidden]
         blank: list[dict[str, Any]] = [{"name": "", "value": ""} for _ in range(BLANK_ROWS)]
@@ -213,6 +222,8 @@ class Variables(Form):
             }
             if not name and value:
                 row["problem"] = "This value has no name."
+            if row["is_secret"] and name and not (value or row["is_old"]):
+                row["problem"] = "This secret has no value."
             if name and any(other["name"] == name for other in rows):
                 row |= {"problem": f"{name} is there already.", "is_old": False}
             rows.append(row)

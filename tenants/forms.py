@@ -16,12 +16,14 @@ from .permissions import Role
 
 Result = TypeVar("Result")
 FOR_EVER = "ever"
+AGAIN = "Type it again: it is not shown."
 
 
 class Form(forms.Form):
     """A form that can be carried out: what an operation refuses is said next to the field that is to blame."""
 
     status = 200
+    never_shown: tuple[str, ...] = ()  # fields whose values are not in the page again, whatever was wrong
 
     def __init__(self, data: Any = None, **options: Any) -> None:
         super().__init__(data, label_suffix="", **options)
@@ -43,7 +45,10 @@ class Form(forms.Form):
         return result
 
     def _point_out(self) -> None:
-        """Put the cursor into the first field that is wrong."""
+        """Put the cursor into the first field that is wrong, and say what has to be typed again."""
+        for name in self.never_shown:
+            if self.data.get(name):
+                self.fields[name].help_text = AGAIN
         wrong = [field for name, field in self.fields.items() if name in self.errors]
         for field in self.fields.values():
             field.widget.attrs.pop("autofocus", None)
@@ -65,7 +70,7 @@ def _email(**attributes: str) -> forms.EmailField:
 
 
 def _new_password() -> forms.CharField:
-    shown = forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=True)
+    shown = forms.PasswordInput(attrs={"autocomplete": "new-password"})
     return forms.CharField(
         label="Password", max_length=500, strip=False, widget=shown, help_text="At least 10 characters."
     )
@@ -100,6 +105,7 @@ class Address(Form):
 class SignUp(Form):
     """The second step: what the user shall have."""
 
+    never_shown = ("password",)
     email = forms.EmailField(widget=forms.HiddenInput, max_length=150)
     code = _code()
     password = _new_password()
@@ -127,6 +133,7 @@ class SignUp(Form):
 class Reset(Form):
     """The second step of getting back in."""
 
+    never_shown = ("password",)
     email = forms.EmailField(widget=forms.HiddenInput, max_length=150)
     code = _code()
     password = _new_password()

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import auth, messages
-from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import Resolver404, resolve, reverse
@@ -17,13 +16,10 @@ from django.utils.timezone import now
 from micro.errors import Error
 from transport.callers import ANY_ACCOUNT, ANYONE
 
-from . import forms, logins, operations, sessions, signup
+from . import browsers, forms, logins, operations, sessions, signup
 from .models import User
 from .pages import Here, namespace_page, origin, own_namespaces, page
 from .permissions import Permission
-
-DEVICE_COOKIE, DEVICE_SALT = "micro-device", "tenants.device"
-DEVICE_REMEMBERED_S = 180 * 24 * 3600
 
 
 @page(ANYONE, "GET", "POST")
@@ -182,9 +178,9 @@ def _remember(request: HttpRequest, user: User, answer: HttpResponse) -> HttpRes
     auth.login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     sessions.begin(request, at=now())
     answer.set_cookie(
-        DEVICE_COOKIE,
-        signing.dumps(user.get_username(), salt=DEVICE_SALT),
-        max_age=DEVICE_REMEMBERED_S,
+        settings.MICRO_DEVICE_COOKIE_NAME,
+        browsers.mark(user.get_username()),
+        max_age=browsers.REMEMBERED,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",
@@ -194,9 +190,5 @@ def _remember(request: HttpRequest, user: User, answer: HttpResponse) -> HttpRes
 
 def _device(request: HttpRequest) -> str:
     """The mark of a device from which the user that is named has logged in before; blank otherwise."""
-    mark = request.COOKIES.get(DEVICE_COOKIE, "")
-    try:
-        known = signing.loads(mark, salt=DEVICE_SALT, max_age=DEVICE_REMEMBERED_S)
-    except signing.BadSignature:
-        return ""
-    return mark if str(known).lower() == request.POST.get("name", "").strip().lower() else ""
+    mark = request.COOKIES.get(settings.MICRO_DEVICE_COOKIE_NAME, "")
+    return browsers.known(mark, name=request.POST.get("name", ""))

@@ -18,20 +18,49 @@ local REASONS = {
   [503] = "Service Unavailable", [504] = "Gateway Timeout",
 }
 local CALLS = { PUT = true, PATCH = true, DELETE = true }  -- what means POST, unless a service has bound it itself
+-- Never with credentials: a page sends a token that it has, the browser adds nothing of its own.
 local CORS = {
-  ["access-control-allow-credentials"] = "true",
   ["access-control-allow-methods"] = "POST, PATCH, GET, OPTIONS, PUT, DELETE",
   ["access-control-allow-headers"] = "Accept, Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, "
     .. "Authorization, Micro-Namespace, X-Grpc-Web, X-User-Agent, Grpc-Timeout",
   ["access-control-expose-headers"] = "Grpc-Status, Grpc-Message",
+  ["vary"] = "Origin",
 }
+local COOKIE_PREFIXES = { "^__host%-http%-", "^__host%-", "^__secure%-", "^__http%-" }
+-- What speaks for a whole host, which a service that is mounted below a path shares with others.
+local OF_THE_HOST = { "clear-site-data", "service-worker-allowed", "strict-transport-security", "alt-svc", "nel" }
 
 -- Pure functions: text in, text out. They are globals so that they can be tested without Envoy.
 
+-- The host of an authority in its one spelling: small letters, no port.
+function host_of(authority)
+  return (string.gsub(string.lower(authority or ""), ":%d+$", ""))
+end
+
+-- Whether a host is in a list of hosts, in which `.example.org` stands for all below it and `*` for all.
+function is_listed(list, host)
+  local found = list[host] or list["*"]
+  for at in string.gmatch(host, "()%.") do
+    found = found or list[string.sub(host, at)]
+  end
+  return found == true
+end
+
+-- Whether the dashboard is at this host, where no tenant's service may be.
+function is_dashboard(host)
+  return is_listed(settings.dashboards, (string.gsub(host, "%.$", "")))
+end
+
+-- Whether browsers say from where a request to this host comes: they do on https, and to this machine itself.
+function is_told_about(host, scheme)
+  return scheme == "https" or host == "" or host == "localhost" or host == "[::1]"
+    or string.match(host, "%.localhost$") ~= nil or string.match(host, "^127%.%d+%.%d+%.%d+$") ~= nil
+end
+
 -- The namespace and the service that a host names; nil where it says nothing. The third value is a host we do not know.
 function named_by_host(authority)
-  local host = string.gsub(string.lower(authority or ""), ":%d+$", "")
-  if host == "" or host == settings.base or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
+  local host = host_of(authority)
+  if host == "" or host == settings.base or is_dashboard(host) or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
     return nil, nil, nil
   end
   local suffix = "." .. settings.base
@@ -228,14 +257,46 @@ function location_under(prefix, location, host)
   return origin .. prefix .. path
 end
 
--- A Set-Cookie with its Path moved under `prefix`. Without a Path the browser takes the request's, which is right as it is.
-function cookie_under(prefix, cookie)
-  return (string.gsub(cookie, "(;%s*[Pp][Aa][Tt][Hh]%s*=%s*)([^;]*)", function(name, path)
-    if string.sub(path, 1, 1) ~= "/" or path == prefix or string.sub(path, 1, #prefix + 1) == prefix .. "/" then
-      return name .. path
+-- Whether a cookie's name is one of the dashboard's, in any spelling that a browser or a server may take for it.
+function is_own_cookie(name)
+  name = string.gsub(string.lower(percent_decoded(name)), '^[%s"=]+', "")
+  name = string.gsub(string.gsub(name, "=.*$", ""), '[%s"]+$', "")
+  for _, prefix in ipairs(COOKIE_PREFIXES) do
+    name = string.gsub(name, prefix, "")
+  end
+  return name == "micro" or string.sub(name, 1, 6) == "micro-"
+end
+
+-- A Cookie header without the dashboard's; nil when nothing is left. Browsers put a semicolon between two cookies and
+-- nowhere else, so that no quote or comma of another cookie hides one of ours.
+function foreign_cookies(text)
+  local kept = {}
+  for pair in string.gmatch(text, "[^;]+") do
+    if not is_own_cookie(pair) and string.match(pair, "%S") then
+      kept[#kept + 1] = string.match(pair, "^%s*(.-)%s*$")
+    end
+  end
+  return #kept > 0 and table.concat(kept, "; ") or nil
+end
+
+-- A Set-Cookie with every Path moved under `prefix`. Without a Path the browser takes the folder of the request's, which
+-- is right as it is, but for `bare` requests: of the path `/web` itself that folder is the whole host.
+function cookie_under(prefix, cookie, bare)
+  local valid = false
+  cookie = string.gsub(cookie, "(;%s*[Pp][Aa][Tt][Hh]%s*=%s*)([^;]*)", function(name, value)
+    local path = string.gsub(value, '^"', "")
+    valid = string.sub(path, 1, 1) == "/"
+    if not valid or path == prefix or string.sub(path, 1, #prefix + 1) == prefix .. "/" then
+      return name .. value
     end
     return name .. prefix .. (path == "/" and "" or path)
-  end, 1))
+  end)
+  return (bare and not valid) and cookie .. "; Path=" .. prefix or cookie
+end
+
+-- A Set-Cookie for the host alone that it came from.
+function cookie_of_host(cookie)
+  return (string.gsub(cookie, ";%s*[Dd][Oo][Mm][Aa][Ii][Nn]%s*=[^;]*", ""))
 end
 
 -- Micro's error document and its HTTP status, from a gRPC status and its message.
@@ -268,7 +329,9 @@ local function read(handle)
     grpc = content_type == "application/grpc" or string.match(content_type, "^application/grpc[+;]") ~= nil,
     form = string.match(content_type, "^application/x%-www%-form%-urlencoded") ~= nil,
     web = headers:get("x-grpc-web") ~= nil,
+    host = host_of(headers:get(":authority")),
     origin = headers:get("origin"),
+    cors = settings.origins[headers:get("origin") or ""] and headers:get("origin"),  -- whom the answer shall be shown to
     claims = checked.claims,
     failure = checked.failure,
   }
@@ -300,14 +363,34 @@ local function refuse(request, code, detail)
   elseif request.grpc then
     answer["grpc-status"] = GRPC_STATUS[code]
   end
-  if request.origin then
-    with_cors(answer, request.origin)
+  if request.cors then
+    with_cors(answer, request.cors)
   end
   request.handle:respond(answer, detail)
 end
 
+local function refuse_origin(request)
+  refuse(request, 403, "Pages of " .. string.sub(request.origin, 1, 100) .. " may not call this.")
+end
+
 local function answer_preflight(request)
-  request.handle:respond(with_cors({ [":status"] = "200" }, request.origin or "*"), "")
+  if request.origin and not request.cors then
+    refuse_origin(request)
+  end
+  local answer = { [":status"] = "200" }
+  request.handle:respond(request.cors and with_cors(answer, request.cors) or answer, "")
+end
+
+-- The dashboard's cookies are nobody's business but the dashboard's: browsers send them to every port of its host.
+local function drop_own_cookies(headers)
+  local kept = {}
+  for i = 0, headers:getNumValues("cookie") - 1 do
+    kept[#kept + 1] = foreign_cookies(headers:getAtIndex("cookie", i))
+  end
+  headers:remove("cookie")
+  if #kept > 0 then
+    headers:add("cookie", table.concat(kept, "; "))
+  end
 end
 
 local function require_clean_request(request)
@@ -341,9 +424,31 @@ local function require_good_token(request)
   end
 end
 
+-- Platform services take no request that a page may have made a browser send, but of the origins that the operator lists.
+-- Pages at our own hosts are tenants': to be of the same origin is no excuse. A browser says from where it asks, by Origin or
+-- Sec-Fetch-Site; not in a GET over plain http, which only a token in it excuses. A host that is none of ours may be a
+-- page's own name for this machine (DNS rebinding); no page can send gRPC without saying so.
+local function require_no_page(request)
+  if request.origin then
+    return request.cors or refuse_origin(request)
+  end
+  local site = request.headers:get("sec-fetch-site")
+  if site and site ~= "none" then
+    refuse(request, 403, "A page of another site made this request; the platform's services answer none.")
+  end
+  if request.stranger and not request.grpc then
+    refuse(request, 403, "This server is not called " .. request.host .. "; its operator can list that name.")
+  end
+  local shown = request.headers:get("authorization") or ""
+  local silent = (request.method == "GET" or request.method == "HEAD") and string.sub(shown, 1, 7) ~= "Bearer "
+  if silent and not is_told_about(request.host, request.headers:get("x-forwarded-proto")) then
+    refuse(request, 403, "Over plain http the platform's services are asked by POST, or with a token.")
+  end
+end
+
 -- A bad token and a preflight, which may not carry the header that names the namespace, are told apart from "not found".
 local function not_found(request, detail)
-  if request.method == "OPTIONS" and request.headers:get("access-control-request-method") then
+  if request.cors and request.method == "OPTIONS" and request.headers:get("access-control-request-method") then
     answer_preflight(request)
   end
   require_good_token(request)
@@ -356,6 +461,8 @@ local function find_namespace(request)
   local named, service, foreign = named_by_host(headers:get(":authority"))
   if foreign then
     named = request.handle:filterContext():get("namespace")
+    request.domain = named ~= nil
+    request.stranger = not named and not is_listed(settings.hosts, foreign)
   end
   if headers:getNumValues("micro-namespace") > 1 then
     refuse(request, 400, "The header Micro-Namespace is given more than once.")
@@ -445,7 +552,11 @@ local function find_service(request, namespace, service, parts)
   local meant = service and { service = service, text = service } or meant_by_path(parts, request.grpc)
   local found = ask_index(request, namespace, meant)
   if package then
+    require_no_page(request)
     return { scope = ":" .. package, service = package, protocol = "grpc" }
+  end
+  if is_dashboard(request.host) then
+    not_found(request, "There are no services at the host of the dashboard.")
   end
   if found.conflict then
     refuse(request, 409, found.conflict)
@@ -533,9 +644,11 @@ local function send_to_grpc(request, found, parts, by_host)
   end
   require_good_token(request)
   choose_scope(request, found.scope)
-  if request.origin then  -- also a gRPC call's: what a browser sent as gRPC-web has become one
-    request.handle:streamInfo():dynamicMetadata():set("micro", "origin", request.origin)
+  local noted = request.handle:streamInfo():dynamicMetadata()
+  if request.cors then  -- also a gRPC call's: what a browser sent as gRPC-web has become one
+    noted:set("micro", "origin", request.cors)
   end
+  noted:set("micro", "place", by_host and "own" or "shared")
   if request.grpc then
     return
   end
@@ -555,13 +668,17 @@ local function send_to_http(request, found)
   if request.grpc then
     refuse(request, 501, "service " .. found.service .. " speaks HTTP, not gRPC")
   end
-  request.handle:streamInfo():dynamicMetadata():set("micro", "host", request.headers:get(":authority"))
+  local noted = request.handle:streamInfo():dynamicMetadata()
+  noted:set("micro", "host", request.headers:get(":authority"))
+  noted:set("micro", "place", request.domain and "domain" or "own")
+  noted:set("micro", "bare", string.match(request.path, "^/[^/?#]*/") == nil)
   choose_scope(request, found.scope)
 end
 
 function envoy_on_request(handle)
   local request = read(handle)
   require_clean_request(request)
+  drop_own_cookies(request.headers)
   local namespace, service = find_namespace(request)
   mark_codec(request)
   local parts = segments(request.path)
@@ -576,22 +693,35 @@ function envoy_on_request(handle)
   end
 end
 
-local function mount(handle, headers, prefix, host)
+-- What a service sets in a browser is for its own host and below its own path, and never under one of our names.
+-- A gRPC service has no path of its own: where it shares a host it sets no cookies.
+local function guard_cookies(headers, mine, prefix)
+  local cookies = {}
+  for i = 0, headers:getNumValues("set-cookie") - 1 do
+    local cookie = headers:getAtIndex("set-cookie", i)
+    if mine.place ~= "shared" and not is_own_cookie(string.match(cookie, "^[^;]*")) then
+      cookie = mine.place == "domain" and cookie or cookie_of_host(cookie)
+      cookies[#cookies + 1] = prefix and cookie_under(prefix, cookie, mine.bare) or cookie
+    end
+  end
+  headers:remove("set-cookie")
+  for _, cookie in ipairs(cookies) do
+    headers:add("set-cookie", cookie)
+  end
+end
+
+-- Takes away what a service says about a host that is not its own alone; cookies are cleared for the whole base domain.
+local function guard_host(headers, mine, prefix)
+  for _, name in ipairs(prefix and OF_THE_HOST or mine.place ~= "domain" and { "clear-site-data" } or {}) do
+    headers:remove(name)
+  end
+end
+
+local function mount(headers, prefix, host)
   for _, name in ipairs({ "location", "content-location" }) do
     local location = headers:get(name)
     if location then
       headers:replace(name, location_under(prefix, location, host))
-    end
-  end
-  local count = headers:getNumValues("set-cookie")
-  if count > 0 then
-    local cookies = {}
-    for i = 0, count - 1 do
-      cookies[#cookies + 1] = cookie_under(prefix, headers:getAtIndex("set-cookie", i))
-    end
-    headers:remove("set-cookie")
-    for _, cookie in ipairs(cookies) do
-      headers:add("set-cookie", cookie)
     end
   end
 end
@@ -611,14 +741,17 @@ function envoy_on_response(handle)
   local headers = handle:headers()
   local about = handle:metadata()
   local mine = handle:streamInfo():dynamicMetadata():get("micro") or {}
+  local prefix = about:get("prefix")
+  guard_cookies(headers, mine, prefix)
+  guard_host(headers, mine, prefix)
   if about:get("protocol") == "http" then
-    local prefix = about:get("prefix")
     if prefix then
-      mount(handle, headers, prefix, mine.host)
+      mount(headers, prefix, mine.host)
     end
     return
   end
   if mine.origin then
+    headers:remove("access-control-allow-credentials")
     headers:replace("access-control-allow-origin", mine.origin)
     for name, value in pairs(CORS) do
       headers:replace(name, value)

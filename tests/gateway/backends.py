@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -230,7 +231,12 @@ class _Http(BaseHTTPRequestHandler):
                     "path": self.path,
                     "headers": {k.lower(): v for k, v in self.headers.items()},
                 }
-                self._answer(200, [("Content-Type", "application/json")], json.dumps(facts).encode())
+                self._answer(200, [("Content-Type", "application/json"), *self._said()], json.dumps(facts).encode())
+
+    def _said(self) -> list[tuple[str, str]]:
+        """The headers that the query asks for: ?say-Set-Cookie=a"""
+        fields = parse_qsl(self.path.partition("?")[2], keep_blank_values=True)
+        return [(name.removeprefix("say-"), value) for name, value in fields if name.startswith("say-")]
 
     def do_OPTIONS(self) -> None:
         self._answer(204, [("Allow", "GET"), ("X-Mine", "yes")])
@@ -276,12 +282,15 @@ class _Http(BaseHTTPRequestHandler):
         key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
         self.send_response(101)
+        for said in self._said():
+            self.send_header(*said)
         for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)):
             self.send_header(name, value)
         self.end_headers()
         head = self.rfile.read(2)
         mask, payload = self.rfile.read(4), self.rfile.read(head[1] & 0x7F)
         text = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+        text = (self.headers.get("Cookie") or "none").encode() if text == b"cookies" else text
         self.wfile.write(bytes([0x81, len(text)]) + text)
         self.wfile.flush()
         self.close_connection = True

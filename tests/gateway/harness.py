@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway import xds
 from gateway.envoy import bootstrap
 from gateway.resources import Resource, Resources
-from gateway.state import Doors, Service, State
+from gateway.state import Browsers, Doors, Service, State
 
 from .backends import free_ports
 
@@ -118,6 +118,11 @@ class Gateway:
             jwks=jwks(),
             sidecars=(str(self.run / "sidecar-0.sock"),),
             version="3.1.4",
+            browsers=Browsers(
+                origins=("https://a.example", "https://app.example"),
+                hosts=("micro.example", ".lan.example"),
+                dashboards=("app.localhost", "console.example"),
+            ),
             namespaces=frozenset({"foo", "bar"}),
         )
         self.control: Plane | None = Plane(self.run / "xds.sock")

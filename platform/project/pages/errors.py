@@ -101,6 +101,11 @@ def plain(error: Error) -> HttpResponse:
     return HttpResponse(text, status=error.http)
 
 
+def at_the_edge(request: HttpRequest, error: Error) -> HttpResponse:
+    """What is said to a request that is looked at no further; for the REST API the problem."""
+    return answer(error) if _is_rest(request.path) else plain(error)
+
+
 def _told(request: HttpRequest, error: Error) -> HttpResponse:
     """The page, or for the REST API the problem."""
     return answer(error) if _is_rest(request.path) else page(request, error.http, error.detail)

@@ -8,7 +8,7 @@ from project import env, strangers
 from project.profiles import LOCAL
 
 from .base import MICRO_HOME, MICRO_PROFILE
-from .gateway import MICRO_API_ADDRESS, MICRO_BASE_DOMAIN, MICRO_NETWORK_ADDRESS, MICRO_PROXY_ADDRESS
+from .gateway import MICRO_API_ADDRESS, MICRO_NETWORK_ADDRESS, MICRO_PROXY_ADDRESS
 from .runtime import MICRO_BACKEND
 from .web import MICRO_WEB_ADDRESS, MICRO_WEB_HOST, MICRO_WEB_IS_SECURE, MICRO_WEB_URL
 
@@ -27,15 +27,15 @@ _addresses = {
 _refusal = strangers.refusal(signup_is_open=MICRO_SIGNUP_IS_OPEN, backend=MICRO_BACKEND, addresses=_addresses)
 env.refuse(bool(_refusal), _refusal)  # where the backend is `auto`, `micro server` asks again when it is settled
 
-env.refuse(
-    MICRO_PROFILE != LOCAL and MICRO_WEB_HOST != "localhost" and f".{MICRO_WEB_HOST}".endswith(f".{MICRO_BASE_DOMAIN}"),
-    f"MICRO_WEB_URL {MICRO_WEB_URL} lies below MICRO_BASE_DOMAIN {MICRO_BASE_DOMAIN}, where tenants' services could "
-    "read its cookies: give the pages a domain of their own.",
-)
 CSRF_TRUSTED_ORIGINS = [MICRO_WEB_URL]
 
-SESSION_COOKIE_NAME = "__Host-micro" if MICRO_WEB_IS_SECURE else "micro"
-CSRF_COOKIE_NAME = "__Host-micro-csrf" if MICRO_WEB_IS_SECURE else "micro-csrf"
+# `micro` and `micro-…`, prefixed or not, are ours: the gateway passes none of them on, in neither direction.
+_prefix = "__Host-" if MICRO_WEB_IS_SECURE else ""
+SESSION_COOKIE_NAME = f"{_prefix}micro"
+CSRF_COOKIE_NAME = f"{_prefix}micro-csrf"
+MICRO_DEVICE_COOKIE_NAME = f"{_prefix}micro-device"
+MICRO_COOKIES = frozenset({SESSION_COOKIE_NAME, CSRF_COOKIE_NAME, MICRO_DEVICE_COOKIE_NAME})
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # not in a cookie more
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = MICRO_WEB_IS_SECURE
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

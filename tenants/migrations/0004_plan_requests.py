@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0002_device_logins")]
+    dependencies = [("tenants", "0003_fair_shares")]
     operations = [
         migrations.AddField(
             "plan",
