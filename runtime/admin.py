@@ -15,9 +15,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from micro.errors import Error
+from tenants.access.actors import account_of
 from tenants.admin import AcrossNamespaces, ReadOnly, link, listing
 from tenants.models import User
-from tenants.permissions import account_of
 from transport.callers import Account
 
 from . import operations, statuses

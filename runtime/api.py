@@ -15,7 +15,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from micro.errors import FailedPrecondition, ResourceExhausted
-from tenants.permissions import enter
+from tenants.access.actors import enter, needs
+from tenants.access.grants import MOST
+from tenants.access.permissions import Permission
 from transport.callers import ANY_ACCOUNT, Scope
 from transport.events import Event, event_stream
 from transport.rest import Endpoint, EventDocument, Input, Number, Text, account, describe, following, listed, parse
@@ -92,6 +94,12 @@ class Changes(Input):
         required=False, max_length=tokens.LONGEST, help_text="Opens a private repository; never to be shown again."
     )
     instances = Number(required=False, min_value=1, max_value=MOST_INSTANCES)
+    grants = serializers.ListField(
+        child=Text(max_length=60),
+        required=False,
+        max_length=MOST,
+        help_text="What it may do beyond a service's own, such as store.read. An empty list takes away what it has.",
+    )
 
 
 class NewDeployment(Changes):
@@ -107,11 +115,11 @@ class Services(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("list_services", query=Where, answer=listed(ServiceDocument))
+    @describe("list_services", needs(Permission.RUNTIME_READ), query=Where, answer=listed(ServiceDocument))
     def get(self, request: Request) -> Response:
         """The services of a namespace, by name and version."""
         query = parse(Where, request.query_params)
-        reports = statuses.read(namespace=enter(account(request), query["namespace"]))
+        reports = statuses.read(namespace=enter(account(request), query["namespace"], Permission.RUNTIME_READ))
         return Response({"items": [service_document(report, request) for report in reports], "next": None})
 
 
@@ -120,20 +128,20 @@ class OneService(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("read_service", query=Which, answer=ServiceDocument)
+    @describe("read_service", needs(Permission.RUNTIME_READ), query=Which, answer=ServiceDocument)
     def get(self, request: Request, name: str) -> Response:
         """A service, its replicas, and what is wrong with it, if anything is."""
         query = parse(Which, request.query_params)
-        namespace = enter(account(request), query["namespace"])
+        namespace = enter(account(request), query["namespace"], Permission.RUNTIME_READ)
         report = statuses.read_one(namespace=namespace, name=name, version=query["version"])
         return Response(service_document(report, request))
 
-    @describe("delete_service", query=Which, status=204)
+    @describe("delete_service", needs(Permission.RUNTIME_DEPLOY), query=Which, status=204)
     def delete(self, request: Request, name: str) -> Response:
         """Kill a service. It is out of the registry at once and its processes stop."""
         query = parse(Which, request.query_params)
         by = account(request)
-        namespace = enter(by, query["namespace"])
+        namespace = enter(by, query["namespace"], Permission.RUNTIME_DEPLOY)
         operations.delete(namespace=namespace, name=name, version=query["version"], by=by)
         return Response(status=204)
 
@@ -145,6 +153,7 @@ class ServiceDeployments(Endpoint):
 
     @describe(
         "update_service",
+        needs(Permission.RUNTIME_DEPLOY),
         query=Which,
         body=Changes,
         answer=DeploymentDocument,
@@ -155,7 +164,7 @@ class ServiceDeployments(Endpoint):
         """Deploy a service that is there again, with changes if there are any."""
         query, changes = parse(Which, request.query_params), parse(Changes, request.data)
         by = account(request)
-        namespace = enter(by, query["namespace"])
+        namespace = enter(by, query["namespace"], Permission.RUNTIME_DEPLOY)
         order = Order(**{"source": "", **changes})
         deployment = operations.update(namespace=namespace, name=name, version=query["version"], order=order, by=by)
         return _accepted(deployment, request)
@@ -167,7 +176,13 @@ class ServiceLogs(Endpoint):
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
     http_method_names: tuple[str, ...] = ("get",)  # the head of a stream would be followed by the stream
 
-    @describe("read_service_logs", query=ServiceLogQuery, answer=EventDocument, errors=[ResourceExhausted])
+    @describe(
+        "read_service_logs",
+        needs(Permission.LOGS_READ),
+        query=ServiceLogQuery,
+        answer=EventDocument,
+        errors=[ResourceExhausted],
+    )
     def get(self, request: Request, name: str) -> StreamingHttpResponse:
         """What a service prints or its builds print: server-sent events `line` with `at` and `text`, at last an `end`.
 
@@ -175,7 +190,7 @@ class ServiceLogs(Endpoint):
         `follow` it goes on until you leave. An event `problem` says what went wrong on the way.
         """
         query = parse(ServiceLogQuery, request.query_params)
-        namespace = enter(account(request), query["namespace"])
+        namespace = enter(account(request), query["namespace"], Permission.LOGS_READ)
         service = operations.find(namespace=namespace, name=name, version=query["version"])
         return event_stream(
             _lines(service, query["kind"], query["lines"], query["follow"]), id=request.path, reader=account(request)
@@ -187,11 +202,11 @@ class Deployments(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("list_deployments", query=Listing, answer=listed(DeploymentDocument))
+    @describe("list_deployments", needs(Permission.RUNTIME_READ), query=Listing, answer=listed(DeploymentDocument))
     def get(self, request: Request) -> Response:
         """The deployments of a namespace, newest first. `next` has the page after this one."""
         query = parse(Listing, request.query_params)
-        namespace = enter(account(request), query.pop("namespace"))
+        namespace = enter(account(request), query.pop("namespace"), Permission.RUNTIME_READ)
         found = operations.list_deployments(namespace=namespace, **query)
         is_more = len(found) == query["limit"]
         queue = turns.Queue()
@@ -200,6 +215,7 @@ class Deployments(Endpoint):
 
     @describe(
         "deploy",
+        needs(Permission.RUNTIME_DEPLOY),
         query=Where,
         body=NewDeployment,
         answer=DeploymentDocument,
@@ -210,7 +226,7 @@ class Deployments(Endpoint):
         """Bring a source to running. The answer comes at once; watch the deployment at its `url` or `logs_url`."""
         query, order = parse(Where, request.query_params), parse(NewDeployment, request.data)
         by = account(request)
-        namespace = enter(by, query["namespace"])
+        namespace = enter(by, query["namespace"], Permission.RUNTIME_DEPLOY)
         name, version = order.pop("service"), order.pop("version")
         deployment = operations.deploy(namespace=namespace, name=name, version=version, order=Order(**order), by=by)
         return _accepted(deployment, request)
@@ -221,11 +237,11 @@ class OneDeployment(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("read_deployment", query=Where, answer=DeploymentDocument)
+    @describe("read_deployment", needs(Permission.RUNTIME_READ), query=Where, answer=DeploymentDocument)
     def get(self, request: Request, id: UUID) -> Response:
         """A deployment: how far it is, or how it ended and why."""
         query = parse(Where, request.query_params)
-        namespace = enter(account(request), query["namespace"])
+        namespace = enter(account(request), query["namespace"], Permission.RUNTIME_READ)
         return Response(deployment_document(operations.find_deployment(namespace=namespace, deployment_id=id), request))
 
 
@@ -234,12 +250,20 @@ class DeploymentRetry(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("retry_deployment", query=Where, answer=DeploymentDocument, status=202, errors=[ResourceExhausted])
+    @describe(
+        "retry_deployment",
+        needs(Permission.RUNTIME_DEPLOY),
+        query=Where,
+        answer=DeploymentDocument,
+        status=202,
+        errors=[ResourceExhausted],
+    )
     def post(self, request: Request, id: UUID) -> Response:
         """Deploy anew what this deployment deployed: its source, command, environment and instances."""
         query = parse(Where, request.query_params)
         by = account(request)
-        deployment = operations.redeploy(namespace=enter(by, query["namespace"]), deployment_id=id, by=by)
+        namespace = enter(by, query["namespace"], Permission.RUNTIME_DEPLOY)
+        deployment = operations.redeploy(namespace=namespace, deployment_id=id, by=by)
         return _accepted(deployment, request)
 
 
@@ -248,12 +272,19 @@ class DeploymentCancel(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("cancel_deployment", query=Where, answer=DeploymentDocument, errors=[FailedPrecondition])
+    @describe(
+        "cancel_deployment",
+        needs(Permission.RUNTIME_DEPLOY),
+        query=Where,
+        answer=DeploymentDocument,
+        errors=[FailedPrecondition],
+    )
     def post(self, request: Request, id: UUID) -> Response:
         """End a deployment that is under way. Its build stops within seconds; what ran before goes on running."""
         query = parse(Where, request.query_params)
         by = account(request)
-        deployment = operations.cancel(namespace=enter(by, query["namespace"]), deployment_id=id, by=by)
+        namespace = enter(by, query["namespace"], Permission.RUNTIME_DEPLOY)
+        deployment = operations.cancel(namespace=namespace, deployment_id=id, by=by)
         return Response(deployment_document(deployment, request))
 
 
@@ -263,14 +294,20 @@ class DeploymentLogs(Endpoint):
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
     http_method_names: tuple[str, ...] = ("get",)
 
-    @describe("read_deployment_logs", query=LogQuery, answer=EventDocument, errors=[ResourceExhausted])
+    @describe(
+        "read_deployment_logs",
+        needs(Permission.LOGS_READ),
+        query=LogQuery,
+        answer=EventDocument,
+        errors=[ResourceExhausted],
+    )
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
         """A deployment as it goes on: server-sent events `step` (`state`, `reason`) and `line` (`at`, `text`).
 
         With `follow` until it has ended; the last event is an `end`, or a `problem` that says what went wrong.
         """
         query = parse(LogQuery, request.query_params)
-        namespace = enter(account(request), query["namespace"])
+        namespace = enter(account(request), query["namespace"], Permission.LOGS_READ)
         deployment = operations.find_deployment(namespace=namespace, deployment_id=id)
         return event_stream(
             _progress(deployment, query["lines"], query["follow"]), id=request.path, reader=account(request)

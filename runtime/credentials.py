@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.conf import settings
 
 from primitives.auth import operations as accounts
+from tenants.models import Namespace
 
 from .models import Release
 
@@ -26,8 +28,17 @@ def secret(deployment_id: UUID) -> str:
 def grant(release: Release) -> None:
     """Make it so that the account exists."""
     accounts.create_service_account(
-        namespace=release.service.namespace, id=account_id(release), secret=secret(release.deployment_id)
+        namespace=release.service.namespace,
+        id=account_id(release),
+        secret=secret(release.deployment_id),
+        service=release.service.name,
+        grants=release.deployment.grants,
     )
+
+
+def forget(releases: Sequence[Release], *, namespace: Namespace) -> None:
+    """Make it so that the accounts are gone that a service's releases made, and those that these made."""
+    accounts.delete_made_by(namespace=namespace, ids=[account_id(release) for release in releases])
 
 
 def revoke(release: Release) -> None:

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from micro.errors import InvalidArgument, NotFound
 from micro.proto import runtime_pb2 as wire
-from tenants.permissions import enter
+from tenants.access.actors import enter, needs
+from tenants.access.permissions import Permission
 from transport.callers import Account, authorize, require_account
-from transport.methods import ANY_ACCOUNT, Caller, Methods, unary
+from transport.methods import Caller, Methods, unary
 from transport.tenancy import in_public
 
 from . import operations, statuses, turns
@@ -56,7 +57,7 @@ async def set_variables(request: wire.SetVariablesRequest, caller: Caller) -> wi
 
 def _list(namespace: str, request: wire.ListDeploymentsRequest, by: Account) -> list[wire.Deployment]:
     rows = operations.list_deployments(
-        namespace=enter(by, namespace),
+        namespace=enter(by, namespace, Permission.RUNTIME_READ),
         limit=request.limit or DEFAULT_LIMIT,
         service=request.service,
         state=request.state,
@@ -68,11 +69,13 @@ def _list(namespace: str, request: wire.ListDeploymentsRequest, by: Account) -> 
 
 
 def _read(namespace: str, deployment_id: UUID, by: Account) -> wire.Deployment:
-    return _shown(operations.find_deployment(namespace=enter(by, namespace), deployment_id=deployment_id))
+    return _shown(
+        operations.find_deployment(namespace=enter(by, namespace, Permission.RUNTIME_READ), deployment_id=deployment_id)
+    )
 
 
 def _redeploy(slug: str, request: wire.RedeployRequest, by: Account) -> wire.Deployment:
-    namespace = enter(by, slug)
+    namespace = enter(by, slug, Permission.RUNTIME_DEPLOY)
     deployment_id = _id(request.id) if request.id else None
     if deployment_id is None:
         version = request.version or DEFAULT_VERSION
@@ -82,7 +85,9 @@ def _redeploy(slug: str, request: wire.RedeployRequest, by: Account) -> wire.Dep
 
 def _variables(slug: str, request: wire.ListVariablesRequest, by: Account) -> list[wire.Variable]:
     version = request.version or DEFAULT_VERSION
-    last = operations.last_deployment(namespace=enter(by, slug), name=request.service, version=version)
+    last = operations.last_deployment(
+        namespace=enter(by, slug, Permission.VARIABLES_READ), name=request.service, version=version
+    )
     plain = [wire.Variable(name=name, value=value) for name, value in last.env.items()]
     secret = [wire.Variable(name=name, is_secret=True) for name in last.secrets]
     return sorted([*plain, *secret], key=lambda variable: variable.name)
@@ -93,7 +98,7 @@ def _set(slug: str, request: wire.SetVariablesRequest, by: Account) -> wire.Depl
         plain=dict(request.plain), secrets=dict(request.secrets), removed=tuple(request.removed)
     )
     deployment = operations.set_variables(
-        namespace=enter(by, slug),
+        namespace=enter(by, slug, Permission.RUNTIME_DEPLOY),
         name=request.service,
         version=request.version or DEFAULT_VERSION,
         changes=changes,
@@ -127,6 +132,7 @@ def _shown(row: Deployment, queue: turns.Queue | None = None) -> wire.Deployment
         created=_seconds(row.created_at),
         finished=_seconds(row.finished_at),
         is_replaced=row.is_replaced,
+        grants=row.grants,
     )
 
 
@@ -139,18 +145,27 @@ METHODS: Methods = {
         list_deployments,
         request=wire.ListDeploymentsRequest,
         response=wire.ListDeploymentsResponse,
-        scope=ANY_ACCOUNT,
+        scope=needs(Permission.RUNTIME_READ),
     ),
     "Deployments.Read": unary(
-        read_deployment, request=wire.ReadDeploymentRequest, response=wire.ReadDeploymentResponse, scope=ANY_ACCOUNT
+        read_deployment,
+        request=wire.ReadDeploymentRequest,
+        response=wire.ReadDeploymentResponse,
+        scope=needs(Permission.RUNTIME_READ),
     ),
     "Deployments.Redeploy": unary(
-        redeploy, request=wire.RedeployRequest, response=wire.RedeployResponse, scope=ANY_ACCOUNT
+        redeploy, request=wire.RedeployRequest, response=wire.RedeployResponse, scope=needs(Permission.RUNTIME_DEPLOY)
     ),
     "Variables.List": unary(
-        list_variables, request=wire.ListVariablesRequest, response=wire.ListVariablesResponse, scope=ANY_ACCOUNT
+        list_variables,
+        request=wire.ListVariablesRequest,
+        response=wire.ListVariablesResponse,
+        scope=needs(Permission.VARIABLES_READ),
     ),
     "Variables.Set": unary(
-        set_variables, request=wire.SetVariablesRequest, response=wire.SetVariablesResponse, scope=ANY_ACCOUNT
+        set_variables,
+        request=wire.SetVariablesRequest,
+        response=wire.SetVariablesResponse,
+        scope=needs(Permission.RUNTIME_DEPLOY),
     ),
 }

@@ -33,6 +33,7 @@ class DeploymentDocument(serializers.Serializer):
     digest = serializers.CharField(allow_blank=True, help_text="What was built: git:<commit> or sha256:<archive>.")
     release = serializers.IntegerField(allow_null=True, help_text="The number of the release that it made.")
     instances = serializers.IntegerField()
+    grants = serializers.ListField(child=serializers.CharField(), help_text="What it may do beyond a service's own.")
     env_names = serializers.ListField(child=serializers.CharField(), help_text="Values are never shown.")
     by = serializers.CharField(allow_blank=True, help_text="Who asked for it.")
     address = serializers.CharField(allow_blank=True, help_text="Where the service answers; blank for dotted names.")
@@ -65,6 +66,7 @@ class ServiceDocument(serializers.Serializer):
     address = serializers.CharField(allow_blank=True, help_text="Where it answers; blank for dotted names.")
     source = serializers.CharField(allow_blank=True)
     owner = serializers.CharField(allow_blank=True)
+    grants = serializers.ListField(child=serializers.CharField(), help_text="What it may do beyond a service's own.")
     release = serializers.IntegerField(allow_null=True, help_text="The number of the release that serves.")
     replicas = ReplicaDocument(many=True)
     created_at = serializers.DateTimeField()
@@ -87,6 +89,7 @@ def deployment_document(row: Deployment, request: Request, queue: turns.Queue | 
         "digest": release.digest if release else "",
         "release": release.number if release else None,
         "instances": row.instances,
+        "grants": row.grants,
         "env_names": sorted({*row.env, *row.secrets}),
         "by": row.by,
         "address": statuses.address(row.service),
@@ -110,6 +113,7 @@ def service_document(report: statuses.Report, request: Request) -> dict[str, Any
         "step": said.get("step", ""),
         "error": said.get("error", ""),
         "address": said.get("address", ""),
+        "grants": report.deployment.grants if report.deployment else [],
         "source": service.source,
         "owner": service.owner,
         "release": service.release.number if service.release else None,

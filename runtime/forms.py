@@ -11,6 +11,7 @@ from django import forms
 
 from micro.errors import Error, InvalidArgument
 from tenants import names
+from tenants.access.grants import require_grants
 from tenants.forms import Form, refused_by
 
 from . import envfiles, sources
@@ -78,6 +79,14 @@ class Deploy(Form):
         help_text="Kept encrypted and never shown again.",
     )
 
+    grants = forms.CharField(
+        label="Grants",
+        required=False,
+        max_length=2000,
+        widget=_plain("store.read runtime.deploy"),
+        help_text="What the service may do beyond a service's own, apart by blanks; left empty, what it has stays.",
+    )
+
     def __init__(self, data: Any = None, *, namespace: str, **options: Any) -> None:
         super().__init__(data, **options)
         self.namespace = namespace
@@ -115,6 +124,12 @@ class Deploy(Form):
         """The secret variables by name."""
         return _pairs(self.cleaned_data["secrets"])
 
+    def clean_grants(self) -> list[str]:
+        """The words, and refuses one that is no grant."""
+        words: list[str] = self.cleaned_data["grants"].split()
+        refused_by(lambda: require_grants(words))
+        return words
+
     def clean_name(self) -> str:
         """Refuses what cannot be a service's name."""
         name: str = self.cleaned_data["name"]
@@ -145,7 +160,13 @@ class Deploy(Form):
     def order(self) -> Order:
         """What the valid form asks for."""
         data = self.cleaned_data
-        return Order(source=data["source"], env=data["variables"], secrets=data["secrets"], git_token=data["git_token"])
+        return Order(
+            source=data["source"],
+            env=data["variables"],
+            secrets=data["secrets"],
+            git_token=data["git_token"],
+            grants=data["grants"] or None,
+        )
 
 
 def source(repository: str, *, folder: str = "", ref: str = "") -> git.Source:

@@ -135,6 +135,7 @@ class Deployment(models.Model):
         "Secret", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", help_text="Opens its repository"
     )
     instances = models.PositiveIntegerField(default=1)
+    grants = models.JSONField(default=list, blank=True, help_text="What its account may do beyond a service's own")
     by = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True, help_text="Why it failed, or who cancelled it")
     fence = models.PositiveIntegerField(default=0)

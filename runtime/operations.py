@@ -15,7 +15,11 @@ from django.utils.timezone import now
 from micro.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from primitives.registry import operations as registry
 from primitives.registry import records
-from tenants import names, permissions, quotas
+from primitives.rules.operations import require_permitted
+from tenants import names, quotas
+from tenants.access.actors import require
+from tenants.access.grants import require_grants, require_may_grant
+from tenants.access.permissions import Permission
 from tenants.models import Namespace
 from transport.callers import Account
 
@@ -45,6 +49,7 @@ class Order:
     secrets: Mapping[str, str] = field(default_factory=dict)  # further variables, never to be shown again
     instances: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)  # what its owner says of it; none: as it was
+    grants: Sequence[str] | None = None  # what it may do beyond a service's own; None: as it was
     git_token: str = field(default="", repr=False)  # opens a private repository: a token, or user:password
 
 
@@ -67,7 +72,11 @@ def deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: A
     ResourceExhausted when the namespace has too few replicas left, PermissionDenied when the namespace is not the
     account's.
     """
-    permissions.require(by, namespace)
+    _require_may(by, namespace, "Runtime.Create")
+    return _deploy(namespace=namespace, name=name, version=version, order=order, by=by)
+
+
+def _deploy(*, namespace: Namespace, name: str, version: str, order: Order, by: Account) -> Deployment:
     names.validate_service(name, namespace=namespace.slug)
     require_version(version)
     _require_order(order)
@@ -91,13 +100,13 @@ def update(*, namespace: Namespace, name: str, version: str, order: Order, by: A
 
     Raises NotFound when there is no such service, and as `deploy` does.
     """
-    permissions.require(by, namespace)
+    _require_may(by, namespace, "Runtime.Update")
     missing = f"{name}@{version} not found; run it first with micro run"
     service = find(namespace=namespace, name=name, version=version, missing=missing)
     last = service.deployments.last()
     order = replace(order, command=order.command or (last.command if last else ()))
     if order.source or last is None:
-        return deploy(namespace=namespace, name=name, version=version, order=order, by=by)
+        return _deploy(namespace=namespace, name=name, version=version, order=order, by=by)
     return _again(service, last, _with_variables_of(last, order), by=by)
 
 
@@ -107,7 +116,7 @@ def redeploy(*, namespace: Namespace, deployment_id: UUID, by: Account) -> Deplo
     Raises NotFound when there is no such deployment, its service was killed or its archive is no longer there, and as
     `deploy` does.
     """
-    permissions.require(by, namespace)
+    _require_may(by, namespace, "Deployments.Redeploy")
     deployment = find_deployment(namespace=namespace, deployment_id=deployment_id)
     service = find(namespace=namespace, name=deployment.service.name, version=deployment.service.version)
     order = Order(source="", command=deployment.command, env=deployment.env, instances=deployment.instances)
@@ -119,7 +128,7 @@ def set_variables(*, namespace: Namespace, name: str, version: str, changes: Cha
 
     Raises NotFound when there is no such service, and as `deploy` does.
     """
-    permissions.require(by, namespace)
+    _require_may(by, namespace, "Variables.Set")
     last = last_deployment(namespace=namespace, name=name, version=version)
     service = last.service
     gone = {*changes.removed, *changes.secrets}
@@ -134,7 +143,7 @@ def cancel(*, namespace: Namespace, deployment_id: UUID, by: Account) -> Deploym
     Raises NotFound when there is no such deployment, FailedPrecondition when it has ended or its replicas serve
     already, PermissionDenied when the namespace is not the account's.
     """
-    permissions.require(by, namespace)
+    _require_may(by, namespace, "Runtime.Cancel")
     deployment = find_deployment(namespace=namespace, deployment_id=deployment_id)
     is_ended = rollouts.cancel(deployment.pk, reason=f"Cancelled by {by.name or by.id}.")
     deployment = find_deployment(namespace=namespace, deployment_id=deployment_id)
@@ -148,11 +157,17 @@ def cancel_last(*, namespace: Namespace, name: str, version: str, by: Account) -
 
     Raises NotFound when there is no such service, and as `cancel` does.
     """
-    permissions.require(by, namespace)
+    _require_may(by, namespace, "Runtime.Cancel")
     last = find(namespace=namespace, name=name, version=version).deployments.last()
     if last is None:
         raise NotFound("The service was never deployed.")
     return cancel(namespace=namespace, deployment_id=last.pk, by=by)
+
+
+def _require_may(by: Account, namespace: Namespace, method: str) -> None:
+    """Raises PermissionDenied unless role, grants and rules let `by` do what this method of `runtime` does."""
+    require(by, namespace, Permission.RUNTIME_DEPLOY)
+    require_permitted(by, "runtime", method)
 
 
 def _why_not(deployment: Deployment) -> str:
@@ -169,7 +184,7 @@ def delete(*, namespace: Namespace, name: str, version: str, by: Account) -> Non
 
     Raises NotFound when there is no such service, PermissionDenied when the namespace is not the account's.
     """
-    permissions.require(by, namespace)
+    _require_may(by, namespace, "Runtime.Delete")
     service = find(namespace=namespace, name=name, version=version)
     rollouts.supersede(service)
     service.deleted_at = now()
@@ -177,8 +192,10 @@ def delete(*, namespace: Namespace, name: str, version: str, by: Account) -> Non
     replicas = Replica.objects.in_namespace(namespace).filter(service=service)
     replicas.update(is_wanted=False)
     registry.deregister(namespace=namespace.slug, node_ids=[replica.node_id for replica in replicas])
-    for release in service.releases.select_related("service__namespace"):
+    releases = list(service.releases.select_related("service__namespace"))
+    for release in releases:
         credentials.revoke(release)
+    credentials.forget(releases, namespace=namespace)
     Upload.objects.in_namespace(namespace).filter(name=name, version=version).delete()
     notices.ring()
 
@@ -278,6 +295,7 @@ def _require_order(order: Order) -> None:
     if twice := order.env.keys() & order.secrets.keys():
         raise InvalidArgument(f"The environment variable {min(twice)} is given twice, once as a secret.")
     _require_metadata(order.metadata)
+    require_grants(order.grants or ())
     if any("\0" in word for word in order.command):
         raise InvalidArgument("The command holds a NUL.")
     sources.require_folder(order.folder)
@@ -330,7 +348,12 @@ class Kept:
 
 
 def _place(service: Service, source: str, order: Order, *, kept: Kept, by: Account) -> Deployment:
-    """Put the order into a deployment that replaces one under way. Call it when it is the namespace's turn."""
+    """Put the order into a deployment that replaces one under way. Call it when it is the namespace's turn.
+
+    Raises PermissionDenied when `by` could not give what the service is granted: its code becomes theirs.
+    """
+    order = replace(order, grants=_grants(service, order))
+    require_may_grant(by, order.grants or ())
     rollouts.supersede(service)
     instances = order.instances or _instances(service)
     quotas.require(service.namespace, replicas=lambda: _used(service.namespace, except_for=service) + instances)
@@ -344,6 +367,14 @@ def _place(service: Service, source: str, order: Order, *, kept: Kept, by: Accou
     deployment.git_token_id = variables.seal(service, given).get("git token", kept.git_token_id)
     deployment.save(update_fields=["secrets", "git_token"])
     return deployment
+
+
+def _grants(service: Service, order: Order) -> list[str]:
+    """Those of the order, or those that the service has by now, which an earlier deployment does not bring back."""
+    if order.grants is not None:
+        return require_grants(order.grants)
+    last = service.deployments.last()
+    return list(last.grants) if last else []
 
 
 def _is_same_repository(first: str, second: str) -> bool:
@@ -386,6 +417,7 @@ def _queue(service: Service, source: str, order: Order, *, instances: int, by: A
         command=list(order.command),
         env=dict(order.env),
         instances=instances,
+        grants=list(order.grants or ()),
         by=by.name or by.id,
         lease_until=now() + tasks.RESEND_AFTER,
     )

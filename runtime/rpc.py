@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from micro.errors import InvalidArgument, NotFound, Unimplemented
 from micro.proto import runtime_pb2 as wire
 from tenants import names
+from tenants.access.actors import needs
+from tenants.access.permissions import Permission
 from tenants.models import Namespace
 from transport.callers import Account, authorize, require_account
-from transport.methods import ANY_ACCOUNT, Caller, client_stream, server_stream, unary
+from transport.methods import Caller, client_stream, server_stream, unary
 from transport.tenancy import in_public
 
 from . import logs, operations, statuses
@@ -40,6 +42,7 @@ async def update(request: wire.UpdateRequest, caller: Caller) -> wire.UpdateResp
         folder=options.entrypoint,
         shown_source=service.metadata.get("source", ""),
         instances=options.instances,
+        grants=list(options.grants) or None,
     )
     await in_public(_update, authorize(caller, options.namespace), service, order, require_account(caller))
     return wire.UpdateResponse()
@@ -144,6 +147,7 @@ def _order(service: wire.Service, options: wire.CreateOptions) -> Order:
         instances=options.instances,
         metadata={name: value for name, value in service.metadata.items() if name != "source"},
         git_token=git_token,
+        grants=list(options.grants) or None,
     )
 
 
@@ -199,12 +203,28 @@ def _namespace(slug: str) -> Namespace:
 
 
 METHODS = {
-    "Runtime.Create": unary(create, request=wire.CreateRequest, response=wire.CreateResponse, scope=ANY_ACCOUNT),
-    "Runtime.Read": unary(read, request=wire.ReadRequest, response=wire.ReadResponse, scope=ANY_ACCOUNT),
-    "Runtime.Update": unary(update, request=wire.UpdateRequest, response=wire.UpdateResponse, scope=ANY_ACCOUNT),
-    "Runtime.Delete": unary(delete, request=wire.DeleteRequest, response=wire.DeleteResponse, scope=ANY_ACCOUNT),
-    "Runtime.Cancel": unary(cancel, request=wire.CancelRequest, response=wire.CancelResponse, scope=ANY_ACCOUNT),
-    "Runtime.Logs": server_stream(read_logs, request=wire.LogsRequest, response=wire.LogRecord, scope=ANY_ACCOUNT),
-    "Source.Upload": client_stream(upload, request=wire.UploadRequest, response=wire.UploadResponse, scope=ANY_ACCOUNT),
-    "Build.Read": server_stream(read_build, request=wire.Service, response=wire.BuildReadResponse, scope=ANY_ACCOUNT),
+    "Runtime.Create": unary(
+        create, request=wire.CreateRequest, response=wire.CreateResponse, scope=needs(Permission.RUNTIME_DEPLOY)
+    ),
+    "Runtime.Read": unary(
+        read, request=wire.ReadRequest, response=wire.ReadResponse, scope=needs(Permission.RUNTIME_READ)
+    ),
+    "Runtime.Update": unary(
+        update, request=wire.UpdateRequest, response=wire.UpdateResponse, scope=needs(Permission.RUNTIME_DEPLOY)
+    ),
+    "Runtime.Delete": unary(
+        delete, request=wire.DeleteRequest, response=wire.DeleteResponse, scope=needs(Permission.RUNTIME_DEPLOY)
+    ),
+    "Runtime.Cancel": unary(
+        cancel, request=wire.CancelRequest, response=wire.CancelResponse, scope=needs(Permission.RUNTIME_DEPLOY)
+    ),
+    "Runtime.Logs": server_stream(
+        read_logs, request=wire.LogsRequest, response=wire.LogRecord, scope=needs(Permission.LOGS_READ)
+    ),
+    "Source.Upload": client_stream(
+        upload, request=wire.UploadRequest, response=wire.UploadResponse, scope=needs(Permission.RUNTIME_DEPLOY)
+    ),
+    "Build.Read": server_stream(
+        read_build, request=wire.Service, response=wire.BuildReadResponse, scope=needs(Permission.LOGS_READ)
+    ),
 }

@@ -103,6 +103,7 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
         "release": str(service.release.number) if service.release else "",
         "serving": _still_serving(service, deployment, replicas),
         "address": address(service),
+        "grants": " ".join(deployment.grants) if deployment else "",
         "error": error,
         "warning": "" if error else _warning(deployment, replicas, queue),
     }

@@ -17,8 +17,8 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from micro.errors import Error, FailedPrecondition, NotFound
+from tenants.access.permissions import Permission
 from tenants.pages import Here, form_page, namespace_page
-from tenants.permissions import Permission
 from transport.events import Event, event_stream
 from transport.tenancy import in_public
 
@@ -34,14 +34,14 @@ LINES_STREAMED = 1000
 LINES_OF_A_PAGE = 2000
 
 
-@namespace_page(Permission.READ)
+@namespace_page(Permission.RUNTIME_READ)
 def services(request: HttpRequest, here: Here) -> HttpResponse:
     """All services and how they are."""
     reports = statuses.read(namespace=here.namespace)
     return render(request, "runtime/services.html", {"reports": reports, "tab": "services"})
 
 
-@namespace_page(Permission.DEPLOY, "GET", "POST")
+@namespace_page(Permission.RUNTIME_DEPLOY, "GET", "POST")
 def deploy(request: HttpRequest, here: Here) -> HttpResponse:
     """The form that brings a repository to running."""
     form = forms.Deploy(request.POST or None, namespace=here.namespace.slug, initial=request.GET.dict())
@@ -61,7 +61,7 @@ def deploy(request: HttpRequest, here: Here) -> HttpResponse:
     return form_page(request, "runtime/deploy.html", context, form)
 
 
-@namespace_page(Permission.DEPLOY)
+@namespace_page(Permission.RUNTIME_DEPLOY)
 def check_source(request: HttpRequest, here: Here) -> HttpResponse:
     """Whether a repository can be named so: a fragment, asked for while it is typed. Nothing is looked up."""
     text, problem, name = request.GET.get("repository", "").strip(), "", ""
@@ -72,34 +72,34 @@ def check_source(request: HttpRequest, here: Here) -> HttpResponse:
     return render(request, "runtime/_source.html", {"name": name, "problem": problem})
 
 
-@namespace_page(Permission.READ)
+@namespace_page(Permission.RUNTIME_READ)
 def deployment(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     """One deployment as it goes on."""
     row = operations.find_deployment(namespace=here.namespace, deployment_id=id)
     return render(request, "runtime/deployment.html", {**_progress(row), "tab": "services"})
 
 
-@namespace_page(Permission.READ)
+@namespace_page(Permission.LOGS_READ)
 def deployment_log(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     """A deployment's log as plain text."""
     row = operations.find_deployment(namespace=here.namespace, deployment_id=id)
     return _text(row.service, "build", row)
 
 
-@namespace_page(Permission.READ)
+@namespace_page(Permission.LOGS_READ)
 def deployment_stream(request: HttpRequest, here: Here, id: UUID) -> StreamingHttpResponse:
     """A deployment's log and steps as they come."""
     row = operations.find_deployment(namespace=here.namespace, deployment_id=id)
     return event_stream(_watch(row, here), id=request.path, reader=here.account)
 
 
-@namespace_page(Permission.DEPLOY, "POST")
+@namespace_page(Permission.RUNTIME_DEPLOY, "POST")
 def redeploy(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     """Deploy anew what a deployment deployed."""
     return _to_deployment(here, operations.redeploy(namespace=here.namespace, deployment_id=id, by=here.account))
 
 
-@namespace_page(Permission.DEPLOY, "POST")
+@namespace_page(Permission.RUNTIME_DEPLOY, "POST")
 def cancel(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     """End a deployment that is under way."""
     try:
@@ -110,7 +110,7 @@ def cancel(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     return _to_deployment(here, row)
 
 
-@namespace_page(Permission.READ)
+@namespace_page(Permission.VARIABLES_READ)
 def service(request: HttpRequest, here: Here, name: str) -> HttpResponse:
     """One service: how it is, its deployments, log and variables."""
     report = _report(request, here, name)
@@ -118,19 +118,19 @@ def service(request: HttpRequest, here: Here, name: str) -> HttpResponse:
     return _service_page(request, here, report, form)
 
 
-@namespace_page(Permission.READ)
+@namespace_page(Permission.LOGS_READ)
 def service_log(request: HttpRequest, here: Here, name: str) -> HttpResponse:
     """A service's log as plain text."""
     return _text(_report(request, here, name).service, "run", None)
 
 
-@namespace_page(Permission.READ)
+@namespace_page(Permission.LOGS_READ)
 def service_stream(request: HttpRequest, here: Here, name: str) -> StreamingHttpResponse:
     """A service's log as it comes."""
     return event_stream(_follow(_report(request, here, name).service), id=request.path, reader=here.account)
 
 
-@namespace_page(Permission.DEPLOY, "POST")
+@namespace_page(Permission.RUNTIME_DEPLOY, "POST")
 def set_variables(request: HttpRequest, here: Here, name: str) -> HttpResponse:
     """Change a service's environment variables, which deploys it anew."""
     report = _report(request, here, name)
@@ -147,7 +147,7 @@ def set_variables(request: HttpRequest, here: Here, name: str) -> HttpResponse:
     return _to_deployment(here, queued) if queued else _service_page(request, here, report, form)
 
 
-@namespace_page(Permission.DEPLOY, "POST")
+@namespace_page(Permission.RUNTIME_DEPLOY, "POST")
 def delete(request: HttpRequest, here: Here, name: str) -> HttpResponse:
     """Delete a service, when its name was typed."""
     service = _report(request, here, name).service

@@ -19,7 +19,8 @@ from django.utils.safestring import SafeString
 from micro.errors import Error
 from transport.callers import Account
 
-from . import names, operations, permissions
+from . import names, operations
+from .access.actors import account_of
 from .models import ApiToken, Environment, Membership, Namespace, User
 
 admin.site.site_header = admin.site.site_title = "micro operator"
@@ -107,7 +108,7 @@ class EnvironmentAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 def _account(request: HttpRequest, namespace: Namespace) -> Account:
     """With which account an operator acts in a namespace."""
-    return permissions.account_of(cast("User", request.user), namespace.slug)
+    return account_of(cast("User", request.user), namespace.slug)
 
 
 class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -18,8 +18,9 @@ from transport.callers import ANY_ACCOUNT, Scope
 from transport.rest import Endpoint, Input, Number, Text, account, describe, following, listed, parse
 
 from . import operations
+from .access.actors import enter, needs, visible_namespaces
+from .access.permissions import Permission
 from .models import ApiToken, Namespace
-from .permissions import enter, visible_namespaces
 
 MOST_DAYS = 366
 ANY_SLUG = RegexValidator(r"^[a-z0-9-]+\Z", "This is no name of a namespace.")
@@ -90,7 +91,9 @@ class Namespaces(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("list_namespaces", query=NamespaceListing, answer=listed(NamespaceDocument))
+    @describe(
+        "list_namespaces", needs(Permission.NAMESPACES_READ), query=NamespaceListing, answer=listed(NamespaceDocument)
+    )
     def get(self, request: Request) -> Response:
         """The namespaces that the token can enter, by name: its own; for admins of the platform all."""
         query = parse(NamespaceListing, request.query_params)
@@ -100,7 +103,14 @@ class Namespaces(Endpoint):
             {"items": items, "next": following(request, rows[-1].slug) if len(rows) == query["limit"] else None}
         )
 
-    @describe("create_namespace", body=NewNamespace, answer=NamespaceDocument, status=201, errors=[AlreadyExists])
+    @describe(
+        "create_namespace",
+        needs(Permission.PLATFORM_OPERATE),
+        body=NewNamespace,
+        answer=NamespaceDocument,
+        status=201,
+        errors=[AlreadyExists],
+    )
     def post(self, request: Request) -> Response:
         """Make a namespace; only admins of the platform may. Others get theirs by signing up."""
         data = parse(NewNamespace, request.data)
@@ -113,10 +123,10 @@ class OneNamespace(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("read_namespace", answer=NamespaceDocument)
+    @describe("read_namespace", needs(Permission.NAMESPACES_READ), answer=NamespaceDocument)
     def get(self, request: Request, name: str) -> Response:
         """A namespace that the token can enter."""
-        return Response(_namespace_document(enter(account(request), name), request))
+        return Response(_namespace_document(enter(account(request), name, Permission.NAMESPACES_READ), request))
 
 
 class ApiTokens(Endpoint):
@@ -124,16 +134,17 @@ class ApiTokens(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("list_api_tokens", query=Where, answer=listed(ApiTokenDocument))
+    @describe("list_api_tokens", needs(Permission.TOKENS_READ), query=Where, answer=listed(ApiTokenDocument))
     def get(self, request: Request) -> Response:
         """One's own API tokens in a namespace; for its admins those of all members."""
         query = parse(Where, request.query_params)
         by = account(request)
-        rows = operations.visible_api_tokens(namespace=enter(by, query["namespace"]), by=by)
+        rows = operations.visible_api_tokens(namespace=enter(by, query["namespace"], Permission.TOKENS_READ), by=by)
         return Response({"items": [_token_document(row) for row in rows], "next": None})
 
     @describe(
         "create_api_token",
+        needs(Permission.TOKENS_WRITE),
         query=Where,
         body=NewApiToken,
         answer=MadeApiTokenDocument,
@@ -145,7 +156,7 @@ class ApiTokens(Endpoint):
         query, data = parse(Where, request.query_params), parse(NewApiToken, request.data)
         by, at = account(request), now()
         expires_at = at + timedelta(days=data.pop("expires_in_days"))
-        namespace = enter(by, query["namespace"])
+        namespace = enter(by, query["namespace"], Permission.TOKENS_WRITE)
         row, token = operations.create_api_token(namespace=namespace, by=by, at=at, expires_at=expires_at, **data)
         return Response({**_token_document(row), "token": token}, status=201)
 
@@ -155,12 +166,13 @@ class OneApiToken(Endpoint):
 
     scope: ClassVar[Scope | None] = ANY_ACCOUNT
 
-    @describe("revoke_api_token", query=Where, status=204)
+    @describe("revoke_api_token", needs(Permission.TOKENS_WRITE), query=Where, status=204)
     def delete(self, request: Request, id: UUID) -> Response:
         """Make an API token useless from now on."""
         query = parse(Where, request.query_params)
         by = account(request)
-        operations.revoke_api_token(namespace=enter(by, query["namespace"]), token_id=id, by=by)
+        namespace = enter(by, query["namespace"], Permission.TOKENS_WRITE)
+        operations.revoke_api_token(namespace=namespace, token_id=id, by=by)
         return Response(status=204)
 
 

@@ -11,8 +11,8 @@ from django.db.models import Q
 from micro.errors import Unauthenticated
 from transport.callers import Account
 
+from .access.roles import API_TOKEN, Role
 from .models import ApiToken, Membership
-from .permissions import API_TOKEN, Role
 
 PREFIX = "micro_"  # by which we, and those who search code for secrets, know one
 HINT_CHARACTERS = len(PREFIX) + 4
@@ -42,7 +42,8 @@ def identify(token: str, *, at: datetime) -> Account:
     user, slug = row.membership.user, row.membership.namespace.slug
     is_admin = row.role == Role.ADMIN and row.membership.role == Membership.Role.ADMIN
     scope = Role.MEMBER if row.role == Role.ADMIN and not is_admin else Role(row.role)
-    return Account(id=user.username, type=API_TOKEN, issuer=slug, name=user.username, scopes=(str(scope),))
+    name = user.username
+    return Account(id=name, type=API_TOKEN, issuer=slug, name=name, scopes=(str(scope),), user_id=user.pk)
 
 
 def _note_use(row: ApiToken, at: datetime) -> None:

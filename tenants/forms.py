@@ -11,8 +11,8 @@ from django import forms
 from micro.errors import Error
 
 from . import signup
+from .access.roles import Role
 from .models import User
-from .permissions import Role
 
 Result = TypeVar("Result")
 FOR_EVER = "ever"

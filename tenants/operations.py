@@ -15,9 +15,13 @@ from django.db.models import Q
 from micro.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
 from transport.callers import Account
 
-from . import api_tokens, names, permissions, provisioning, quotas, schemas
+from . import api_tokens, names, provisioning, quotas, schemas
+from .access import actors, namesakes
+from .access.actors import reach
+from .access.permissions import Permission, Reach
+from .access.roles import TABLE, USER, Role
+from .access.roles import role as role_of
 from .models import ApiToken, ApiTokenQuerySet, Environment, Membership, Namespace, Plan, User
-from .permissions import GRANTS, Permission, Role
 
 PLATFORM_NAMESPACE = "micro"
 DEFAULT_PLAN = "default"
@@ -50,34 +54,37 @@ def found_namespace(*, slug: str, by: Account) -> Namespace:
 
     Raises PermissionDenied for everybody else, and as `create_namespace` does.
     """
-    if not (by.crosses_namespaces and permissions.role(by) == Role.ADMIN):
+    if reach(by, Permission.PLATFORM_OPERATE) is Reach.NONE:
         raise PermissionDenied(f"Only admins of the namespace {PLATFORM_NAMESPACE} make namespaces.")
     return create_namespace(slug=slug)
 
 
+@transaction.atomic
 def add_member(*, namespace: Namespace, user: User, role: Role | str, by: Account) -> Membership:
     """Let a user into a namespace.
 
-    Raises PermissionDenied for who does not administer it, AlreadyExists for who is a member.
+    Raises PermissionDenied for who does not administer it, AlreadyExists for who is a member, and for the name of an
+    account that there is.
     """
-    permissions.require(by, namespace, Permission.ADMINISTER)
+    actors.require(by, namespace, Permission.MEMBERS_WRITE)
     rows = Membership.objects.in_namespace(namespace)
     made: tuple[Membership, bool] = rows.get_or_create(namespace=namespace, user=user, defaults={"role": role})
     if not made[1]:
         raise AlreadyExists(f"{user} is a member of {namespace} already.")
+    namesakes.require_free(namespace, user.get_username())
     return made[0]
 
 
 def set_role(*, membership: Membership, role: Role | str, by: Account) -> None:
     """Give a member another role. Raises PermissionDenied for who does not administer the namespace."""
-    permissions.require(by, membership.namespace, Permission.ADMINISTER)
+    actors.require(by, membership.namespace, Permission.MEMBERS_WRITE)
     membership.role = str(role)
     membership.save(update_fields=["role"])
 
 
 def remove_member(*, membership: Membership, by: Account) -> None:
     """End a membership and the API tokens that hang on it. Raises PermissionDenied as above."""
-    permissions.require(by, membership.namespace, Permission.ADMINISTER)
+    actors.require(by, membership.namespace, Permission.MEMBERS_WRITE)
     membership.delete()
 
 
@@ -90,10 +97,10 @@ def create_api_token(
     Raises PermissionDenied for who is no member or would give more than they have, AlreadyExists for a name that they
     have given before, ResourceExhausted when they have too many, InvalidArgument for what cannot be.
     """
-    permissions.require(by, namespace, Permission.READ)
+    actors.require(by, namespace, Permission.TOKENS_WRITE)
     _require_sound_token(name, role, expires_at, at)
-    if not GRANTS[Role(role)] <= GRANTS[permissions.role(by)]:
-        raise PermissionDenied(f"A {permissions.role(by)} cannot give the role {role}.")
+    if any(far > reach(by, permission) for permission, far in TABLE[Role(role)].items()):
+        raise PermissionDenied(f"A {role_of(by)} cannot give the role {role}.")
     membership = _membership_of(by, namespace)
     if membership.api_tokens.count() >= MOST_API_TOKENS:
         raise ResourceExhausted(f"A member may have {MOST_API_TOKENS} API tokens: revoke one that is not used.")
@@ -114,26 +121,33 @@ def create_api_token(
 def revoke_api_token(*, namespace: Namespace, token_id: UUID, by: Account) -> None:
     """Make a token useless from now on: one's own, or as an admin anybody's in the namespace.
 
-    Raises NotFound for one that is not there or not theirs.
+    Raises NotFound for one that is not there or not theirs, PermissionDenied for a role that only looks.
     """
-    deleted, _ = visible_api_tokens(namespace=namespace, by=by).filter(pk=token_id).delete()
+    deleted, _ = _api_tokens_within(Permission.TOKENS_WRITE, namespace, by).filter(pk=token_id).delete()
     if not deleted:
         raise NotFound("There is no such API token.")
 
 
 def visible_api_tokens(*, namespace: Namespace, by: Account) -> ApiTokenQuerySet:
-    """The API tokens that `by` may see and revoke: their own, an admin those of all members."""
-    permissions.require(by, namespace, Permission.READ)
+    """The API tokens that `by` may see: their own, an admin those of all members."""
+    return _api_tokens_within(Permission.TOKENS_READ, namespace, by)
+
+
+def _api_tokens_within(permission: Permission, namespace: Namespace, by: Account) -> ApiTokenQuerySet:
+    """Those that the permission reaches. Whose they are tells the user's number: names can be another's later."""
+    actors.require(by, namespace, permission)
     rows: ApiTokenQuerySet = ApiToken.objects.in_namespace(namespace).select_related("membership__user")
-    sees_all = Permission.ADMINISTER in GRANTS[permissions.role(by)]
-    return rows if sees_all else rows.filter(membership__user__username=by.id)
+    if reach(by, permission) is Reach.ALL:
+        return rows
+    return rows.none() if by.user_id is None else rows.filter(membership__user_id=by.user_id)
 
 
 def _require_sound_token(name: str, role: Role | str, expires_at: datetime | None, at: datetime) -> None:
     if not 0 < len(name) <= 60 or not name.isprintable() or name != name.strip():
         raise InvalidArgument("The name of an API token has 1 to 60 printable characters.")
-    if role not in set(Role):
-        raise InvalidArgument(f"The role of an API token is {', '.join(Role)}, not {role[:40]!r}.")
+    roles = ApiToken.Role.values
+    if role not in roles:
+        raise InvalidArgument(f"The role of an API token is {', '.join(roles)}, not {role[:40]!r}.")
     if expires_at is not None and expires_at <= at:
         raise InvalidArgument("An API token cannot have expired already.")
 
@@ -141,8 +155,8 @@ def _require_sound_token(name: str, role: Role | str, expires_at: datetime | Non
 def _membership_of(account: Account, namespace: Namespace) -> Membership:
     """The membership that made the account, locked; raises PermissionDenied when it is no user's own account."""
     rows = Membership.objects.in_namespace(namespace).select_for_update(of=("self",))
-    found: Membership | None = rows.filter(user__username=account.id, user__is_active=True).first()
-    if found is None or account.issuer != namespace.slug or account.type != "user":
+    found: Membership | None = rows.filter(user_id=account.user_id or 0, user__is_active=True).first()
+    if found is None or account.issuer != namespace.slug or account.type != USER:
         raise PermissionDenied("Only a user who has logged in makes API tokens, and only where they are a member.")
     return found
 
@@ -177,6 +191,7 @@ def create_operator(*, username: str, email: str, password: str) -> User:
         validate_password(password, user)
     except ValidationError as error:
         raise InvalidArgument(" ".join(error.messages)) from None
+    namesakes.require_free(Namespace.objects.get(slug=PLATFORM_NAMESPACE), username)
     return _make_platform_admin(user, password)
 
 

@@ -15,9 +15,9 @@ from django.utils.functional import SimpleLazyObject
 
 from transport.callers import ANY_ACCOUNT, Account, Scope
 
-from . import permissions
+from .access import actors
+from .access.permissions import Permission
 from .models import Membership, Namespace, User
-from .permissions import Permission
 
 USUAL_PROXY_PORT = 8081
 
@@ -57,9 +57,8 @@ def namespace_page(permission: Permission, *methods: str) -> Callable[[Decorated
         def guarded(request: HttpRequest, namespace: str, **arguments: Any) -> HttpResponseBase:
             if answer := _log_in(request):
                 return answer
-            account = permissions.account_of(cast("User", request.user), namespace)
-            here = Here(account, permissions.enter(account, namespace))
-            permissions.require(account, here.namespace, permission)
+            account = actors.account_of(cast("User", request.user), namespace)
+            here = Here(account, actors.enter(account, namespace, permission))
             request.here = here  # type: ignore[attr-defined]
             return view(request, here, **arguments)
 

@@ -12,12 +12,14 @@ import micro
 from micro.errors import InvalidArgument, NotFound
 from micro.proto import auth_pb2 as wire
 from transport.callers import Account, authorize, require_account
-from transport.methods import ANY_ACCOUNT, ANYONE, Caller, Methods, unary
+from transport.methods import ANYONE, Caller, Methods, unary
 from transport.tenancy import in_public
 
 from . import operations
+from .access.actors import enter, needs, visible_namespaces
+from .access.permissions import Permission
+from .access.roles import USER, Role, role
 from .models import ApiToken, Membership, Namespace
-from .permissions import Role, enter, role, visible_namespaces
 
 MOST_DAYS = 366
 
@@ -65,9 +67,9 @@ async def revoke_api_token(request: wire.RevokeApiTokenRequest, caller: Caller) 
 def _namespaces_of(account: Account) -> list[wire.NamespaceInfo]:
     rows = visible_namespaces(account)
     roles: dict[str, str] = {account.issuer: str(role(account))}
-    if account.type == "user":
-        joined = Membership.objects.across_namespaces().filter(user__username=account.id, user__is_active=True)
-        if joined.filter(namespace__slug=account.issuer).exists():  # a user's own account, no namesake of theirs
+    if account.type == USER and account.user_id is not None:
+        joined = Membership.objects.across_namespaces().filter(user_id=account.user_id, user__is_active=True)
+        if joined.filter(namespace__slug=account.issuer).exists():  # else they have left, and the token has not ended
             roles |= dict(joined.values_list("namespace__slug", "role"))
             rows = rows | Namespace.objects.filter(slug__in=roles)
     return [_namespace(row, roles.get(row.slug, "")) for row in rows.select_related("environment").order_by("slug")]
@@ -78,7 +80,9 @@ def _found(name: str, by: Account) -> wire.NamespaceInfo:
 
 
 def _tokens_of(slug: str, by: Account) -> list[wire.ApiToken]:
-    return [_token(row) for row in operations.visible_api_tokens(namespace=enter(by, slug), by=by)]
+    return [
+        _token(row) for row in operations.visible_api_tokens(namespace=enter(by, slug, Permission.TOKENS_READ), by=by)
+    ]
 
 
 def _create_api_token(slug: str, request: wire.CreateApiTokenRequest, by: Account) -> wire.CreateApiTokenResponse:
@@ -86,7 +90,7 @@ def _create_api_token(slug: str, request: wire.CreateApiTokenRequest, by: Accoun
     if not 0 <= days <= MOST_DAYS:
         raise InvalidArgument(f"An API token is good for 1 to {MOST_DAYS} days, or until it is revoked.")
     row, token = operations.create_api_token(
-        namespace=enter(by, slug),
+        namespace=enter(by, slug, Permission.TOKENS_WRITE),
         name=request.name,
         role=request.role or Role.MEMBER,
         expires_at=at + timedelta(days=days) if days else None,
@@ -97,7 +101,7 @@ def _create_api_token(slug: str, request: wire.CreateApiTokenRequest, by: Accoun
 
 
 def _revoke(slug: str, token_id: UUID, by: Account) -> None:
-    operations.revoke_api_token(namespace=enter(by, slug), token_id=token_id, by=by)
+    operations.revoke_api_token(namespace=enter(by, slug, Permission.TOKENS_WRITE), token_id=token_id, by=by)
 
 
 def _namespace(row: Namespace, role: str) -> wire.NamespaceInfo:
@@ -128,25 +132,31 @@ METHODS: Methods = {
         create_api_token,
         request=wire.CreateApiTokenRequest,
         response=wire.CreateApiTokenResponse,
-        scope=ANY_ACCOUNT,
+        scope=needs(Permission.TOKENS_WRITE),
     ),
     "ApiTokens.List": unary(
-        list_api_tokens, request=wire.ListApiTokensRequest, response=wire.ListApiTokensResponse, scope=ANY_ACCOUNT
+        list_api_tokens,
+        request=wire.ListApiTokensRequest,
+        response=wire.ListApiTokensResponse,
+        scope=needs(Permission.TOKENS_READ),
     ),
     "ApiTokens.Revoke": unary(
         revoke_api_token,
         request=wire.RevokeApiTokenRequest,
         response=wire.RevokeApiTokenResponse,
-        scope=ANY_ACCOUNT,
+        scope=needs(Permission.TOKENS_WRITE),
     ),
     "Namespaces.Create": unary(
         create_namespace,
         request=wire.CreateNamespaceRequest,
         response=wire.CreateNamespaceResponse,
-        scope=ANY_ACCOUNT,
+        scope=needs(Permission.PLATFORM_OPERATE),
     ),
     "Namespaces.List": unary(
-        list_namespaces, request=wire.ListNamespacesRequest, response=wire.ListNamespacesResponse, scope=ANY_ACCOUNT
+        list_namespaces,
+        request=wire.ListNamespacesRequest,
+        response=wire.ListNamespacesResponse,
+        scope=needs(Permission.NAMESPACES_READ),
     ),
     "Platform.Read": unary(
         read_platform, request=wire.ReadPlatformRequest, response=wire.ReadPlatformResponse, scope=ANYONE

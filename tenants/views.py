@@ -17,9 +17,9 @@ from micro.errors import Error
 from transport.callers import ANY_ACCOUNT, ANYONE
 
 from . import browsers, forms, logins, operations, sessions, signup
+from .access.permissions import Permission
 from .models import User
 from .pages import Here, namespace_page, origin, own_namespaces, page
-from .permissions import Permission
 
 
 @page(ANYONE, "GET", "POST")
@@ -110,7 +110,7 @@ def reset_code(request: HttpRequest) -> HttpResponse:
     return render(request, "tenants/reset_code.html", context, status=form.status)
 
 
-@namespace_page(Permission.READ, "GET", "POST")
+@namespace_page(Permission.TOKENS_READ, "GET", "POST")
 def tokens(request: HttpRequest, here: Here) -> HttpResponse:
     """API tokens: those there are, and a form that makes one, which is shown once."""
     form, made = forms.Token(request.POST or None), None
@@ -130,7 +130,7 @@ def tokens(request: HttpRequest, here: Here) -> HttpResponse:
     return render(request, "tenants/tokens.html", context, status=form.status)
 
 
-@namespace_page(Permission.READ, "POST")
+@namespace_page(Permission.TOKENS_WRITE, "POST")
 def revoke_token(request: HttpRequest, here: Here, id: UUID) -> HttpResponse:
     """Make a token useless."""
     operations.revoke_api_token(namespace=here.namespace, token_id=id, by=here.account)

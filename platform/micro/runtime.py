@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .proto import runtime_pb2
@@ -36,10 +36,11 @@ def create(service: Service, options: runtime_pb2.CreateOptions, *, client: Clie
     client.invoke("runtime", "Runtime.Create", request, runtime_pb2.CreateResponse, timeout_s=TIMEOUT_S)
 
 
-def update(service: Service, *, instances: int = 0, client: Client | None = None) -> None:
-    """Deploy a newer source of a service that exists; zero instances leaves their number as it is."""
+def update(service: Service, *, instances: int = 0, grants: Sequence[str] = (), client: Client | None = None) -> None:
+    """Deploy a newer source of a service that exists; zero instances leaves their number as it is, and no grants those
+    that it has."""
     client = _client(client)
-    options = runtime_pb2.UpdateOptions(namespace=client.namespace, instances=instances)
+    options = runtime_pb2.UpdateOptions(namespace=client.namespace, instances=instances, grants=grants)
     request = runtime_pb2.UpdateRequest(resource=runtime_pb2.Resource(service=service), options=options)
     client.invoke("runtime", "Runtime.Update", request, runtime_pb2.UpdateResponse, timeout_s=TIMEOUT_S)
 

@@ -37,6 +37,9 @@ from runtime import deployments_rpc as deployments
 from runtime import rpc as runtime
 from tenants import quotas
 from tenants import rpc as tenants
+from tenants.access.actors import needs
+from tenants.access.declared import require_declared
+from tenants.access.permissions import Permission
 from transport import database, debug
 from transport.database import Reader, dsn
 from transport.failures import AWAY
@@ -86,7 +89,7 @@ class Sidecar:
             "auth": {**auth.METHODS, **devices.METHODS, **rules.METHODS, **tenants.METHODS},
             "broker": broker.METHODS,
             "config": config.METHODS,
-            "debug": debug.methods(self._statistics, _journal()),
+            "debug": debug.methods(self._statistics, _journal(), operators=needs(Permission.PLATFORM_OPERATE)),
             "events": events.METHODS,
             "runtime": {**runtime.METHODS, **deployments.METHODS},
             "signup": joining.METHODS,
@@ -102,6 +105,7 @@ class Sidecar:
         self._reflection = Reflection(
             listings, platform=[*names, health.SERVICE_NAME, reflection.SERVICE_NAME]
         ).tables()
+        require_declared(tables)
         return tables
 
     def _server(self) -> grpc.aio.Server:

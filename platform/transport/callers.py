@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from micro.errors import PermissionDenied, Unauthenticated
 
 PLATFORM_NAMESPACE = "micro"
+SERVICE_SCOPE = "service:"  # and its name: what every account of a service has, and nobody else's
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as its token describes it. `issuer` is the namespace it belongs to."""
+    """An account as its token describes it. `issuer` is the namespace it belongs to.
+
+    `user_id` is the person whose membership made it: names come and go, and a namesake is somebody else.
+    """
 
     id: str
     type: str
@@ -20,12 +24,12 @@ class Account:
     name: str
     scopes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    user_id: int | None = None
 
     @property
     def crosses_namespaces(self) -> bool:
-        """Whether it may act in namespaces that are not its own: admins and services of the platform's namespace."""
-        is_service = self.type == "service" and "service" in self.scopes
-        return self.issuer == PLATFORM_NAMESPACE and ("admin" in self.scopes or is_service)
+        """Whether it may act in namespaces that are not its own, as only admins of the platform's namespace may."""
+        return self.issuer == PLATFORM_NAMESPACE and "admin" in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,6 @@ def ANYONE(caller: Caller) -> None:
 def ANY_ACCOUNT(caller: Caller) -> None:
     """Raises Unauthenticated without an account."""
     require_account(caller)
-
-
-def ADMIN(caller: Caller) -> None:
-    """Raises Unauthenticated without an account, PermissionDenied without the scope `admin`."""
-    if "admin" not in require_account(caller).scopes:
-        raise PermissionDenied("the scope admin is required")
 
 
 def require_account(caller: Caller) -> Account:

@@ -8,17 +8,20 @@ import time
 
 import psutil
 
-from micro.errors import InvalidArgument, PermissionDenied, Unimplemented
+from micro.errors import InvalidArgument, Unimplemented
 from micro.proto import debug_pb2
 
-from .callers import Caller, require_account
+from .callers import Caller, Scope
 from .journal import Journal
-from .methods import ADMIN, ANYONE, Methods, unary
+from .methods import ANYONE, Methods, unary
 from .statistics import Statistics
 
 
-def methods(statistics: Statistics, journal: Journal) -> Methods:
-    """Health, Stats and Log of this process; spans are not kept. Logs of users' services are the runtime's."""
+def methods(statistics: Statistics, journal: Journal, *, operators: Scope) -> Methods:
+    """Health, Stats and, for `operators` alone, Log of this process: its lines may name any tenant. Spans are not kept.
+
+    Logs of users' services are the runtime's.
+    """
 
     async def health(_request: debug_pb2.HealthRequest, _caller: Caller) -> debug_pb2.HealthResponse:
         return debug_pb2.HealthResponse(status="ok")
@@ -26,8 +29,7 @@ def methods(statistics: Statistics, journal: Journal) -> Methods:
     async def stats(_request: debug_pb2.StatsRequest, _caller: Caller) -> debug_pb2.StatsResponse:
         return _stats(statistics)
 
-    async def log(request: debug_pb2.LogRequest, caller: Caller) -> debug_pb2.LogResponse:
-        _require_operator(caller)
+    async def log(request: debug_pb2.LogRequest, _caller: Caller) -> debug_pb2.LogResponse:
         if request.count < 0 or request.since < 0:
             raise InvalidArgument("The fields count and since must not be negative.")
         return debug_pb2.LogResponse(records=journal.last(count=request.count, since=request.since))
@@ -38,15 +40,9 @@ def methods(statistics: Statistics, journal: Journal) -> Methods:
     return {
         "Debug.Health": unary(health, request=debug_pb2.HealthRequest, response=debug_pb2.HealthResponse, scope=ANYONE),
         "Debug.Stats": unary(stats, request=debug_pb2.StatsRequest, response=debug_pb2.StatsResponse, scope=ANYONE),
-        "Debug.Log": unary(log, request=debug_pb2.LogRequest, response=debug_pb2.LogResponse, scope=ADMIN),
+        "Debug.Log": unary(log, request=debug_pb2.LogRequest, response=debug_pb2.LogResponse, scope=operators),
         "Debug.Trace": unary(trace, request=debug_pb2.TraceRequest, response=debug_pb2.TraceResponse, scope=ANYONE),
     }
-
-
-def _require_operator(caller: Caller) -> None:
-    """Lines may name any tenant: only the admins of the platform's namespace read them."""
-    if not require_account(caller).crosses_namespaces:
-        raise PermissionDenied("access denied to namespace")
 
 
 def _stats(statistics: Statistics) -> debug_pb2.StatsResponse:

@@ -11,9 +11,9 @@ from google.protobuf.message import Message
 
 from micro.errors import Unimplemented
 
-from .callers import ADMIN, ANY_ACCOUNT, ANYONE, Caller, Scope
+from .callers import ANY_ACCOUNT, ANYONE, Caller, Scope
 
-__all__ = ["ADMIN", "ANYONE", "ANY_ACCOUNT", "Caller", "Kind", "Method", "MethodWithoutScope", "Methods"]
+__all__ = ["ANYONE", "ANY_ACCOUNT", "Caller", "Kind", "Method", "MethodWithoutScope", "Methods"]
 __all__ += ["bidi", "client_stream", "refuse", "require_scopes", "server_stream", "unary"]
 
 Request = TypeVar("Request", bound=Message)

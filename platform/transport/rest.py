@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from micro.errors import Error, InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unavailable
 
-from .callers import Account, Caller, Scope
+from .callers import ANYONE, Account, Caller, Scope
 
 LARGEST_BODY_BYTES = 1 << 20
 EVENT_STREAM = "text/event-stream"
@@ -37,11 +37,15 @@ class BodyTooLarge(InvalidArgument):
 
 
 class Scoped(BasePermission):
-    """Lets in whom the endpoint's scope lets in."""
+    """Lets in whom the endpoint's scope and that of the method lets in."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raises as the scope does."""
-        type(view).scope(Caller(account=request.user))
+        """Raises as the scopes do."""
+        caller = Caller(account=request.user)
+        type(view).scope(caller)
+        scope = getattr(getattr(view, (request.method or "").lower(), None), "scope", None)
+        if scope is not None:
+            scope(caller)
         return True
 
 
@@ -84,7 +88,7 @@ class EndpointWithoutScope(TypeError):
 
 
 class Endpoint(APIView):
-    """A view that says who may call it at all; what they may do there, operations decide. No scope, no start."""
+    """A view that says who may call it at all, and by `describe` which method needs what. No scope, no start."""
 
     scope: ClassVar[Scope | None] = None
 
@@ -95,9 +99,11 @@ class Endpoint(APIView):
 
     @classmethod
     def as_view(cls, **options: Any) -> Any:
-        """The view; raises EndpointWithoutScope."""
-        if cls.scope is None:
-            raise EndpointWithoutScope(cls.__qualname__)
+        """The view; raises EndpointWithoutScope, for a method as well unless all of it is for ANYONE."""
+        methods = [name for name in ("get", "post", "put", "patch", "delete") if hasattr(cls, name)]
+        bare = [name for name in methods if getattr(getattr(cls, name), "scope", None) is None]
+        if cls.scope is None or (bare and cls.scope is not ANYONE):
+            raise EndpointWithoutScope(f"{cls.__qualname__} {' '.join(bare)}")
         return super().as_view(**options)
 
 
@@ -186,8 +192,9 @@ def listed(kind: type[serializers.Serializer]) -> serializers.Serializer:
     return inline_serializer(name=f"{kind.__name__}Page", fields=fields)
 
 
-def describe(
+def describe(  # noqa: PLR0913 - what a method of the API is
     id: str,
+    scope: Scope,
     *,
     query: type[serializers.Serializer] | None = None,
     body: type[serializers.Serializer] | None = None,
@@ -195,7 +202,7 @@ def describe(
     status: int = 200,
     errors: Iterable[type[Error]] = (),
 ) -> Callable[[Method], Method]:
-    """Put a method into the API's description; the docstring of the method is its text."""
+    """Put a method into the API's description, the docstring of the method being its text, and say who may call it."""
     always: list[type[Error]] = [InvalidArgument, Unauthenticated, PermissionDenied, NotFound, Unavailable]
     problems = {error.http: (error.__doc__ or "").strip() for error in [*always, *errors]}
     key = (status, EVENT_STREAM) if answer is EventDocument else status
@@ -203,10 +210,16 @@ def describe(
     for code, text in sorted(problems.items()):
         responses[code, PROBLEM] = OpenApiResponse(Problem, text.splitlines()[0])
     responses["default", PROBLEM] = OpenApiResponse(Problem, "Anything else that went wrong.")
-    decorate = extend_schema(
+    document = extend_schema(
         operation_id=id, parameters=[query] if query else [], request=body, responses=responses, auth=None
     )
-    return cast("Callable[[Method], Method]", decorate)
+
+    def decorate(method: Method) -> Method:
+        described = cast("Method", document(method))
+        described.scope = scope  # type: ignore[attr-defined]
+        return described
+
+    return decorate
 
 
 def _nothing(status: int) -> OpenApiResponse:

@@ -14,7 +14,7 @@ from django.urls.resolvers import RegexPattern
 from django.views.generic import RedirectView, View
 
 import project.urls
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
 from transport.callers import ANY_ACCOUNT
 
 GUARDED_BY_DJANGO = {"admin"}  # its own site asks has_permission for each view

@@ -15,7 +15,7 @@ from joining import join
 from runtime import operations, variables
 from runtime.models import Deployment, Release, Secret, Service
 from runtime.operations import Changes, Order
-from tenants import permissions
+from tenants.access.actors import account_of
 from tenants.models import Membership, Namespace, User
 from tenants.operations import bootstrap, create_api_token
 
@@ -60,7 +60,7 @@ def resolve(monkeypatch):
 
 def queue(user: User, namespace: Namespace, name: str, **order: object) -> Deployment:
     """Deploy; nobody works on it."""
-    account = permissions.account_of(user, namespace.slug)
+    account = account_of(user, namespace.slug)
     return operations.deploy(
         namespace=namespace, name=name, version="latest", order=Order(source=URL, **order), by=account
     )
@@ -257,7 +257,7 @@ def test_the_api_keeps_the_state_of_what_was_replaced_and_tells_the_two_apart(br
     second = queue(*joe, "shop")
     release(second)
     third = queue(*joe, "shop")
-    by = permissions.account_of(joe[0], "joe")
+    by = account_of(joe[0], "joe")
     _, token = create_api_token(namespace=joe[1], name="ci", role="member", expires_at=None, by=by, at=now())
 
     def listed(query: str) -> list[tuple[str, str, bool]]:
@@ -367,7 +367,7 @@ def test_an_account_of_another_namespace_changes_no_variables(joe):
             name="shop",
             version="latest",
             changes=Changes(plain={"A": "1"}),
-            by=permissions.account_of(eve, "eve"),
+            by=account_of(eve, "eve"),
         )
 
 
@@ -387,7 +387,7 @@ def test_a_version_is_found_by_the_query(browser, joe):
         name="shop",
         version="feature/x",
         order=Order(source=URL),
-        by=permissions.account_of(user, "joe"),
+        by=account_of(user, "joe"),
     )
     assert "/n/joe/services/shop?version=feature%2Fx" in browser.get("/n/joe/").content.decode()
     assert browser.get("/n/joe/services/shop").status_code == 404
@@ -415,7 +415,7 @@ def test_a_page_asks_as_many_questions_for_forty_rows_as_for_two(browser, joe):
     for index in range(8):
         more = Namespace.objects.create(slug=f"more-{index}", schema_name=f"ns_x{index}", environment_id="local")
         Membership.objects.create(user=joe[0], namespace=more)
-        whose = {"namespace": joe[1], "by": permissions.account_of(joe[0], "joe"), "at": now()}
+        whose = {"namespace": joe[1], "by": account_of(joe[0], "joe"), "at": now()}
         create_api_token(name=f"ci-{index}", role="member", expires_at=None, **whose)
     many = [queries(browser, path) for path in paths]
     assert many == few

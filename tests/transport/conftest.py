@@ -6,12 +6,12 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
-from micro.errors import NotFound, Unauthenticated
+from micro.errors import NotFound, PermissionDenied, Unauthenticated
 from micro.proto import events_pb2, registry_pb2, store_pb2
 from transport import debug
-from transport.callers import Account, Caller
+from transport.callers import Account, Caller, require_account
 from transport.journal import Journal
-from transport.methods import ADMIN, ANY_ACCOUNT, ANYONE, bidi, client_stream, server_stream, unary
+from transport.methods import ANY_ACCOUNT, ANYONE, bidi, client_stream, server_stream, unary
 from transport.server import Server
 from transport.statistics import Statistics
 
@@ -19,6 +19,11 @@ ACCOUNTS = {
     "good": Account(id="joe", type="user", issuer="shop", name="joe", scopes=("basic",)),
     "admin": Account(id="ann", type="user", issuer="shop", name="ann", scopes=("admin",)),
 }
+
+
+def ADMIN(caller: Caller) -> None:
+    if "admin" not in require_account(caller).scopes:
+        raise PermissionDenied("the scope admin is required")
 
 
 async def identify(token: str) -> Account:
@@ -77,7 +82,7 @@ async def socket(tmp_path_factory) -> AsyncIterator[str]:
     """The address of a server of a store and of events; `identify` knows the tokens good and admin."""
     path = Path(tmp_path_factory.mktemp("s")) / "s.sock"
     statistics = Statistics()
-    services = {"store": STORE, "events": EVENTS, "debug": debug.methods(statistics, Journal())}
+    services = {"store": STORE, "events": EVENTS, "debug": debug.methods(statistics, Journal(), operators=ADMIN)}
     server = grpc.aio.server()
     Server(services, identify=identify, statistics=statistics).mount(server)
     server.add_insecure_port(f"unix:{path}")

@@ -24,7 +24,7 @@ def test_without_an_account_nothing_is_authorized_but_what_is_public():
     ("issuer", "type", "scopes", "crosses"),
     [
         ("micro", "user", ("admin",), True),
-        ("micro", "service", ("service",), True),
+        ("micro", "service", ("service",), False),
         ("micro", "service", (), False),
         ("micro", "user", ("service",), False),
         ("micro", "user", ("basic",), False),
@@ -35,7 +35,7 @@ def test_without_an_account_nothing_is_authorized_but_what_is_public():
         ("", "user", ("admin",), False),
     ],
 )
-def test_only_admins_and_services_of_the_platform_cross_namespaces(issuer, type, scopes, crosses):
+def test_only_admins_of_the_platform_cross_namespaces(issuer, type, scopes, crosses):
     caller = Caller(account(issuer, type, scopes))
     if crosses:
         assert authorize(caller, "rival") == "rival"

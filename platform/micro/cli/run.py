@@ -37,6 +37,13 @@ def _shared(function: F) -> F:
         click.option("--name", help="The service's name, instead of the folder's or repository's."),
         click.option("--source", "source_option", default="", help="The SOURCE, as an option."),
         click.option("--instances", "-i", type=Number(1), help="How many replicas run; one, or as many as there are."),
+        click.option(
+            "--grant",
+            "grants",
+            multiple=True,
+            help="What it may do beyond a service's own, e.g. store.read or runtime.deploy; several times. "
+            "`none` takes away what it has.",
+        ),
         click.option("--detach", "-d", is_flag=True, help="Do not wait until it runs."),
         without_effect("--image", "images are built from the source"),
         without_effect("--type", "all that runs is of the type service"),
@@ -93,7 +100,7 @@ def update(session: Session, /, **given: Any) -> None:
     from . import deployment
 
     def change(service: Service) -> None:
-        runtime.update(service, instances=given["instances"] or 0, client=session.client)
+        runtime.update(service, instances=given["instances"] or 0, grants=given["grants"], client=session.client)
 
     meant = _own_source(session, given) or _meant(session, given)
     deployment.require_deployed(session, meant)
@@ -170,7 +177,7 @@ def _options(given: dict[str, Any]) -> CreateOptions:
     except ValueError as error:
         raise Failure(f"The command cannot be understood: {error}.") from None
     env, instances = deployment.variables(given["env_vars"]), given["instances"] or 0
-    return CreateOptions(command=command, args=args, env=env, instances=instances)
+    return CreateOptions(command=command, args=args, env=env, instances=instances, grants=given["grants"])
 
 
 def _add_secrets(options: CreateOptions, credentials: dict[str, str], given: tuple[str, ...]) -> None:

@@ -89,7 +89,7 @@ def _metadata(service: Service) -> str:
 
     known = service.metadata
     whose = f"owner={known.get('owner') or 'n/a'}, group={known.get('group') or 'n/a'}"
-    more = "".join(f", {key}={known[key]}" for key in ("warning", "serving") if known.get(key))
+    more = "".join(f", {key}={known[key]}" for key in ("warning", "serving", "grants") if known.get(key))
     if runtime.status(service) != "error":
         return _one_line(whose + more)
     more = more if known.get("serving") else f"{more}, serving=nothing"

@@ -31,7 +31,7 @@ class CancelResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class CreateOptions(_message.Message):
-    __slots__ = ("command", "args", "env", "output", "type", "image", "namespace", "secrets", "entrypoint", "volumes", "instances", "force")
+    __slots__ = ("command", "args", "env", "output", "type", "image", "namespace", "secrets", "entrypoint", "volumes", "instances", "force", "grants")
     class SecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,7 @@ class CreateOptions(_message.Message):
     VOLUMES_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    GRANTS_FIELD_NUMBER: _ClassVar[int]
     command: _containers.RepeatedScalarFieldContainer[str]
     args: _containers.RepeatedScalarFieldContainer[str]
     env: _containers.RepeatedScalarFieldContainer[str]
@@ -70,7 +71,8 @@ class CreateOptions(_message.Message):
     volumes: _containers.ScalarMap[str, str]
     instances: int
     force: bool
-    def __init__(self, command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[str]] = ..., output: _Optional[str] = ..., type: _Optional[str] = ..., image: _Optional[str] = ..., namespace: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., entrypoint: _Optional[str] = ..., volumes: _Optional[_Mapping[str, str]] = ..., instances: _Optional[int] = ..., force: bool = ...) -> None: ...
+    grants: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, command: _Optional[_Iterable[str]] = ..., args: _Optional[_Iterable[str]] = ..., env: _Optional[_Iterable[str]] = ..., output: _Optional[str] = ..., type: _Optional[str] = ..., image: _Optional[str] = ..., namespace: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., entrypoint: _Optional[str] = ..., volumes: _Optional[_Mapping[str, str]] = ..., instances: _Optional[int] = ..., force: bool = ..., grants: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateRequest(_message.Message):
     __slots__ = ("resource", "options")
@@ -103,7 +105,7 @@ class DeleteResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class Deployment(_message.Message):
-    __slots__ = ("id", "service", "version", "state", "reason", "source", "digest", "release", "instances", "env_names", "by", "address", "created", "finished", "is_replaced")
+    __slots__ = ("id", "service", "version", "state", "reason", "source", "digest", "release", "instances", "env_names", "by", "address", "created", "finished", "is_replaced", "grants")
     ID_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +121,7 @@ class Deployment(_message.Message):
     CREATED_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
     IS_REPLACED_FIELD_NUMBER: _ClassVar[int]
+    GRANTS_FIELD_NUMBER: _ClassVar[int]
     id: str
     service: str
     version: str
@@ -134,7 +137,8 @@ class Deployment(_message.Message):
     created: int
     finished: int
     is_replaced: bool
-    def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[str] = ..., digest: _Optional[str] = ..., release: _Optional[int] = ..., instances: _Optional[int] = ..., env_names: _Optional[_Iterable[str]] = ..., by: _Optional[str] = ..., address: _Optional[str] = ..., created: _Optional[int] = ..., finished: _Optional[int] = ..., is_replaced: bool = ...) -> None: ...
+    grants: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., service: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[str] = ..., digest: _Optional[str] = ..., release: _Optional[int] = ..., instances: _Optional[int] = ..., env_names: _Optional[_Iterable[str]] = ..., by: _Optional[str] = ..., address: _Optional[str] = ..., created: _Optional[int] = ..., finished: _Optional[int] = ..., is_replaced: bool = ..., grants: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListDeploymentsRequest(_message.Message):
     __slots__ = ("service", "state", "after", "limit", "options", "is_replaced")
@@ -406,14 +410,16 @@ class SetVariablesResponse(_message.Message):
     def __init__(self, deployment: _Optional[_Union[Deployment, _Mapping]] = ...) -> None: ...
 
 class UpdateOptions(_message.Message):
-    __slots__ = ("namespace", "entrypoint", "instances")
+    __slots__ = ("namespace", "entrypoint", "instances", "grants")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ENTRYPOINT_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    GRANTS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     entrypoint: str
     instances: int
-    def __init__(self, namespace: _Optional[str] = ..., entrypoint: _Optional[str] = ..., instances: _Optional[int] = ...) -> None: ...
+    grants: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, namespace: _Optional[str] = ..., entrypoint: _Optional[str] = ..., instances: _Optional[int] = ..., grants: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class UpdateRequest(_message.Message):
     __slots__ = ("resource", "options")

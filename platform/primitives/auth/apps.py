@@ -10,3 +10,11 @@ class AuthConfig(AppConfig):
 
     name = "primitives.auth"
     label = "micro_auth"
+
+    def ready(self) -> None:
+        """Let tenants ask whether a new member's name is an account's already."""
+        from tenants.access import namesakes
+
+        from . import operations
+
+        namesakes.register(operations.is_taken)

@@ -12,11 +12,14 @@ class Account(models.Model):
 
     account_id = models.CharField(max_length=255, unique=True)
     name = models.CharField(max_length=255, unique=True)
-    type = models.CharField(max_length=40, default="user")
+    type = models.CharField(max_length=40, default="account")
     scopes = models.JSONField(default=list)
     metadata = models.JSONField(default=dict)
     secret = models.CharField(max_length=255, blank=True, help_text="Hashed.")
     user_id = models.BigIntegerField(null=True, unique=True)
+    made_by = models.CharField(
+        max_length=255, blank=True, help_text="The id of the service's account that made it, with which it goes."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -24,7 +27,12 @@ class Account(models.Model):
             models.CheckConstraint(
                 name="an_account_has_a_secret_exactly_when_no_user_is_behind_it",
                 condition=models.Q(user_id=None, secret__gt="") | models.Q(user_id__isnull=False, secret=""),
-            )
+            ),
+            models.CheckConstraint(
+                name="an_account_is_of_type_user_exactly_when_a_user_is_behind_it",
+                condition=models.Q(user_id__isnull=False, type="user")
+                | (models.Q(user_id=None) & ~models.Q(type="user")),
+            ),
         ]
 
     def __str__(self) -> str:

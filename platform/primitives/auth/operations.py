@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +11,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django_tenants.utils import tenant_context
 
 from micro.errors import AlreadyExists, InvalidArgument, ResourceExhausted, Unauthenticated
 from tenants import quotas, throttling
+from tenants.access.actors import require_own
+from tenants.access.permissions import Permission
+from tenants.access.roles import API_TOKEN, USER, Role, role, service_of
 from tenants.models import Membership, Namespace, User
 from transport import callers
 
 from . import secrets, tokens
 from .models import Account, RefreshToken
+
+GENERATED, SERVICE = "account", "service"  # types of accounts that no user is behind
+OF_PEOPLE = frozenset({USER, API_TOKEN})
 
 DEFAULT_EXPIRY = timedelta(minutes=15)
 MAX_EXPIRY = timedelta(days=1)
@@ -30,6 +37,8 @@ MAX_NAME_CHARACTERS = 255
 MAX_TYPE_CHARACTERS = 40
 MAX_SECRET_CHARACTERS = 1024
 MAX_CLAIM_CHARACTERS = 2048  # every call carries them in a header
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +105,15 @@ class NewAccount:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def generate(new: NewAccount, *, namespace: str) -> tuple[Account, str]:
-    """Make an account with a secret of its own; the account and the secret in plain text.
+def generate(new: NewAccount, *, namespace: str, by: callers.Account | None = None) -> tuple[Account, str]:
+    """Make an account with a secret of its own; the account and the secret in plain text. One that a service makes,
+    itself or by another account that it made, goes with the service.
 
-    Raises InvalidArgument without an id, AlreadyExists when its id or name is taken, ResourceExhausted at the limit.
+    Raises InvalidArgument without an id or for a type that is not for it, AlreadyExists when its id or name is taken,
+    ResourceExhausted at the limit, Unauthenticated when the account of `by` is gone.
     """
     _require_sound(new)
+    made_by = _service_behind(by, namespace) if by else ""
     _require_free(new, namespace)  # looked at again below; sealing takes a while, and need not for who is refused
     plain = new.secret or secrets.draw()
     sealed = secrets.seal_chosen(plain) if new.secret else secrets.seal_random(plain)
@@ -113,7 +125,8 @@ def generate(new: NewAccount, *, namespace: str) -> tuple[Account, str]:
         account = Account.objects.create(
             account_id=new.id,
             name=new.name or new.id,
-            type=new.type or "user",
+            type=new.type or GENERATED,
+            made_by=made_by,
             scopes=list(new.scopes),
             metadata=dict(new.metadata),
             secret=sealed,
@@ -121,9 +134,19 @@ def generate(new: NewAccount, *, namespace: str) -> tuple[Account, str]:
     return account, plain
 
 
+def _service_behind(by: callers.Account, namespace: str) -> str:
+    """The account of the service that makes an account through `by`, or blank."""
+    if by.issuer != namespace or by.type == USER:
+        return ""
+    row = Account.objects.filter(account_id=by.id, user_id=None).first()
+    if row is None:
+        raise Unauthenticated("The account that asks is gone.")
+    return by.id if service_of(by) else row.made_by
+
+
 def _require_free(new: NewAccount, namespace: str) -> None:
     for taken, what in ((new.id, "ID"), (new.name or new.id, "Name")):
-        if _find(namespace, taken) is not None:
+        if _is_taken(namespace, taken):
             raise AlreadyExists(f"Account with this {what} already exists")
     most = quotas.limit(namespace, "accounts")
     if Account.objects.filter(user_id=None).count() >= most:
@@ -135,6 +158,8 @@ def _require_sound(new: NewAccount) -> None:
         raise InvalidArgument("ID required")
     if max(len(new.id), len(new.name)) > MAX_NAME_CHARACTERS or not (new.id + new.name).isprintable():
         raise InvalidArgument(f"An account's ID and name have at most {MAX_NAME_CHARACTERS} characters, all printable.")
+    if new.type in OF_PEOPLE:
+        raise InvalidArgument(f"The type {new.type} is that of people: leave it out, or choose another word.")
     if len(new.type) > MAX_TYPE_CHARACTERS:
         raise InvalidArgument(f"An account's type has at most {MAX_TYPE_CHARACTERS} characters.")
     if sum(map(len, [*new.scopes, *new.metadata, *new.metadata.values()])) > MAX_CLAIM_CHARACTERS:
@@ -163,14 +188,16 @@ def accounts_of(*, namespace: str) -> list[callers.Account]:
 def delete(*, namespace: str, id: str, by: callers.Account) -> None:
     """Remove the account with this id or name, and all by which its tokens could be renewed.
 
-    A member leaves the namespace. Raises InvalidArgument for an unknown account and for one's own.
+    A member leaves the namespace. Raises InvalidArgument for an unknown account and for one's own, PermissionDenied for
+    a member's when `by` administers no members.
     """
     if not id:
         raise InvalidArgument("Missing ID")
     found = _require_found(_find(namespace, id))
-    if by.issuer == namespace and by.id == _id_of(found):
+    if _is_own(by, found, namespace):
         raise InvalidArgument("Can't delete your own account")
     if isinstance(found, Membership):
+        require_own(by, Permission.MEMBERS_WRITE, is_own=False)
         Account.objects.filter(user_id=found.user_id).delete()
     found.delete()
 
@@ -202,17 +229,37 @@ def _may_reset(by: callers.Account, found: Account | Membership, namespace: str)
 
     A member's password opens other namespaces too: only the admins of the platform's namespace reset that.
     """
-    if "admin" not in by.scopes:
+    if role(by) not in (Role.ADMIN, Role.OPERATOR):
         return False
-    is_own = by.issuer == namespace and by.id == _id_of(found)
-    return not is_own and (by.crosses_namespaces or (by.issuer == namespace and isinstance(found, Account)))
+    return not _is_own(by, found, namespace) and (
+        by.crosses_namespaces or (by.issuer == namespace and isinstance(found, Account))
+    )
 
 
-def create_service_account(*, namespace: Namespace, id: str, secret: str) -> None:
-    """Let a release prove itself with `secret`, which has at least 128 random bits; may be repeated."""
-    facts = {"name": id, "type": "service", "scopes": ["service"], "user_id": None}
+def _is_own(by: callers.Account, found: Account | Membership, namespace: str) -> bool:
+    if by.issuer != namespace:
+        return False
+    if isinstance(found, Membership):
+        return by.type == USER and by.user_id in (found.user_id, None) and by.id == found.user.username
+    return by.type != USER and by.id == found.account_id
+
+
+def create_service_account(
+    *, namespace: Namespace, id: str, secret: str, service: str, grants: Sequence[str] = ()
+) -> None:
+    """Let a release of a service prove itself with `secret`, which has at least 128 random bits; may be repeated.
+
+    Raises AlreadyExists when somebody else has the id.
+    """
+    scopes = [SERVICE, f"{callers.SERVICE_SCOPE}{service}", *grants]
+    facts = {"name": id, "type": SERVICE, "scopes": scopes, "user_id": None}
     with tenant_context(namespace):
         known = Account.objects.filter(account_id=id).first()
+        is_anothers = known is not None and scopes[1] not in known.scopes
+        if is_anothers or _members(namespace.slug, id).exists() or (known is None and _is_taken(namespace.slug, id)):
+            raise AlreadyExists(
+                f"The release's account would be called {id}, as another account or member is: delete or rename that."
+            )
         if known is None or not secrets.matches(secret, known.secret):  # else its refresh tokens stay good
             facts["secret"] = secrets.seal_random(secret)
         Account.objects.update_or_create(account_id=id, defaults=facts)
@@ -224,6 +271,18 @@ def delete_account(*, namespace: Namespace, id: str) -> None:
         Account.objects.filter(account_id=id).delete()
 
 
+def delete_made_by(*, namespace: Namespace, ids: Sequence[str]) -> None:
+    """Remove the accounts that the accounts of a service made, itself or by others."""
+    with tenant_context(namespace):
+        Account.objects.filter(made_by__in=list(ids)).exclude(made_by="").delete()
+
+
+def is_taken(namespace: Namespace, name: str) -> bool:
+    """Whether an account without a user behind it has this id or name."""
+    with tenant_context(namespace):
+        return Account.objects.filter(Q(account_id=name) | Q(name=name), user_id=None).exists()
+
+
 def caller(account: Account, *, namespace: str) -> callers.Account:
     """The account as its tokens describe it."""
     return callers.Account(
@@ -233,7 +292,19 @@ def caller(account: Account, *, namespace: str) -> callers.Account:
         name=account.name,
         scopes=tuple(account.scopes),
         metadata=account.metadata,
+        user_id=account.user_id,
     )
+
+
+def _members(namespace: str, username: str) -> QuerySet[Membership]:
+    """The member of this name, disabled or not."""
+    rows: QuerySet[Membership] = Membership.objects.in_namespace(namespace).filter(user__username=username)
+    return rows
+
+
+def _is_taken(namespace: str, name: str) -> bool:
+    """Whether a member, who may be disabled, or an account has this name or id."""
+    return _members(namespace, name).exists() or _find(namespace, name) is not None
 
 
 def _find(namespace: str, id: str) -> Account | Membership | None:
@@ -278,15 +349,17 @@ def _row(found: Account | Membership) -> Account:
     if isinstance(found, Account):
         return found
     facts = _facts(found)
-    taken = Q(account_id=facts["account_id"]) | Q(name=facts["name"])
-    Account.objects.filter(taken, user_id=None).delete()
+    taken = Account.objects.filter(Q(account_id=facts["account_id"]) | Q(name=facts["name"]), user_id=None)
+    for row in taken:  # it was there before names of members were asked for
+        log.warning("the account %s of %s makes way for the member of that name", row.account_id, found.namespace_id)
+        row.delete()
     return Account.objects.update_or_create(user_id=found.user_id, defaults=facts)[0]
 
 
 def _facts(membership: Membership) -> dict[str, Any]:
     name = membership.user.username
     scopes = ["admin"] if membership.role == Membership.Role.ADMIN else []
-    return {"account_id": name, "name": name, "type": "user", "scopes": scopes}
+    return {"account_id": name, "name": name, "type": USER, "scopes": scopes}
 
 
 def _still_there(held: RefreshToken, namespace: str) -> Account | Membership | None:
@@ -318,8 +391,9 @@ def _use(token: str, at: datetime) -> RefreshToken | None:
 
 def _tokens(account: Account, *, namespace: str, expiry: timedelta, at: datetime, after: RefreshToken) -> Tokens:
     """An access token, and the refresh token that comes `after` another of its chain (one without a digest: first)."""
-    life = min(expiry or DEFAULT_EXPIRY, MAX_EXPIRY)
-    access = tokens.issue(caller(account, namespace=namespace), at=at, expiry=life)
+    bearer = caller(account, namespace=namespace)
+    life = min(expiry or DEFAULT_EXPIRY, DEFAULT_EXPIRY if service_of(bearer) else MAX_EXPIRY)  # killed, it ends soon
+    access = tokens.issue(bearer, at=at, expiry=life)
     following = secrets.draw()
     RefreshToken.objects.filter(account=account, expires_at__lte=at).delete()
     RefreshToken.objects.create(

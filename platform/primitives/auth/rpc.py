@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 
 from django.utils.timezone import now
 
-from micro.errors import InvalidArgument, PermissionDenied, Unauthenticated
+from micro.errors import InvalidArgument, Unauthenticated
 from micro.proto import auth_pb2
+from tenants.access.actors import needs
+from tenants.access.grants import require_may_give
+from tenants.access.permissions import Permission, Reach
+from tenants.access.roles import USER
 from tenants.operations import ensure_namespace
 from transport import callers
 from transport.callers import PLATFORM_NAMESPACE, Caller, authorize, require_account
-from transport.methods import ADMIN, ANY_ACCOUNT, ANYONE, Methods, unary
+from transport.methods import ANYONE, Methods, unary
 from transport.tenancy import in_public, in_tenant
 
 from . import operations, tokens
@@ -47,18 +50,19 @@ async def inspect(request: auth_pb2.InspectRequest, _caller: Caller) -> auth_pb2
 async def generate(request: auth_pb2.GenerateRequest, caller: Caller) -> auth_pb2.GenerateResponse:
     """Make an account with a secret of its own. An admin of the platform's namespace makes the namespace, too."""
     namespace = authorize(caller, request.options.namespace)
-    _require_may_give(require_account(caller), request.scopes)
-    if "admin" in require_account(caller).scopes and require_account(caller).crosses_namespaces:
+    by = require_account(caller)
+    require_may_give(by, request.scopes)
+    if by.crosses_namespaces:
         await in_public(ensure_namespace, slug=namespace)
     new = NewAccount(
         id=request.id,
         name=request.name,
-        type=request.type,
+        type="" if request.type == USER and namespace != by.issuer else request.type,  # of the first of a namespace
         secret=request.secret,
         scopes=list(request.scopes),
         metadata=dict(request.metadata),
     )
-    account, secret = await in_tenant(namespace, operations.generate, new, namespace=namespace)
+    account, secret = await in_tenant(namespace, operations.generate, new, namespace=namespace, by=by)
     answer = _account(operations.caller(account, namespace=namespace))
     answer.secret = secret
     return auth_pb2.GenerateResponse(account=answer)
@@ -94,13 +98,6 @@ async def change_secret(request: auth_pb2.ChangeSecretRequest, caller: Caller) -
     return auth_pb2.ChangeSecretResponse()
 
 
-def _require_may_give(account: callers.Account, scopes: Iterable[str]) -> None:
-    """Admins give any scope, everybody else only scopes of their own."""
-    missing = set(scopes) - set(account.scopes)
-    if missing and "admin" not in account.scopes:
-        raise PermissionDenied(f"the scope admin is required to give the scope {min(missing)}")
-
-
 def expiry(seconds: int) -> timedelta:
     """How long a token shall be good; 0 leaves it to the platform. Raises InvalidArgument for less."""
     if seconds < 0:
@@ -133,15 +130,27 @@ METHODS: Methods = {
     "Auth.Token": unary(token, request=auth_pb2.TokenRequest, response=auth_pb2.TokenResponse, scope=ANYONE),
     "Auth.Inspect": unary(inspect, request=auth_pb2.InspectRequest, response=auth_pb2.InspectResponse, scope=ANYONE),
     "Auth.Generate": unary(
-        generate, request=auth_pb2.GenerateRequest, response=auth_pb2.GenerateResponse, scope=ANY_ACCOUNT
+        generate,
+        request=auth_pb2.GenerateRequest,
+        response=auth_pb2.GenerateResponse,
+        scope=needs(Permission.ACCOUNTS_WRITE),
     ),
     "Accounts.List": unary(
-        list_accounts, request=auth_pb2.ListAccountsRequest, response=auth_pb2.ListAccountsResponse, scope=ADMIN
+        list_accounts,
+        request=auth_pb2.ListAccountsRequest,
+        response=auth_pb2.ListAccountsResponse,
+        scope=needs(Permission.ACCOUNTS_READ),
     ),
     "Accounts.Delete": unary(
-        delete_account, request=auth_pb2.DeleteAccountRequest, response=auth_pb2.DeleteAccountResponse, scope=ADMIN
+        delete_account,
+        request=auth_pb2.DeleteAccountRequest,
+        response=auth_pb2.DeleteAccountResponse,
+        scope=needs(Permission.ACCOUNTS_WRITE, least=Reach.ALL),
     ),
     "Accounts.ChangeSecret": unary(
-        change_secret, request=auth_pb2.ChangeSecretRequest, response=auth_pb2.ChangeSecretResponse, scope=ANY_ACCOUNT
+        change_secret,
+        request=auth_pb2.ChangeSecretRequest,
+        response=auth_pb2.ChangeSecretResponse,
+        scope=needs(Permission.SECRET_CHANGE),
     ),
 }

@@ -26,6 +26,7 @@ MAX_TOKEN_CHARACTERS = 16 * 1024
 MAX_CACHED = 10_000
 RELOAD_S = 60.0
 UNKNOWN_RELOAD_S = 1.0  # not at once for every kid that somebody makes up
+USER = "user"  # the claim that says which person it is; accounts without one behind them lack it
 CLAIMS = ("sub", "iss", "exp", "type", "name", "scopes", "metadata")
 
 
@@ -48,6 +49,7 @@ def issue(account: Account, *, at: datetime, expiry: timedelta) -> str:
         "name": account.name,
         "scopes": list(account.scopes),
         "metadata": dict(account.metadata),
+        **({} if account.user_id is None else {USER: account.user_id}),
     }
     return jwt.encode(claims, signer.key, algorithm=ALGORITHM, headers={"kid": signer.kid})
 
@@ -135,11 +137,13 @@ def _kid(token: str) -> str:
 
 def _account(claims: Mapping[str, Any]) -> Account:
     texts = [claims[name] for name in ("sub", "iss", "type", "name")]
-    scopes, metadata = claims["scopes"], claims["metadata"]
+    scopes, metadata, user_id = claims["scopes"], claims["metadata"], claims.get(USER)
     if not all(isinstance(text, str) for text in [*texts, *scopes, *metadata, *metadata.values()]):
         raise TypeError("a claim has another type than ours")
+    if user_id is not None and not isinstance(user_id, int):
+        raise TypeError("the user is no number")
     id, issuer, type, name = texts
-    return Account(id=id, type=type, issuer=issuer, name=name, scopes=tuple(scopes), metadata=metadata)
+    return Account(id=id, type=type, issuer=issuer, name=name, scopes=tuple(scopes), metadata=metadata, user_id=user_id)
 
 
 def _invalid() -> Unauthenticated:

@@ -15,6 +15,7 @@ class Blob(models.Model):
     content_type = models.CharField(max_length=255, blank=True)
     is_public = models.BooleanField(default=False, help_text="Anybody may read it, with or without an account.")
     sha256 = models.CharField(max_length=64)
+    owner = models.CharField(max_length=63, blank=True, help_text="The service that wrote it; blank: anybody else.")
     updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:

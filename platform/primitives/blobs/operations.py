@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,8 @@ from .models import Blob, Leftover
 from .storage import reached, storage
 from .uploads import Spooled
 
+Permit = Callable[[str], None]  # of the owner; raises what the caller is refused with
+
 LEFT_FOR = timedelta(hours=1)  # longer than any save into the storage takes
 
 
@@ -35,6 +38,7 @@ class Description:
     sha256: str
     content_type: str = ""
     is_public: bool = False
+    owner: str = ""  # the service that writes it
 
 
 def bytes_left(key: str) -> int:
@@ -43,17 +47,18 @@ def bytes_left(key: str) -> int:
     return int(quotas.limit(slug, "blob_bytes")) - _used(besides=key)
 
 
-def keep(description: Description, file: Spooled) -> Blob:
-    """Put the bytes into the storage and let the key name them; what it named before goes.
+def keep(description: Description, file: Spooled, permit: Permit) -> Blob:
+    """Put the bytes into the storage and let the key name them; what it named before goes, and keeps its owner.
 
-    Raises ResourceExhausted when the namespace may not store so much.
+    Raises ResourceExhausted when the namespace may not store so much, and what `permit` raises for the owner of what
+    the key names.
     """
     name = f"{_schema()}/{uuid.uuid4().hex}"
     Leftover.objects.create(object=name)
     _save(name, file)
     try:
         with transaction.atomic():
-            blob, replaced = _name(description, name)
+            blob, replaced = _name(description, name, permit)
     except BaseException:
         _discard(name)
         raise
@@ -70,18 +75,26 @@ def find(key: str) -> Blob:
     return blob
 
 
-def listed(*, prefix: str, after: str, limit: int) -> list[Blob]:
-    """Blobs whose keys begin with `prefix`, in the order of the keys' bytes."""
+def listed(*, prefix: str, after: str, limit: int, owner: str = "") -> list[Blob]:
+    """Blobs whose keys begin with `prefix`, in the order of the keys' bytes; with `owner` only those of a service."""
     found: QuerySet[Blob] = Blob.objects.filter(key__startswith=prefix, key__gt=after)
+    found = found.filter(owner=owner) if owner else found
     return list(found.order_by("key")[:limit])
 
 
-def delete(key: str) -> None:
-    """Deleting what is not there succeeds."""
+def require_reached(key: str, permit: Permit) -> None:
+    """Raises what `permit` raises for the owner of the blob under `key`; nothing where there is none."""
+    for owner in Blob.objects.filter(key=key).values_list("owner", flat=True):
+        permit(owner)
+
+
+def delete(key: str, permit: Permit) -> None:
+    """Deleting what is not there succeeds. Raises what `permit` raises for its owner."""
     with transaction.atomic():
         blob = Blob.objects.select_for_update().filter(key=key).first()
         if blob is None:
             return
+        permit(blob.owner)
         blob.delete()
         Leftover.objects.create(object=blob.object)
     _discard(blob.object)
@@ -93,11 +106,14 @@ def remove_leftovers(*, at: datetime) -> None:
         _discard(leftover.object)
 
 
-def _name(description: Description, name: str) -> tuple[Blob, str]:
+def _name(description: Description, name: str, permit: Permit) -> tuple[Blob, str]:
     """Let the key name the object; what it named before, or blank."""
     namespace = Namespace.objects.get(schema_name=_schema())
     quotas.require(namespace, blob_bytes=lambda: _used(besides=description.key) + description.size_bytes)
-    replaced = Blob.objects.filter(key=description.key).values_list("object", flat=True).first() or ""
+    known = Blob.objects.select_for_update().filter(key=description.key).first()
+    if known:
+        permit(known.owner)
+    replaced = known.object if known else ""
     blob = Blob(
         key=description.key,
         object=name,
@@ -105,6 +121,7 @@ def _name(description: Description, name: str) -> tuple[Blob, str]:
         content_type=description.content_type,
         is_public=description.is_public,
         sha256=description.sha256,
+        owner=known.owner if known else description.owner,
     )
     blob.save()
     Leftover.objects.filter(object=name).delete()

@@ -9,13 +9,16 @@ from django.core.files import File
 
 from micro.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, Unauthenticated
 from micro.proto import store_pb2
-from transport.callers import Caller, authorize
-from transport.methods import ANY_ACCOUNT, ANYONE, client_stream, server_stream, unary
+from tenants.access.actors import needs, reach, require_own
+from tenants.access.permissions import Permission, Reach
+from tenants.access.roles import service_of
+from transport.callers import Caller, authorize, require_account
+from transport.methods import ANYONE, client_stream, server_stream, unary
 from transport.tenancy import in_tenant
 
 from . import operations
 from .models import Blob
-from .operations import Description
+from .operations import Description, Permit
 from .storage import opened, piece
 from .uploads import Upload
 
@@ -27,7 +30,8 @@ MAX_LISTED = 20_000
 
 async def read(request: store_pb2.BlobReadRequest, caller: Caller) -> AsyncIterator[store_pb2.BlobReadResponse]:
     """A blob in pieces; the first message tells of it, too."""
-    blob, file = await _open(await _readable(request, caller), _key(request.key))
+    namespace, permit = await _readable(request, caller)
+    blob, file = await _open(namespace, _key(request.key), permit)
     with file:
         yield store_pb2.BlobReadResponse(blob=await asyncio.to_thread(piece, file, CHUNK_BYTES), info=_info(blob))
         while chunk := await asyncio.to_thread(piece, file, CHUNK_BYTES):
@@ -40,6 +44,8 @@ async def write(requests: AsyncIterator[store_pb2.BlobWriteRequest], caller: Cal
     if first is None:
         raise InvalidArgument("No blob was sent")
     namespace, key = authorize(caller, first.options.namespace), _key(first.key)
+    permit = _permit(caller, Permission.BLOBS_WRITE)
+    await in_tenant(namespace, operations.require_reached, key, permit)  # before it is sent; asked again when it is
     content_type = _content_type(first.options.contentType)
     left = await in_tenant(namespace, operations.bytes_left, key)
     async with Upload() as upload:
@@ -53,23 +59,28 @@ async def write(requests: AsyncIterator[store_pb2.BlobWriteRequest], caller: Cal
                 f"The blob {key!r} is larger than the {left} bytes that are left: delete some first."
             )
         await upload.finish()
-        description = Description(key, upload.size_bytes, upload.sha256, content_type, first.options.public)
-        blob = await in_tenant(namespace, operations.keep, description, upload.file)
+        owner = service_of(require_account(caller))
+        description = Description(key, upload.size_bytes, upload.sha256, content_type, first.options.public, owner)
+        blob = await in_tenant(namespace, operations.keep, description, upload.file, permit)
     return store_pb2.BlobWriteResponse(info=_info(blob))
 
 
 async def delete(request: store_pb2.BlobDeleteRequest, caller: Caller) -> store_pb2.BlobDeleteResponse:
     """Remove a blob; one that is not there is no error."""
-    await in_tenant(authorize(caller, request.options.namespace), operations.delete, _key(request.key))
+    namespace, permit = authorize(caller, request.options.namespace), _permit(caller, Permission.BLOBS_WRITE)
+    await in_tenant(namespace, operations.delete, _key(request.key), permit)
     return store_pb2.BlobDeleteResponse()
 
 
 async def list_keys(request: store_pb2.BlobListRequest, caller: Caller) -> store_pb2.BlobListResponse:
-    """The keys in order, with what is known of each."""
+    """The keys in order, with what is known of each: those of the blobs that the caller may read."""
     options = request.options
-    namespace = authorize(caller, options.namespace)
+    namespace, account = authorize(caller, options.namespace), require_account(caller)
     limit = min(options.limit or MAX_LISTED + 1, MAX_LISTED + 1)
-    blobs = await in_tenant(namespace, operations.listed, prefix=options.prefix, after=options.after, limit=limit)
+    owner = "" if reach(account, Permission.BLOBS_READ) is Reach.ALL else service_of(account)
+    blobs = await in_tenant(
+        namespace, operations.listed, prefix=options.prefix, after=options.after, limit=limit, owner=owner
+    )
     if len(blobs) > MAX_LISTED:
         raise ResourceExhausted(f"There are more than {MAX_LISTED} keys: read them in parts, with limit and after.")
     return _listing(blobs)
@@ -80,21 +91,31 @@ METHODS = {
         read, request=store_pb2.BlobReadRequest, response=store_pb2.BlobReadResponse, scope=ANYONE
     ),
     "BlobStore.Write": client_stream(
-        write, request=store_pb2.BlobWriteRequest, response=store_pb2.BlobWriteResponse, scope=ANY_ACCOUNT
+        write,
+        request=store_pb2.BlobWriteRequest,
+        response=store_pb2.BlobWriteResponse,
+        scope=needs(Permission.BLOBS_WRITE),
     ),
     "BlobStore.Delete": unary(
-        delete, request=store_pb2.BlobDeleteRequest, response=store_pb2.BlobDeleteResponse, scope=ANY_ACCOUNT
+        delete,
+        request=store_pb2.BlobDeleteRequest,
+        response=store_pb2.BlobDeleteResponse,
+        scope=needs(Permission.BLOBS_WRITE),
     ),
     "BlobStore.List": unary(
-        list_keys, request=store_pb2.BlobListRequest, response=store_pb2.BlobListResponse, scope=ANY_ACCOUNT
+        list_keys,
+        request=store_pb2.BlobListRequest,
+        response=store_pb2.BlobListResponse,
+        scope=needs(Permission.BLOBS_READ),
     ),
 }
 
 
-async def _readable(request: store_pb2.BlobReadRequest, caller: Caller) -> str:
-    """The namespace to read in. A stranger may only if the blob is public, and otherwise hears nothing about it."""
+async def _readable(request: store_pb2.BlobReadRequest, caller: Caller) -> tuple[str, Permit]:
+    """The namespace to read in, and whose blobs. A stranger may only if the blob is public, and otherwise hears nothing
+    about it."""
     try:
-        return authorize(caller, request.options.namespace)
+        return authorize(caller, request.options.namespace), _permit(caller, Permission.BLOBS_READ)
     except (Unauthenticated, PermissionDenied) as refusal:
         namespace = authorize(caller, request.options.namespace, public=True)
         try:
@@ -103,13 +124,29 @@ async def _readable(request: store_pb2.BlobReadRequest, caller: Caller) -> str:
             raise refusal from None
         if not blob.is_public:
             raise refusal from None
-        return namespace
+        return namespace, _anybodys
 
 
-async def _open(namespace: str, key: str) -> tuple[Blob, File[bytes]]:
-    """Raises NotFound. One that is replaced while we look is looked up again."""
+def _permit(caller: Caller, permission: Permission) -> Permit:
+    """What refuses the blobs that the caller's permission does not reach; a service's own are those that it wrote."""
+    account = require_account(caller)
+
+    def permit(owner: str) -> None:
+        require_own(account, permission, is_own=owner != "" and owner == service_of(account))
+
+    return permit
+
+
+def _anybodys(_owner: str) -> None:
+    """Lets everybody in."""
+
+
+async def _open(namespace: str, key: str, permit: Permit) -> tuple[Blob, File[bytes]]:
+    """Raises NotFound, and what `permit` raises. One that is replaced while we look is looked up again."""
     for _ in range(3):
         blob = await in_tenant(namespace, operations.find, key)
+        if not blob.is_public:
+            permit(blob.owner)
         try:
             return blob, await asyncio.to_thread(opened, blob.object)
         except FileNotFoundError:

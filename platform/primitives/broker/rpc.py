@@ -11,11 +11,13 @@ from nats.aio.msg import Msg
 
 from micro.errors import InvalidArgument, ResourceExhausted
 from micro.proto import broker_pb2 as pb
+from tenants.access.actors import needs
+from tenants.access.permissions import Permission
 from transport import bus
 from transport.callers import Caller, authorize
 from transport.counting import Concurrent, Rate
 from transport.database import PerLoop
-from transport.methods import ANY_ACCOUNT, Methods, server_stream, unary
+from transport.methods import Methods, server_stream, unary
 
 from . import limits
 
@@ -144,8 +146,12 @@ def _require_topic(topic: str) -> None:
 
 
 METHODS: Methods = {
-    "Broker.Publish": unary(publish, request=pb.PublishRequest, response=pb.Empty, scope=ANY_ACCOUNT),
-    "Broker.Subscribe": server_stream(subscribe, request=pb.SubscribeRequest, response=pb.Message, scope=ANY_ACCOUNT),
+    "Broker.Publish": unary(
+        publish, request=pb.PublishRequest, response=pb.Empty, scope=needs(Permission.BROKER_WRITE)
+    ),
+    "Broker.Subscribe": server_stream(
+        subscribe, request=pb.SubscribeRequest, response=pb.Message, scope=needs(Permission.BROKER_READ)
+    ),
 }
 
 _broker: PerLoop[Broker] = PerLoop(Broker)

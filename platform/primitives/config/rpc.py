@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 
 from micro.errors import InvalidArgument, NotFound
 from micro.proto import config_pb2
+from tenants.access.actors import needs, require_own
+from tenants.access.permissions import Permission
+from tenants.access.roles import service_of
 from transport.callers import Caller, authorize, require_account
-from transport.methods import ANY_ACCOUNT, server_stream, unary
+from transport.methods import server_stream, unary
 
 from . import document, operations, records, secrets
 from .document import Leaf, Path, Reveal, Tree
@@ -25,7 +28,8 @@ MAX_TIME_MS = 253_402_300_799_000  # the year 9999
 
 async def get(request: config_pb2.GetRequest, caller: Caller) -> config_pb2.GetResponse:
     """The value at a path: now, or as a revision or a moment had it."""
-    path = document.parse_path(request.path)
+    path = _path(caller, request.path, Permission.CONFIG_READ)
+    _require_may_reveal(caller, path, request.options)
     head = await records.head(namespace=authorize(caller, request.namespace))
     is_past = request.as_of_revision or request.as_of_time
     tree = await (_past_tree(head, request) if is_past else records.tree(head))
@@ -40,7 +44,7 @@ async def set_value(request: config_pb2.SetRequest, caller: Caller) -> config_pb
         raise InvalidArgument("invalid change")
     revision = await operations.set_value(
         namespace=namespace,
-        path=document.parse_path(request.path),
+        path=_path(caller, request.path, Permission.CONFIG_WRITE),
         value=document.parse(request.value.data),
         is_secret=request.options.secret,
         by=require_account(caller).id,
@@ -52,7 +56,7 @@ async def delete(request: config_pb2.DeleteRequest, caller: Caller) -> config_pb
     """Remove a value or a subtree."""
     revision = await operations.delete(
         namespace=authorize(caller, request.namespace),
-        path=document.parse_path(request.path),
+        path=_path(caller, request.path, Permission.CONFIG_WRITE),
         by=require_account(caller).id,
     )
     return config_pb2.DeleteResponse(revision=revision)
@@ -60,7 +64,7 @@ async def delete(request: config_pb2.DeleteRequest, caller: Caller) -> config_pb
 
 async def read(request: config_pb2.ReadRequest, caller: Caller) -> config_pb2.ReadResponse:
     """Get in the shape that Micro's oldest clients expect."""
-    path = document.parse_path(request.path)
+    path = _path(caller, request.path, Permission.CONFIG_READ)
     namespace = authorize(caller, request.namespace)
     tree = await records.tree(await records.head(namespace=namespace))
     change_set = config_pb2.ChangeSet(data=tree.text(path), format=FORMAT)
@@ -70,7 +74,7 @@ async def read(request: config_pb2.ReadRequest, caller: Caller) -> config_pb2.Re
 
 async def list_revisions(request: config_pb2.RevisionsRequest, caller: Caller) -> config_pb2.RevisionsResponse:
     """What happened at a path, the newest first."""
-    path = document.parse_path(request.path)
+    path = _path(caller, request.path, Permission.CONFIG_READ)
     head = await records.head(namespace=authorize(caller, request.namespace))
     limit = request.limit or DEFAULT_REVISIONS
     _require_number("before", request.before)
@@ -91,7 +95,8 @@ async def watch(request: config_pb2.WatchRequest, caller: Caller) -> AsyncIterat
 
     Who has been away for longer than revisions are kept gets the value as it is now instead of what was missed.
     """
-    path = document.parse_path(request.path)
+    path = _path(caller, request.path, Permission.CONFIG_READ)
+    _require_may_reveal(caller, path, request.options)
     namespace = authorize(caller, request.namespace)
     _require_number("after_revision", request.after_revision)
     last = request.after_revision or None  # None: begin with the value as it is
@@ -114,22 +119,49 @@ async def watch(request: config_pb2.WatchRequest, caller: Caller) -> AsyncIterat
 
 
 METHODS = {
-    "Config.Get": unary(get, request=config_pb2.GetRequest, response=config_pb2.GetResponse, scope=ANY_ACCOUNT),
-    "Config.Set": unary(set_value, request=config_pb2.SetRequest, response=config_pb2.SetResponse, scope=ANY_ACCOUNT),
-    "Config.Delete": unary(
-        delete, request=config_pb2.DeleteRequest, response=config_pb2.DeleteResponse, scope=ANY_ACCOUNT
+    "Config.Get": unary(
+        get, request=config_pb2.GetRequest, response=config_pb2.GetResponse, scope=needs(Permission.CONFIG_READ)
     ),
-    "Config.Read": unary(read, request=config_pb2.ReadRequest, response=config_pb2.ReadResponse, scope=ANY_ACCOUNT),
+    "Config.Set": unary(
+        set_value, request=config_pb2.SetRequest, response=config_pb2.SetResponse, scope=needs(Permission.CONFIG_WRITE)
+    ),
+    "Config.Delete": unary(
+        delete,
+        request=config_pb2.DeleteRequest,
+        response=config_pb2.DeleteResponse,
+        scope=needs(Permission.CONFIG_WRITE),
+    ),
+    "Config.Read": unary(
+        read, request=config_pb2.ReadRequest, response=config_pb2.ReadResponse, scope=needs(Permission.CONFIG_READ)
+    ),
     "Revisions.List": unary(
         list_revisions,
         request=config_pb2.RevisionsRequest,
         response=config_pb2.RevisionsResponse,
-        scope=ANY_ACCOUNT,
+        scope=needs(Permission.CONFIG_READ),
     ),
     "Revisions.Watch": server_stream(
-        watch, request=config_pb2.WatchRequest, response=config_pb2.WatchResponse, scope=ANY_ACCOUNT
+        watch, request=config_pb2.WatchRequest, response=config_pb2.WatchResponse, scope=needs(Permission.CONFIG_READ)
     ),
 }
+
+
+def _path(caller: Caller, text: str, permission: Permission) -> Path:
+    """The path that is meant. Raises PermissionDenied for one that the caller's permission does not reach."""
+    path = document.parse_path(text)
+    require_own(require_account(caller), permission, is_own=_is_own(caller, path))
+    return path
+
+
+def _require_may_reveal(caller: Caller, path: Path, options: config_pb2.Options) -> None:
+    if options.secret:
+        require_own(require_account(caller), Permission.SECRETS_READ, is_own=_is_own(caller, path))
+
+
+def _is_own(caller: Caller, path: Path) -> bool:
+    """Whether it lies in the subtree that is named like the calling service. One with a dot in its name has none: its
+    subtree would be part of another's."""
+    return bool(path) and path[0] != "" and path[0] == service_of(require_account(caller))
 
 
 async def _past_tree(head: Head, request: config_pb2.GetRequest) -> Tree:

@@ -11,11 +11,13 @@ from typing import Any
 
 from micro.errors import InvalidArgument, ResourceExhausted, Unimplemented
 from micro.proto import events_pb2 as pb
+from tenants.access.actors import needs
+from tenants.access.permissions import Permission
 from transport import bus
 from transport.callers import Caller, authorize
 from transport.counting import Concurrent, Rate
 from transport.database import PerLoop
-from transport.methods import ANY_ACCOUNT, Methods, bidi, unary
+from transport.methods import Methods, bidi, unary
 
 from . import limits, operations, records, subjects
 from .deliveries import Session, Terms, Unseen
@@ -277,24 +279,42 @@ def _number(field: str, value: int, *, least: int = 0, most: int = 2**63 - 1) ->
 
 
 METHODS: Methods = {
-    "Stream.Publish": unary(publish, request=pb.PublishRequest, response=pb.PublishResponse, scope=ANY_ACCOUNT),
-    "Stream.Consume": bidi(
-        consume, request=pb.ConsumeRequest, response=pb.Event, scope=ANY_ACCOUNT, then=pb.AckRequest
+    "Stream.Publish": unary(
+        publish, request=pb.PublishRequest, response=pb.PublishResponse, scope=needs(Permission.EVENTS_WRITE)
     ),
-    "Store.Read": unary(read, request=pb.ReadRequest, response=pb.ReadResponse, scope=ANY_ACCOUNT),
-    "Store.Write": unary(write, request=pb.WriteRequest, response=pb.WriteResponse, scope=ANY_ACCOUNT),
-    "Groups.List": unary(list_groups, request=pb.ListGroupsRequest, response=pb.ListGroupsResponse, scope=ANY_ACCOUNT),
+    "Stream.Consume": bidi(
+        consume, request=pb.ConsumeRequest, response=pb.Event, scope=needs(Permission.EVENTS_READ), then=pb.AckRequest
+    ),
+    "Store.Read": unary(read, request=pb.ReadRequest, response=pb.ReadResponse, scope=needs(Permission.EVENTS_READ)),
+    "Store.Write": unary(
+        write, request=pb.WriteRequest, response=pb.WriteResponse, scope=needs(Permission.EVENTS_WRITE)
+    ),
+    "Groups.List": unary(
+        list_groups, request=pb.ListGroupsRequest, response=pb.ListGroupsResponse, scope=needs(Permission.EVENTS_READ)
+    ),
     "Groups.Delete": unary(
-        delete_group, request=pb.DeleteGroupRequest, response=pb.DeleteGroupResponse, scope=ANY_ACCOUNT
+        delete_group,
+        request=pb.DeleteGroupRequest,
+        response=pb.DeleteGroupResponse,
+        scope=needs(Permission.EVENTS_DELETE),
     ),
     "DeadLetters.Read": unary(
-        read_letters, request=pb.ReadDeadLettersRequest, response=pb.ReadDeadLettersResponse, scope=ANY_ACCOUNT
+        read_letters,
+        request=pb.ReadDeadLettersRequest,
+        response=pb.ReadDeadLettersResponse,
+        scope=needs(Permission.EVENTS_READ),
     ),
     "DeadLetters.Redrive": unary(
-        redrive, request=pb.ChangeDeadLettersRequest, response=pb.ChangeDeadLettersResponse, scope=ANY_ACCOUNT
+        redrive,
+        request=pb.ChangeDeadLettersRequest,
+        response=pb.ChangeDeadLettersResponse,
+        scope=needs(Permission.EVENTS_DELETE),
     ),
     "DeadLetters.Delete": unary(
-        delete_letters, request=pb.ChangeDeadLettersRequest, response=pb.ChangeDeadLettersResponse, scope=ANY_ACCOUNT
+        delete_letters,
+        request=pb.ChangeDeadLettersRequest,
+        response=pb.ChangeDeadLettersResponse,
+        scope=needs(Permission.EVENTS_DELETE),
     ),
 }
 

@@ -12,8 +12,10 @@ from google.protobuf.message import Message
 
 from micro.errors import InvalidArgument, NotFound, Unimplemented
 from micro.proto import network_pb2, registry_pb2, router_pb2
+from tenants.access.actors import needs
+from tenants.access.permissions import Permission
 from transport.callers import PLATFORM_NAMESPACE, Caller, authorize, require_account
-from transport.methods import ANY_ACCOUNT, Methods, refuse, server_stream, unary
+from transport.methods import Methods, refuse, server_stream, unary
 
 from .routes import ANYTHING, Query, routes_of
 
@@ -42,18 +44,31 @@ class Network:
         pb = network_pb2
         return {
             "Network.Routes": unary(
-                self.routes, request=pb.RoutesRequest, response=pb.RoutesResponse, scope=ANY_ACCOUNT
+                self.routes, request=pb.RoutesRequest, response=pb.RoutesResponse, scope=needs(Permission.NETWORK_READ)
             ),
             "Network.Services": unary(
-                self.services, request=pb.ServicesRequest, response=pb.ServicesResponse, scope=ANY_ACCOUNT
+                self.services,
+                request=pb.ServicesRequest,
+                response=pb.ServicesResponse,
+                scope=needs(Permission.NETWORK_READ),
             ),
-            "Network.Nodes": unary(self.nodes, request=pb.NodesRequest, response=pb.NodesResponse, scope=ANY_ACCOUNT),
-            "Network.Graph": unary(self.graph, request=pb.GraphRequest, response=pb.GraphResponse, scope=ANY_ACCOUNT),
+            "Network.Nodes": unary(
+                self.nodes, request=pb.NodesRequest, response=pb.NodesResponse, scope=needs(Permission.NETWORK_READ)
+            ),
+            "Network.Graph": unary(
+                self.graph, request=pb.GraphRequest, response=pb.GraphResponse, scope=needs(Permission.NETWORK_READ)
+            ),
             "Network.Connect": unary(
-                refuse(WHY_NO_NODES_JOIN), request=pb.ConnectRequest, response=pb.ConnectResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_NODES_JOIN),
+                request=pb.ConnectRequest,
+                response=pb.ConnectResponse,
+                scope=needs(Permission.NETWORK_READ),
             ),
             "Network.Status": unary(
-                refuse(WHY_NO_STATUS), request=pb.StatusRequest, response=pb.StatusResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_STATUS),
+                request=pb.StatusRequest,
+                response=pb.StatusResponse,
+                scope=needs(Permission.NETWORK_READ),
             ),
         }
 
@@ -62,22 +77,28 @@ class Network:
         pb = router_pb2
         return {
             "Router.Lookup": unary(
-                self.lookup, request=pb.LookupRequest, response=pb.LookupResponse, scope=ANY_ACCOUNT
+                self.lookup, request=pb.LookupRequest, response=pb.LookupResponse, scope=needs(Permission.NETWORK_READ)
             ),
             "Router.Watch": server_stream(
-                _refuse_stream(WHY_NO_WATCH), request=pb.WatchRequest, response=pb.Event, scope=ANY_ACCOUNT
+                _refuse_stream(WHY_NO_WATCH),
+                request=pb.WatchRequest,
+                response=pb.Event,
+                scope=needs(Permission.NETWORK_READ),
             ),
             "Table.Create": unary(
-                refuse(WHY_NO_TABLE), request=pb.Route, response=pb.CreateResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_TABLE), request=pb.Route, response=pb.CreateResponse, scope=needs(Permission.NETWORK_READ)
             ),
             "Table.Delete": unary(
-                refuse(WHY_NO_TABLE), request=pb.Route, response=pb.DeleteResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_TABLE), request=pb.Route, response=pb.DeleteResponse, scope=needs(Permission.NETWORK_READ)
             ),
             "Table.Read": unary(
-                refuse(WHY_NO_TABLE), request=pb.ReadRequest, response=pb.ReadResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_TABLE),
+                request=pb.ReadRequest,
+                response=pb.ReadResponse,
+                scope=needs(Permission.NETWORK_READ),
             ),
             "Table.Update": unary(
-                refuse(WHY_NO_TABLE), request=pb.Route, response=pb.UpdateResponse, scope=ANY_ACCOUNT
+                refuse(WHY_NO_TABLE), request=pb.Route, response=pb.UpdateResponse, scope=needs(Permission.NETWORK_READ)
             ),
         }
 

@@ -96,8 +96,9 @@ def announce(  # noqa: PLR0913 - like register
     by: Account,
     descriptors: bytes = b"",
     advertised: bytes = b"",
+    is_confined: bool = False,
 ) -> None:
-    """Register nodes that nobody but themselves answers for.
+    """Register nodes that nobody but themselves answers for; `is_confined`: none that is another service's now.
 
     A replica that the runner registered may announce itself too: its endpoints are noted with the runner's node. A
     service's account announces its own release's replicas; everybody else needs the scope `admin`. Raises
@@ -108,6 +109,9 @@ def announce(  # noqa: PLR0913 - like register
     strangers = [node for node in nodes if (node.host, node.port) not in replicas]
     _require_room(namespace, strangers)
     _require_theirs(namespace, service, strangers, by, hosts={host for host, _ in replicas})
+    taken = models.Node.objects.in_namespace(namespace).filter(node_id__in=[node.id for node in nodes])
+    if is_confined and taken.exclude(service=service).exists():
+        raise PermissionDenied("the node is another service's")
     for node in nodes:
         if row := replicas.get((node.host, node.port)):
             _note(row, advertised)
@@ -204,12 +208,14 @@ def _require_room(namespace: str, nodes: Collection[Node]) -> None:
 
 
 @transaction.atomic
-def deregister(*, namespace: str, node_ids: Collection[str], leased_only: bool = False) -> int:
+def deregister(*, namespace: str, node_ids: Collection[str], leased_only: bool = False, only_of: str = "") -> int:
     """Drop nodes; the revision that is without them. Unknown ids are no error.
 
-    With `leased_only` the nodes that the runner answers for stay: what a service may do for itself.
+    With `leased_only` the nodes that the runner answers for stay: what a service may do for itself. With `only_of` so
+    do those of other services.
     """
     rows = models.Node.objects.in_namespace(namespace).filter(node_id__in=node_ids)
+    rows = rows.filter(service=only_of) if only_of else rows
     return _drop(rows.filter(is_leased=True) if leased_only else rows)
 
 

@@ -12,9 +12,12 @@ from django.conf import settings
 
 from micro.errors import InvalidArgument, NotFound, PermissionDenied
 from micro.proto import registry_pb2
+from tenants.access.actors import needs, reach, require_own
+from tenants.access.permissions import Permission, Reach
+from tenants.access.roles import service_of
 from tenants.names import PLATFORM_SERVICES, validate_service
 from transport.callers import PLATFORM_NAMESPACE, Caller, authorize, require_account
-from transport.methods import ANY_ACCOUNT, ANYONE, Methods, server_stream, unary
+from transport.methods import ANYONE, Methods, server_stream, unary
 from transport.tenancy import in_public
 
 from . import operations
@@ -74,10 +77,16 @@ class Registry:
                 self.watch, request=registry_pb2.WatchRequest, response=registry_pb2.Result, scope=ANYONE
             ),
             "Registry.Register": unary(
-                register, request=registry_pb2.Service, response=registry_pb2.EmptyResponse, scope=ANY_ACCOUNT
+                register,
+                request=registry_pb2.Service,
+                response=registry_pb2.EmptyResponse,
+                scope=needs(Permission.REGISTRY_WRITE),
             ),
             "Registry.Deregister": unary(
-                deregister, request=registry_pb2.Service, response=registry_pb2.EmptyResponse, scope=ANY_ACCOUNT
+                deregister,
+                request=registry_pb2.Service,
+                response=registry_pb2.EmptyResponse,
+                scope=needs(Permission.REGISTRY_WRITE),
             ),
         }
 
@@ -142,6 +151,7 @@ class Registry:
 async def register(request: registry_pb2.Service, caller: Caller) -> registry_pb2.EmptyResponse:
     """Announce nodes that the platform did not start; they are dropped unless announced again within the TTL."""
     domain = authorize(caller, request.options.domain)
+    _require_own(caller, request.name)
     _require_announceable(request, domain)
     await in_public(
         operations.announce,
@@ -151,6 +161,7 @@ async def register(request: registry_pb2.Service, caller: Caller) -> registry_pb
         version=request.version or "latest",
         protocol=request.protocol or "grpc",
         nodes=[_node(node) for node in request.nodes],
+        is_confined=bool(_confined_to(caller)),
         descriptors=request.descriptors,
         advertised=_advertised(request),
         ttl=timedelta(seconds=min(max(request.options.ttl, 0) or DEFAULT_TTL_S, MAX_TTL_S)),
@@ -161,9 +172,24 @@ async def register(request: registry_pb2.Service, caller: Caller) -> registry_pb
 async def deregister(request: registry_pb2.Service, caller: Caller) -> registry_pb2.EmptyResponse:
     """Take back announced nodes; the platform's own replicas stay."""
     domain = authorize(caller, request.options.domain)
+    _require_own(caller, request.name)
     ids = [node.id for node in request.nodes]
-    await in_public(operations.deregister, namespace=domain, node_ids=ids, leased_only=True)
+    await in_public(
+        operations.deregister, namespace=domain, node_ids=ids, leased_only=True, only_of=_confined_to(caller)
+    )
     return registry_pb2.EmptyResponse()
+
+
+def _require_own(caller: Caller, name: str) -> None:
+    """Raises PermissionDenied for a service that announces another one."""
+    account = require_account(caller)
+    require_own(account, Permission.REGISTRY_WRITE, is_own=name != "" and name == service_of(account))
+
+
+def _confined_to(caller: Caller) -> str:
+    """The service whose nodes alone the caller may touch, since ids say nothing of whose they are; blank for all."""
+    account = require_account(caller)
+    return "" if reach(account, Permission.REGISTRY_WRITE) is Reach.ALL else service_of(account)
 
 
 def _readable_domain(caller: Caller, options: registry_pb2.Options) -> str:

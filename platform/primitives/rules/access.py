@@ -67,6 +67,13 @@ class Book:
                     break
         return tuple(found)
 
+    def of_its_own_about(self, service: str) -> tuple[Rule, ...]:
+        """The rules that name this service, `*` being no name: what a namespace says of a platform's service."""
+        about = [
+            rule for rule in self.rules if fold(rule.type) in (ANYTHING, SERVICE) and fold(rule.name) == fold(service)
+        ]
+        return (*(rule for rule in ALWAYS if rule.name == service), *about) if about else ()
+
     def restriction(self, service: str) -> Restriction:
         """The rules about a service; None when they grant everything to everybody, which no rules at all do not."""
         rules = self.about(service)
@@ -83,6 +90,14 @@ def grants(rules: Sequence[Rule], endpoint: str, account: Account | None, *, nam
     for rule in rules:
         if fits_endpoint(rule.endpoint, endpoint) and _fits_account(rule.scope, account, namespace):
             return rule.granted
+    return False
+
+
+def denies(rules: Sequence[Rule], endpoint: str, account: Account, *, namespace: str) -> bool:
+    """Whether the first rule that fits takes the call away; where none fits, nothing is."""
+    for rule in rules:
+        if fits_endpoint(rule.endpoint, endpoint) and _fits_account(rule.scope, account, namespace):
+            return not rule.granted
     return False
 
 

@@ -10,10 +10,11 @@ from django.db import connection, transaction
 from micro.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
 from tenants import quotas
 from tenants.models import Namespace
+from transport.callers import PLATFORM_NAMESPACE, Account
 
 from . import models
-from .access import ALWAYS, ANYTHING, DEFAULT, Rule
-from .records import CHANNEL, book
+from .access import ALWAYS, ANYTHING, DEFAULT, Rule, denies, grants, refusal
+from .records import CHANNEL, book, book_about
 
 MAX_CHARACTERS = 255
 MAX_ENDPOINT_CHARACTERS = 1024
@@ -31,6 +32,21 @@ def rules_of(*, namespace: str) -> Sequence[Rule]:
     if not Namespace.objects.filter(slug=namespace).exists():
         raise _unknown(namespace)
     return [rule for rule in book(namespace).rules if rule not in ALWAYS]
+
+
+def require_permitted(by: Account, service: str, endpoint: str) -> None:
+    """What the gatekeeper asks of calls, for the doors where nobody calls: the dashboard and REST.
+
+    Raises PermissionDenied when the rules of the platform's namespace, or those of the account's own that name the
+    service, take the method away.
+    """
+    rules = book(PLATFORM_NAMESPACE).restriction(service)
+    if rules is not None and not grants(rules, endpoint, by, namespace=PLATFORM_NAMESPACE):
+        raise refusal(service, endpoint, by)
+    own = book_about(by.issuer, [service])
+    about = own.of_its_own_about(service) if own and by.issuer != PLATFORM_NAMESPACE else ()
+    if denies(about, endpoint, by, namespace=by.issuer):
+        raise refusal(service, endpoint, by)
 
 
 @transaction.atomic

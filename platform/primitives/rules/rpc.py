@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from micro.errors import InvalidArgument
 from micro.proto import auth_pb2
+from tenants.access.actors import needs
+from tenants.access.permissions import Permission
 from transport.callers import Caller, authorize
-from transport.methods import ADMIN, ANY_ACCOUNT, Methods, unary
+from transport.methods import Methods, unary
 from transport.tenancy import in_public
 
 from . import operations
@@ -66,7 +68,13 @@ def _message(rule: Rule) -> auth_pb2.Rule:
 
 
 METHODS: Methods = {
-    "Rules.Create": unary(create, request=auth_pb2.CreateRequest, response=auth_pb2.CreateResponse, scope=ADMIN),
-    "Rules.Delete": unary(delete, request=auth_pb2.DeleteRequest, response=auth_pb2.DeleteResponse, scope=ADMIN),
-    "Rules.List": unary(list_rules, request=auth_pb2.ListRequest, response=auth_pb2.ListResponse, scope=ANY_ACCOUNT),
+    "Rules.Create": unary(
+        create, request=auth_pb2.CreateRequest, response=auth_pb2.CreateResponse, scope=needs(Permission.RULES_WRITE)
+    ),
+    "Rules.Delete": unary(
+        delete, request=auth_pb2.DeleteRequest, response=auth_pb2.DeleteResponse, scope=needs(Permission.RULES_WRITE)
+    ),
+    "Rules.List": unary(
+        list_rules, request=auth_pb2.ListRequest, response=auth_pb2.ListResponse, scope=needs(Permission.RULES_READ)
+    ),
 }

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from micro.errors import InvalidArgument, PermissionDenied, ResourceExhausted
+from micro.errors import InvalidArgument, ResourceExhausted
 from micro.proto import store_pb2
-from transport.callers import PLATFORM_NAMESPACE, Caller, authorize, require_account
-from transport.methods import ANY_ACCOUNT, server_stream, unary
+from tenants.access.actors import needs, reach, require_own
+from tenants.access.permissions import Permission, Reach
+from tenants.access.roles import service_of
+from transport.callers import Account, Caller, authorize, require_account
+from transport.methods import server_stream, unary
 
 from . import operations, records
 from .records import Place, Record, Selection
+
+Options = store_pb2.ReadOptions | store_pb2.WriteOptions | store_pb2.DeleteOptions
 
 DEFAULT_TABLE = "micro"
 MAX_NAME_BYTES = 1024
@@ -26,7 +31,7 @@ async def read(request: store_pb2.ReadRequest, caller: Caller) -> store_pb2.Read
     if options.prefix or options.suffix:
         found = await records.find(
             namespace=authorize(caller, options.database),
-            table=_table(options.table),
+            table=_table(caller, options.table, Permission.STORE_READ),
             selection=_selection(
                 options,
                 prefix=request.key if options.prefix else "",
@@ -34,7 +39,7 @@ async def read(request: store_pb2.ReadRequest, caller: Caller) -> store_pb2.Read
             ),
         )
     else:
-        found = [await records.read(_place(caller, options.database, options.table, request.key))]
+        found = [await records.read(_place(caller, Permission.STORE_READ, options, request.key))]
     return store_pb2.ReadResponse(records=map(_message, found))
 
 
@@ -45,7 +50,7 @@ async def write(request: store_pb2.WriteRequest, caller: Caller) -> store_pb2.Wr
     options = request.options
     version = await operations.write(
         operations.Write(
-            place=_place(caller, options.database, options.table, request.record.key),
+            place=_place(caller, Permission.STORE_WRITE, options, request.record.key),
             value=_value(request.record.value),
             expiry_s=_expiry_s(request.record.expiry),
             metadata=_metadata(request.record),
@@ -60,7 +65,7 @@ async def delete(request: store_pb2.DeleteRequest, caller: Caller) -> store_pb2.
     options = request.options
     await operations.delete(
         operations.Delete(
-            place=_place(caller, options.database, options.table, request.key),
+            place=_place(caller, Permission.STORE_WRITE, options, request.key),
             expected_version=options.expected_version if options.HasField("expected_version") else None,
         )
     )
@@ -72,7 +77,7 @@ async def list_keys(request: store_pb2.ListRequest, caller: Caller) -> AsyncIter
     options = request.options
     pages = records.keys(
         namespace=authorize(caller, options.database),
-        table=_table(options.table),
+        table=_table(caller, options.table, Permission.STORE_READ),
         selection=_selection(options, prefix=options.prefix, suffix=options.suffix),
     )
     keys: list[str] = []
@@ -87,50 +92,65 @@ async def list_keys(request: store_pb2.ListRequest, caller: Caller) -> AsyncIter
     yield store_pb2.ListResponse(keys=keys)
 
 
-async def databases(_request: store_pb2.DatabasesRequest, caller: Caller) -> store_pb2.DatabasesResponse:
-    """The namespaces that store something; for accounts of the platform's namespace alone."""
-    account = require_account(caller)
-    if account.issuer != PLATFORM_NAMESPACE:
-        raise PermissionDenied("access denied to namespace")
-    found = await records.namespaces()
-    visible = found if account.crosses_namespaces else [name for name in found if name == PLATFORM_NAMESPACE]
-    return store_pb2.DatabasesResponse(databases=visible)
+async def databases(_request: store_pb2.DatabasesRequest, _caller: Caller) -> store_pb2.DatabasesResponse:
+    """The namespaces that store something; for admins of the platform's namespace alone."""
+    return store_pb2.DatabasesResponse(databases=await records.namespaces())
 
 
 async def tables(request: store_pb2.TablesRequest, caller: Caller) -> store_pb2.TablesResponse:
-    """The tables of a database that hold a record."""
-    return store_pb2.TablesResponse(tables=await records.tables(namespace=authorize(caller, request.database)))
+    """The tables of a database that hold a record, of those that the caller may read."""
+    namespace, account = authorize(caller, request.database), require_account(caller)
+    found = await records.tables(namespace=namespace)
+    if reach(account, Permission.STORE_READ) is not Reach.ALL:
+        found = [name for name in found if name == _own_table(account)]
+    return store_pb2.TablesResponse(tables=found)
 
 
 METHODS = {
-    "Store.Read": unary(read, request=store_pb2.ReadRequest, response=store_pb2.ReadResponse, scope=ANY_ACCOUNT),
-    "Store.Write": unary(write, request=store_pb2.WriteRequest, response=store_pb2.WriteResponse, scope=ANY_ACCOUNT),
+    "Store.Read": unary(
+        read, request=store_pb2.ReadRequest, response=store_pb2.ReadResponse, scope=needs(Permission.STORE_READ)
+    ),
+    "Store.Write": unary(
+        write, request=store_pb2.WriteRequest, response=store_pb2.WriteResponse, scope=needs(Permission.STORE_WRITE)
+    ),
     "Store.Delete": unary(
-        delete, request=store_pb2.DeleteRequest, response=store_pb2.DeleteResponse, scope=ANY_ACCOUNT
+        delete, request=store_pb2.DeleteRequest, response=store_pb2.DeleteResponse, scope=needs(Permission.STORE_WRITE)
     ),
     "Store.List": server_stream(
-        list_keys, request=store_pb2.ListRequest, response=store_pb2.ListResponse, scope=ANY_ACCOUNT
+        list_keys, request=store_pb2.ListRequest, response=store_pb2.ListResponse, scope=needs(Permission.STORE_READ)
     ),
     "Store.Databases": unary(
-        databases, request=store_pb2.DatabasesRequest, response=store_pb2.DatabasesResponse, scope=ANY_ACCOUNT
+        databases,
+        request=store_pb2.DatabasesRequest,
+        response=store_pb2.DatabasesResponse,
+        scope=needs(Permission.PLATFORM_OPERATE),
     ),
     "Store.Tables": unary(
-        tables, request=store_pb2.TablesRequest, response=store_pb2.TablesResponse, scope=ANY_ACCOUNT
+        tables, request=store_pb2.TablesRequest, response=store_pb2.TablesResponse, scope=needs(Permission.STORE_READ)
     ),
 }
 
 
-def _place(caller: Caller, database: str, table: str, key: str) -> Place:
-    namespace = authorize(caller, database)
+def _place(caller: Caller, permission: Permission, options: Options, key: str) -> Place:
+    namespace = authorize(caller, options.database)
+    table = _table(caller, options.table, permission)
     if not key:
         raise InvalidArgument("Missing key")
     _require_short("key", key)
-    return Place(namespace, _table(table), key)
+    return Place(namespace, table, key)
 
 
-def _table(name: str) -> str:
+def _table(caller: Caller, name: str, permission: Permission) -> str:
+    """The table that is meant. Raises PermissionDenied for one that the caller's permission does not reach."""
     _require_short("table", name)
-    return name or DEFAULT_TABLE
+    table, account = name or DEFAULT_TABLE, require_account(caller)
+    require_own(account, permission, is_own=table == _own_table(account))
+    return table
+
+
+def _own_table(account: Account) -> str:
+    """A service's is named like it; programs have the one where the command line reads and writes."""
+    return service_of(account) or DEFAULT_TABLE
 
 
 def _require_short(field: str, text: str) -> None:
