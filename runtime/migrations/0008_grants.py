@@ -26,7 +26,7 @@ def keep(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("runtime", "0006_service_metadata")]
+    dependencies = [("runtime", "0007_turns")]
 
     operations = [
         migrations.AddField(
