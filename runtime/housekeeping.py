@@ -12,7 +12,7 @@ from django.db.models import Count
 
 from micro.errors import Unavailable
 
-from . import credentials, folders, logs
+from . import credentials, folders, logstreams
 from .backends import choice
 from .builds import caches, images
 from .models import Deployment, Release, Replica, Service, Upload
@@ -64,7 +64,7 @@ def remove_killed_services() -> None:
             continue
         folders.remove(folders.logs() / service.namespace.slug / str(service.pk))
         try:
-            logs.purge(service.namespace.slug, service.pk)
+            logstreams.purge(service.namespace.slug, service.pk)
         except Unavailable as error:
             logger.warning("the logs of killed %s stay for now: %s", service, error)
             continue

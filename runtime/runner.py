@@ -26,7 +26,7 @@ from . import folders, housekeeping, launching, ports, probes, rollouts
 from .backends import Away, Backend, choice
 from .builds import protos
 from .doorbell import Doorbell
-from .logs import Follower
+from .logfiles import Follower
 from .models import Deployment, Release, Replica
 from .processes import StillStarting
 from .rollouts import Step

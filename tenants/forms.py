@@ -22,6 +22,7 @@ class Form(forms.Form):
     """A form that can be carried out: what an operation refuses is said next to the field that is to blame."""
 
     status = 200
+    refusal: Error | None = None
 
     def __init__(self, data: Any = None, **options: Any) -> None:
         super().__init__(data, label_suffix="", **options)
@@ -36,7 +37,7 @@ class Form(forms.Form):
             result = operation(self.cleaned_data)
         except Error as error:
             self.add_error(blame if error.http == 400 else None, error.detail)
-            self.status = error.http
+            self.status, self.refusal = error.http, error
             self._point_out()
             return None
         self.status = 200

@@ -112,6 +112,7 @@ class Sidecar:
             identify=verifier.get().identify,
             permit=self._gatekeeper.permit,
             statistics=self._statistics,
+            most_streams=lambda namespace: int(quotas.known.limit(namespace, "streams")),
         ).mount(server)
         return server
 

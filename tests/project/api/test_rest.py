@@ -202,6 +202,7 @@ def test_nothing_happens_without_the_transaction(joe, deployment):
     assert answer.status_code == 202
     answer = joe.post("/deployments", {**ORDER, "service": "other"})
     assert is_problem(answer, 429, "resource-exhausted")
+    assert int(answer["Retry-After"]) > 0
     assert joe.get("/services/other").status_code == 404
 
 
