@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -15,7 +15,8 @@ from django.conf import settings
 
 from micro.errors import Unauthenticated
 
-from . import codec
+from . import codec, threads
+from .addresses import network
 from .callers import PLATFORM_NAMESPACE, Account, Caller
 from .counting import Streams
 from .failures import failure
@@ -45,7 +46,8 @@ _PATH = re.compile(r"/(?P<service>[^/]+)/(?P<method>[^/]+)", re.DOTALL)
 class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """The methods of some services, by service name, mounted on a grpcio server.
 
-    Refuses (MethodWithoutScope) a table with a method that states no scope.
+    Refuses (MethodWithoutScope) a table with a method that states no scope. What the `hashing` methods do in threads is
+    done in threads of their own.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         identify: Identify,
         permit: Permit = lambda _account, _service, _endpoint: None,
         statistics: Statistics | None = None,
+        hashing: Collection[str] = (),
         most_streams: MostStreams = lambda _namespace: settings.MICRO_DEFAULT_STREAMS,
     ) -> None:
         require_scopes(services)
@@ -62,6 +65,7 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         self._identify = identify
         self._permit = permit
         self._statistics = statistics or Statistics()
+        self._hashing = hashing
         self._most_streams = most_streams
         self._streams = Streams(processes=settings.MICRO_SIDECAR_PROCESSES)
         self._handlers = {
@@ -156,6 +160,8 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         namespace = metadata.get("micro-namespace") or (account.issuer if account else PLATFORM_NAMESPACE)
         visible = {key: value for key, value in metadata.items() if key not in HIDDEN}
         caller = Caller(account=account, namespace=namespace, metadata=visible)
+        threads.whose.set(f"namespace {account.issuer}" if account else f"address {network(caller.address)}")
+        threads.hashes.set(name in self._hashing)
         if method.scope is None:
             raise AssertionError("require_scopes let a method without a scope pass")
         method.scope(caller)

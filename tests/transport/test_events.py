@@ -67,7 +67,9 @@ async def test_the_accounts_of_a_namespace_share_its_streams_and_another_namespa
     settings.MICRO_DEFAULT_STREAMS = 1
     follower = Follower(JOE)
     await follower.has_begun.wait()
-    with pytest.raises(ResourceExhausted, match=r"^Namespace 'shop' may have 1 streams open at a time; end one first\.$"):
+    with pytest.raises(
+        ResourceExhausted, match=r"^Namespace 'shop' may have 1 streams open at a time; end one first\.$"
+    ):
         Follower(EVE)
     assert event_stream(line(), id="x", reader=ZOE).status_code == 200
     await follower.leave()
