@@ -9,16 +9,19 @@ from pathlib import Path
 
 from django.db import connection
 from django.db.models import Count
+from django.utils.timezone import now
 
 from micro.errors import Unavailable
 
 from . import credentials, folders, logstreams
 from .backends import choice
 from .builds import caches, images
-from .models import Deployment, Release, Replica, Service, Upload
+from .models import Deployment, Release, Replica, Service
+from .sources import uploads
 
 KEPT_RELEASES = 5
 UNFINISHED_AGE_S = 3600.0
+ARCHIVE_AGE_S = 300.0  # by then the upload that it belongs to has its row
 ENVIRONMENT_AGE_S = 86400.0  # since its last use by a build: it is also a cache
 
 logger = logging.getLogger(__name__)
@@ -27,19 +30,15 @@ logger = logging.getLogger(__name__)
 def tidy() -> None:
     """Remove killed services, old releases, and the builds, environments, archives and logs that no row needs.
 
-    Runs in a thread of its own and closes its database connection.
+    One thing that cannot be removed keeps nothing else. Runs in a thread of its own and closes its database connection.
     """
+    chores = [prune_releases, remove_killed_services, remove_builds, close_logs, remove_archives, remove_unfinished]
     try:
-        prune_releases()
-        remove_killed_services()
-        remove_builds()
-        close_logs()
-        remove_archives()
-        remove_unfinished()
-        if choice.chosen() == choice.DOCKER:
-            caches.prune()
-    except Exception:
-        logger.exception("housekeeping stumbled; it is tried again later")
+        for chore in chores + ([caches.prune] if choice.chosen() == choice.DOCKER else []):
+            try:
+                chore()
+            except Exception:
+                logger.exception("housekeeping stumbled in %s; it is tried again later", chore.__name__)
     finally:
         connection.close()
 
@@ -114,14 +113,17 @@ def close_logs() -> None:
 
 
 def remove_archives() -> None:
-    """Remove uploaded archives that are nobody's last upload and that no deployment under way needs."""
-    found = [path for namespace in _folders(folders.home() / "sources") for path in namespace.iterdir()]
-    sources = Deployment.objects.across_namespaces().unfinished().values_list("source", flat=True)
-    kept = {source.partition(":")[2] for source in sources}
-    kept |= set(Upload.objects.across_namespaces().values_list("sha256", flat=True))
-    for path in found:
-        if path.stem not in kept and _is_old(path):
-            folders.remove(path)
+    """Remove uploaded archives that are nobody's last upload and that no deployment under way needs.
+
+    An upload of which nothing was ever deployed is forgotten before.
+    """
+    uploads.forget_unused(at=now())
+    for folder in _folders(folders.home() / "sources"):
+        found = list(folder.iterdir())
+        kept = uploads.needed(folder.name)  # after the listing: what comes from now on is not in it
+        for path in found:
+            if path.stem not in kept and _age_s(path) > ARCHIVE_AGE_S:
+                folders.remove(path)
 
 
 def remove_unfinished() -> None:
