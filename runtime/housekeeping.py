@@ -11,17 +11,19 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 from django.db.models import Count
+from django.utils.timezone import now
 
 from micro.errors import Unavailable
 
-from . import credentials, folders, logs
+from . import credentials, folders, logstreams
 from .backends import choice
 from .builds import caches, images
-from .models import Deployment, Release, Replica, Service, Upload
-from .sources import tree
+from .models import Deployment, Release, Replica, Service
+from .sources import tree, uploads
 
 KEPT_RELEASES = 5
 UNFINISHED_AGE_S = 3600.0
+ARCHIVE_AGE_S = 300.0  # by then the upload that it belongs to has its row
 ENVIRONMENT_AGE_S = 86400.0  # since its last use by a build: it is also a cache
 
 logger = logging.getLogger(__name__)
@@ -30,20 +32,23 @@ logger = logging.getLogger(__name__)
 def tidy() -> None:
     """Remove killed services, old releases, and the builds, environments, archives and logs that no row needs.
 
-    Runs in a thread of its own and closes its database connection.
+    One thing that cannot be removed keeps nothing else. Runs in a thread of its own and closes its database connection.
     """
+    chores = [
+        prune_releases,
+        remove_killed_services,
+        remove_builds,
+        close_logs,
+        remove_archives,
+        remove_unfinished,
+        give_up_caches,
+    ]
     try:
-        prune_releases()
-        remove_killed_services()
-        remove_builds()
-        close_logs()
-        remove_archives()
-        remove_unfinished()
-        give_up_caches()
-        if choice.chosen() == choice.DOCKER:
-            caches.prune()
-    except Exception:
-        logger.exception("housekeeping stumbled; it is tried again later")
+        for chore in chores + ([caches.prune] if choice.chosen() == choice.DOCKER else []):
+            try:
+                chore()
+            except Exception:
+                logger.exception("housekeeping stumbled in %s; it is tried again later", chore.__name__)
     finally:
         connection.close()
 
@@ -68,7 +73,7 @@ def remove_killed_services() -> None:
             continue
         folders.remove(folders.logs() / service.namespace.slug / str(service.pk))
         try:
-            logs.purge(service.namespace.slug, service.pk)
+            logstreams.purge(service.namespace.slug, service.pk)
         except Unavailable as error:
             logger.warning("the logs of killed %s stay for now: %s", service, error)
             continue
@@ -118,14 +123,17 @@ def close_logs() -> None:
 
 
 def remove_archives() -> None:
-    """Remove uploaded archives that are nobody's last upload and that no deployment under way needs."""
-    found = [path for namespace in _folders(folders.home() / "sources") for path in namespace.iterdir()]
-    sources = Deployment.objects.across_namespaces().unfinished().values_list("source", flat=True)
-    kept = {source.partition(":")[2] for source in sources}
-    kept |= set(Upload.objects.across_namespaces().values_list("sha256", flat=True))
-    for path in found:
-        if path.stem not in kept and _is_old(path):
-            folders.remove(path)
+    """Remove uploaded archives that are nobody's last upload and that no deployment under way needs.
+
+    An upload of which nothing was ever deployed is forgotten before.
+    """
+    uploads.forget_unused(at=now())
+    for folder in _folders(folders.home() / "sources"):
+        found = list(folder.iterdir())
+        kept = uploads.needed(folder.name)  # after the listing: what comes from now on is not in it
+        for path in found:
+            if path.stem not in kept and _age_s(path) > ARCHIVE_AGE_S:
+                folders.remove(path)
 
 
 def remove_unfinished() -> None:

@@ -10,6 +10,7 @@ from typing import Self
 
 from django.db import Error as DatabaseError
 from django.db import OperationalError, connection
+from django.db.models import Q
 from django.utils.timezone import now
 
 from .models import LEASE, Deployment, DeploymentQuerySet
@@ -73,9 +74,12 @@ class Lease:
 
     def _let_go(self) -> None:
         """Free its build slot. What is not done yet is left to whoever takes it when the lease has lapsed."""
-        rows = Deployment.objects.across_namespaces().filter(pk=self.deployment_id, fence=self.fence)
+        states = Deployment.State
+        done = Q(fence=self.fence) & ~Q(state__in=[states.QUEUED, *Deployment.WORKING])
+        ended_by_others = Q(fence=self.fence + 1, state__in=[states.SUPERSEDED, states.CANCELLED])
         try:
-            rows.exclude(state__in=["queued", *Deployment.WORKING]).update(lease_until=now())
+            rows = Deployment.objects.across_namespaces().filter(done | ended_by_others, pk=self.deployment_id)
+            rows.update(lease_until=now())
         except DatabaseError as error:
             logger.warning("the slot of deployment %s is free when its lease lapses: %s", self.deployment_id, error)
             connection.close()

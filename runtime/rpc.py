@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -105,10 +104,10 @@ async def upload(requests: AsyncIterator[wire.UploadRequest], caller: Caller) ->
     """Store an archive; its id is a source for Create and Update."""
     account = require_account(caller)
     name = version = ""
-    with Incoming() as archive:
+    with Incoming(account.issuer) as archive:
         async for request in requests:
             name, version = name or request.service.name, version or request.service.version
-            await asyncio.to_thread(archive.write, request.data)
+            await in_public(archive.write, request.data)
         if not name:
             raise InvalidArgument("No service was sent")
         return wire.UploadResponse(id=await in_public(_keep, archive, account, name, version or DEFAULT_VERSION))

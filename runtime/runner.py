@@ -26,8 +26,9 @@ from . import folders, housekeeping, launching, ports, probes, rollouts
 from .backends import Away, Backend, choice
 from .builds import protos
 from .doorbell import Doorbell
-from .logs import Follower
+from .logfiles import Follower
 from .models import Deployment, Release, Replica
+from .probing import Prober
 from .processes import StillStarting
 from .rollouts import Step
 
@@ -36,7 +37,6 @@ EAGER_S, PATIENT_S = 0.05, 0.25  # between probes, and between looks at acknowle
 EAGER_FOR = timedelta(seconds=10)
 TIDY_EVERY_S = 300.0
 STOP_WAIT_S = 3.0
-PROBES_AT_ONCE = 32  # each waits for seconds on a replica that accepts and does not answer yet
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +53,10 @@ class Runner:
         self.follower = Follower()
         self._stopping = threading.Event()
         self._doorbell = Doorbell()
-        self._pool = ThreadPoolExecutor(PROBES_AT_ONCE, thread_name_prefix="probe")
-        self._probes: dict[UUID, probes.Probe] = {}
-        self._answers: dict[UUID, Future[probes.Ready | None]] = {}
-        self._next_probe: dict[UUID, float] = {}
+        self._prober = Prober(self.wake)
+        self._housekeeper = ThreadPoolExecutor(
+            1, thread_name_prefix="housekeeping"
+        )  # waits for no probe, nor one for it
         self._tidying: Future[None] | None = None
         self._tidy_at = 0.0
         self._steps: dict[Step, Callable[[Replica], None]] = {
@@ -91,7 +91,8 @@ class Runner:
                     self._wait(self._look())
             finally:
                 self.follower.stop()
-                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._prober.close()
+                self._housekeeper.shutdown(wait=False, cancel_futures=True)
                 if self._tidying:
                     wait([self._tidying], timeout=STOP_WAIT_S)
                 self._doorbell.disconnect()
@@ -213,7 +214,7 @@ class Runner:
             raise
         except OSError as error:
             self._fail_or_back_off(replica, f"It could not be started: {error}.")
-        self._forget_probes(replica)
+        self._prober.forget(replica)
 
     def _port(self, replica: Replica) -> int:
         if replica.port and ports.is_free(replica.port):
@@ -227,24 +228,10 @@ class Runner:
 
     def _probe(self, replica: Replica) -> None:
         """Ask in the background whether it serves; announce it when it does."""
-        future = self._answers.get(replica.pk)
-        if future is None:
-            endpoint = self.backend.endpoint(replica.pk, replica.port)
-            if time.monotonic() >= self._next_probe.get(replica.pk, 0.0) and endpoint:
-                probe = self._probes.setdefault(replica.pk, probes.Probe(replica.release.protocol))
-                self._answers[replica.pk] = self._pool.submit(probe.ask, *endpoint)
-                self._answers[replica.pk].add_done_callback(lambda _done: self.wake())
-            return
-        if future.done():
-            del self._answers[replica.pk]
-            self._next_probe[replica.pk] = time.monotonic() + EAGER_S
-            if ready := future.result():
-                self._announce(replica, ready)
-
-    def _forget_probes(self, replica: Replica) -> None:
-        self._probes.pop(replica.pk, None)
-        self._answers.pop(replica.pk, None)
-        self._next_probe.pop(replica.pk, None)
+        if ready := self._prober.answer(replica):
+            self._announce(replica, ready)
+        elif endpoint := self.backend.endpoint(replica.pk, replica.port):
+            self._prober.ask(replica, *endpoint)
 
     @transaction.atomic
     def _announce(self, replica: Replica, ready: probes.Ready) -> None:
@@ -330,7 +317,7 @@ class Runner:
         self.backend.forget(replica.pk)
         launching.log_path(replica).with_suffix(".done").touch()
         Replica.objects.across_namespaces().filter(pk=replica.pk).delete()
-        self._forget_probes(replica)
+        self._prober.forget(replica)
         self._tidy_at = 0.0
 
     def _deregister(self, replica: Replica) -> int:
@@ -359,7 +346,7 @@ class Runner:
         is_busy = self._tidying and not self._tidying.done()
         if not is_busy and time.monotonic() >= self._tidy_at:
             self._tidy_at = time.monotonic() + TIDY_EVERY_S
-            self._tidying = self._pool.submit(housekeeping.tidy)
+            self._tidying = self._housekeeper.submit(housekeeping.tidy)
 
     def _wait(self, seconds: float) -> None:
         """Sleep until something is due, somebody rings, or a replica ends."""

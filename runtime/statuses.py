@@ -84,7 +84,11 @@ def read_one(*, namespace: Namespace, name: str, version: str) -> Report:
 
 
 def _last_deployments(namespace: Namespace, services: Iterable[Service]) -> dict[UUID, Deployment]:
-    rows = Deployment.objects.in_namespace(namespace).filter(service__in=list(services))
+    rows = (
+        Deployment.objects.in_namespace(namespace)
+        .filter(service__in=list(services))
+        .select_related("service__namespace")
+    )
     return {row.service_id: row for row in rows.order_by("service_id", "-created_at").distinct("service_id")}
 
 

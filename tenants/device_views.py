@@ -12,7 +12,7 @@ from transport.callers import ANY_ACCOUNT
 
 from . import devices, forms
 from .models import DeviceLogin, User
-from .pages import page
+from .pages import form_page, page
 
 
 @page(ANY_ACCOUNT, "GET", "POST")
@@ -25,7 +25,7 @@ def device(request: HttpRequest) -> HttpResponse:
     form = forms.DeviceCode({"code": typed})
     waiting = form.carry_out(lambda data: devices.find(typed=data["code"], by=user, at=now()), blame="code")
     if waiting is None:
-        return render(request, "tenants/device.html", {"form": form}, status=form.status)
+        return form_page(request, "tenants/device.html", {}, form)
     return _decision(request, user, waiting)
 
 
@@ -47,7 +47,7 @@ def _decision(request: HttpRequest, user: User, waiting: DeviceLogin) -> HttpRes
             return redirect("device-done")
     code = devices.spelled(waiting.user_code)
     context = {"form": form, "waiting": waiting, "code": code, "namespaces": namespaces}
-    return render(request, "tenants/device_decision.html", context, status=form.status)
+    return form_page(request, "tenants/device_decision.html", context, form)
 
 
 def _refuse(user: User, waiting: DeviceLogin) -> HttpResponse:

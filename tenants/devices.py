@@ -15,6 +15,7 @@ from enum import Enum, auto
 from django.db import IntegrityError, transaction
 
 from micro.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
+from transport.addresses import network
 
 from . import limits
 from .models import DeviceLogin, Membership, Namespace, User
@@ -54,7 +55,7 @@ def start(*, program: str, wanted: str, origin: str, at: datetime) -> tuple[Devi
 
     Raises ResourceExhausted when that was asked for too often from `origin`.
     """
-    limits.spend(f"device-from:{origin}", limit=STARTS_PER_ORIGIN, per=WINDOW, at=at)
+    limits.spend(f"device-from:{network(origin)}", limit=STARTS_PER_ORIGIN, per=WINDOW, at=at)
     DeviceLogin.objects.filter(expires_at__lte=at).delete()
     device_code = secrets.token_urlsafe(32)
     known = _printable(program)[:MAX_PROGRAM_CHARACTERS]

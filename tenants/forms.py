@@ -24,6 +24,7 @@ class Form(forms.Form):
 
     status = 200
     never_shown: tuple[str, ...] = ()  # fields whose values are not in the page again, whatever was wrong
+    refusal: Error | None = None
 
     def __init__(self, data: Any = None, **options: Any) -> None:
         super().__init__(data, label_suffix="", **options)
@@ -38,7 +39,7 @@ class Form(forms.Form):
             result = operation(self.cleaned_data)
         except Error as error:
             self.add_error(blame if error.http == 400 else None, error.detail)
-            self.status = error.http
+            self.status, self.refusal = error.http, error
             self._point_out()
             return None
         self.status = 200

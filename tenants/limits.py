@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from datetime import datetime, timedelta
 
@@ -29,7 +30,8 @@ def spend(key: str, *, limit: int, per: timedelta, at: datetime) -> None:
     if random.randrange(TIDY_ONE_IN) == 0:  # noqa: S311 - chance, not secrecy
         Budget.objects.filter(renewed_at__lt=at).delete()
     if spent > limit:
-        raise ResourceExhausted(f"That was too often. Try again in {_spoken(renewed_at - at)}.")
+        wait = renewed_at - at
+        raise ResourceExhausted(f"That was too often. Try again in {_spoken(wait)}.", retry_after_s=_seconds(wait))
 
 
 def renew(key: str) -> None:
@@ -37,6 +39,10 @@ def renew(key: str) -> None:
     Budget.objects.filter(key=key[:300]).delete()
 
 
+def _seconds(wait: timedelta) -> int:
+    return max(1, math.ceil(wait.total_seconds()))
+
+
 def _spoken(wait: timedelta) -> str:
-    seconds = max(1, round(wait.total_seconds()))
+    seconds = _seconds(wait)
     return f"{seconds} seconds" if seconds < 100 else f"{-(-seconds // 60)} minutes"

@@ -9,6 +9,7 @@ from django.contrib.auth.hashers import make_password
 from django.db.models import Q
 
 from micro.errors import Unauthenticated
+from transport.addresses import network
 
 from . import limits
 from .models import User
@@ -26,7 +27,7 @@ def prove(*, name: str, password: str, origin: str, device: str, at: datetime) -
     not count against a known device.
     """
     name = name.strip().lower() if "@" in name else name.strip()
-    limits.spend(f"login-from:{origin}", limit=TRIES_PER_ORIGIN, per=ORIGIN_WINDOW, at=at)
+    limits.spend(f"login-from:{network(origin)}", limit=TRIES_PER_ORIGIN, per=ORIGIN_WINDOW, at=at)
     key = f"login:{name}:{device}" if device else f"login:{name}"
     limits.spend(key, limit=TRIES_PER_ACCOUNT, per=ACCOUNT_WINDOW, at=at)
     user = User.objects.filter(Q(username=name) | Q(email__iexact=name, email__gt="")).order_by("pk").first()

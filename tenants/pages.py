@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -11,12 +11,15 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils.functional import SimpleLazyObject
 
 from transport.callers import ANY_ACCOUNT, Account, Scope
+from transport.rest import with_retry
 
 from .access import actors
 from .access.permissions import Permission
+from .forms import Form
 from .models import Membership, Namespace, User
 
 USUAL_PROXY_PORT = 8081
@@ -83,6 +86,11 @@ def _declared(view: Decorated, guarded: Page, scope: Scope, methods: tuple[str, 
     answer.__dict__.update(guarded.__dict__)
     answer.scope, answer.methods = scope, allowed  # type: ignore[attr-defined]
     return cast("Decorated", answer)
+
+
+def form_page(request: HttpRequest, template: str, context: Mapping[str, Any], form: Form) -> HttpResponse:
+    """A page that shows a form as it was typed, with the status of what came of it."""
+    return with_retry(render(request, template, {**context, "form": form}, status=form.status), form.refusal)
 
 
 def _log_in(request: HttpRequest) -> HttpResponse | None:

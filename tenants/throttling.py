@@ -1,6 +1,7 @@
 """Guessing secrets is slow: per account and address, per address, and per account from addresses it is not known at.
 
-Who has logged in from an address before is never shut out there by what others try from elsewhere.
+Who has logged in from an address before is never shut out there by what others try from elsewhere. An address of IPv6
+stands for its /64.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from micro.errors import Error, ResourceExhausted
+from transport.addresses import network
 
 from .models import Attempts
 
@@ -44,16 +46,16 @@ class Guess:
 
     @property
     def pair(self) -> str:
-        return _key("pair", self.namespace, self.account, self.address)
+        return _key("pair", self.namespace, self.account, network(self.address))
 
     @property
     def known(self) -> str:
-        return _key("known", self.namespace, self.account, self.address)
+        return _key("known", self.namespace, self.account, network(self.address))
 
     def wider(self) -> dict[str, Limit]:
         """What else a failure counts for, and to which limit."""
         found = {_key("account", self.namespace, self.account): PER_ACCOUNT}
-        return found | ({_key("address", self.address): PER_ADDRESS} if self.address else {})
+        return found | ({_key("address", network(self.address)): PER_ADDRESS} if self.address else {})
 
 
 @contextmanager
@@ -102,7 +104,7 @@ def _count(key: str, limit: Limit, at: datetime) -> int:
 
 def _refusal(wait: timedelta) -> ResourceExhausted:
     seconds = max(1, round(wait.total_seconds()))
-    return ResourceExhausted(f"Too many wrong secrets: try again in {seconds} seconds.")
+    return ResourceExhausted(f"Too many wrong secrets: try again in {seconds} seconds.", retry_after_s=seconds)
 
 
 def _key(*parts: str) -> str:

@@ -19,7 +19,7 @@ from transport.callers import ANY_ACCOUNT, ANYONE
 from . import browsers, forms, logins, operations, sessions, signup
 from .access.permissions import Permission
 from .models import User
-from .pages import Here, namespace_page, origin, own_namespaces, page
+from .pages import Here, form_page, namespace_page, origin, own_namespaces, page
 
 
 @page(ANYONE, "GET", "POST")
@@ -31,7 +31,7 @@ def log_in(request: HttpRequest) -> HttpResponse:
         user = form.carry_out(lambda data: logins.prove(**data, origin=where, device=device, at=now()))
         if user:
             return _remember(request, user, redirect(_next(request, user)))
-    return render(request, "tenants/login.html", {"form": form, "next": _wanted(request)}, status=form.status)
+    return form_page(request, "tenants/login.html", {"next": _wanted(request)}, form)
 
 
 @page(ANY_ACCOUNT, "POST")
@@ -50,7 +50,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         form.carry_out(lambda data: signup.request_sign_up(**data, origin=where, at=now()), blame="email")
         if form.status == 200:
             return redirect(_with_email("signup-code", form.cleaned_data["email"]))
-    return render(request, "tenants/signup.html", {"form": form}, status=form.status)
+    return form_page(request, "tenants/signup.html", {}, form)
 
 
 @page(ANYONE, "GET", "POST")
@@ -67,7 +67,7 @@ def sign_up_code(request: HttpRequest) -> HttpResponse:
             user, namespace = made
             return _remember(request, user, redirect("services", namespace=namespace.slug))
     context = {"form": form, "email": form["email"].value(), "mail_file": _mail_file()}
-    return render(request, "tenants/signup_code.html", context, status=form.status)
+    return form_page(request, "tenants/signup_code.html", context, form)
 
 
 @page(ANYONE)
@@ -91,7 +91,7 @@ def reset(request: HttpRequest) -> HttpResponse:
         form.carry_out(lambda data: signup.request_reset(**data, origin=where, at=now()), blame="email")
         if form.status == 200:
             return redirect(_with_email("reset-code", form.cleaned_data["email"]))
-    return render(request, "tenants/reset.html", {"form": form}, status=form.status)
+    return form_page(request, "tenants/reset.html", {}, form)
 
 
 @page(ANYONE, "GET", "POST")
@@ -107,7 +107,7 @@ def reset_code(request: HttpRequest) -> HttpResponse:
             messages.success(request, "Your password is changed. Log in with it.")
             return redirect("login")
     context = {"form": form, "email": form["email"].value(), "mail_file": _mail_file()}
-    return render(request, "tenants/reset_code.html", context, status=form.status)
+    return form_page(request, "tenants/reset_code.html", context, form)
 
 
 @namespace_page(Permission.TOKENS_READ, "GET", "POST")
@@ -127,7 +127,7 @@ def tokens(request: HttpRequest, here: Here) -> HttpResponse:
         "tab": "tokens",
         "web_url": settings.MICRO_WEB_URL,
     }
-    return render(request, "tenants/tokens.html", context, status=form.status)
+    return form_page(request, "tenants/tokens.html", context, form)
 
 
 @namespace_page(Permission.TOKENS_WRITE, "POST")

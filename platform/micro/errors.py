@@ -100,9 +100,13 @@ class FailedPrecondition(Error):
 
 
 class ResourceExhausted(Error):
-    """A quota, a rate or a size is at its limit."""
+    """A quota, a rate or a size is at its limit. `retry_after_s` is when to try again, as far as anybody knows."""
 
     status, http = Status.RESOURCE_EXHAUSTED, 429
+
+    def __init__(self, detail: str, *, id: str = "", retry_after_s: int = 60) -> None:
+        super().__init__(detail, id=id)
+        self.retry_after_s = retry_after_s
 
 
 class Unimplemented(Error):

@@ -50,6 +50,13 @@ from transport.statistics import Statistics
 from transport.tenancy import in_public
 
 PRUNE_INTERVAL_S = 10.0
+# What proves or makes a secret, by service, handler and method.
+HASHING = frozenset(
+    {
+        *("auth.Auth.Token", "auth.Auth.Generate", "auth.Accounts.ChangeSecret"),
+        *("signup.Signup.CompleteSignup", "signup.Signup.Recover"),
+    }
+)
 GRACE_S = 3.0  # for calls under way when the process is asked to stop
 
 log = logging.getLogger(__name__)
@@ -116,6 +123,8 @@ class Sidecar:
             identify=verifier.get().identify,
             permit=self._gatekeeper.permit,
             statistics=self._statistics,
+            hashing=HASHING,
+            most_streams=lambda namespace: int(quotas.known.limit(namespace, "streams")),
         ).mount(server)
         return server
 

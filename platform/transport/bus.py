@@ -105,6 +105,21 @@ class Bus:
         raise_refusal(answer)
         return answer
 
+    async def stored(self, stream: str, wanted: Mapping[str, Any]) -> tuple[list[Msg], int]:
+        """Some messages of a stream, chosen as its direct API has it, and how many more there are.
+
+        Raises NoResponder when there is no such stream, Unavailable when NATS is away or does not answer.
+        """
+        arrived: asyncio.Queue[Msg] = asyncio.Queue()
+        found: list[Msg] = []
+        async with self.answers(arrived.put_nowait) as reply:
+            await self.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(wanted).encode(), reply=reply)
+            while not (code := status(message := await _next(arrived))):
+                found.append(message)
+        if code == str(UNAVAILABLE):
+            raise NoResponder(stream)
+        return found, int((message.headers or {}).get("Nats-Num-Pending", "0"))
+
     async def publish(
         self, subject: str, payload: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None
     ) -> None:
@@ -332,6 +347,14 @@ def raise_refusal(answer: Mapping[str, Any]) -> None:
 def status(message: Msg) -> str:
     """The status that NATS itself gave instead of a message, such as 404; blank for a message."""
     return (message.headers or {}).get("Status", "") if not message.data else ""
+
+
+async def _next(arrived: asyncio.Queue[Msg]) -> Msg:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await arrived.get()
+    except TimeoutError:
+        raise Unavailable("The event server did not answer in time; try again.") from None
 
 
 def get() -> Bus:

@@ -15,6 +15,9 @@ from django.conf import settings
 
 from micro.errors import ResourceExhausted
 
+from .addresses import network
+from .callers import Account
+
 
 def share(limit: int) -> int:
     """What this process may give out of a limit."""
@@ -40,6 +43,52 @@ class Rate:
                 f"Namespace {namespace!r} may publish {per_s} {self._noun} a second; try again in {wait_ms} ms."
             )
         self._left[namespace] = (left - 1, now)
+
+
+class Streams:
+    """How many streams are open at one edge of this process: by account, and by the namespaces of the accounts.
+
+    Who has no account counts by network address, and all of them together as one namespace.
+    """
+
+    def __init__(self, *, processes: int = 1) -> None:
+        self._processes = processes
+        self._open: Counter[tuple[str, ...]] = Counter()
+
+    def require_room(self, account: Account | None, *, most: int, address: str = "") -> None:
+        """Raises ResourceExhausted when the caller, or the namespace, has as many as it may; it may have `most`."""
+        one, all_of_it = _holders(account, address)
+        own = settings.MICRO_STREAMS_PER_ACCOUNT
+        if self._open[one] >= self._share(own):
+            who = f"Account {account.name!r}" if account else "An address"
+            raise ResourceExhausted(f"{who} may have {own} streams open at a time; end one first.", retry_after_s=10)
+        if self._open[all_of_it] >= self._share(most):
+            who = f"Namespace {account.issuer!r}" if account else "The strangers of this server"
+            raise ResourceExhausted(f"{who} may have {most} streams open at a time; end one first.", retry_after_s=10)
+
+    @contextmanager
+    def one_more(self, account: Account | None, *, most: int, address: str = "") -> Iterator[None]:
+        """Count one while the block runs. Raises as `require_room` does."""
+        self.require_room(account, most=most, address=address)
+        holders = _holders(account, address)
+        self._open.update(holders)
+        try:
+            yield
+        finally:
+            self._open.subtract(holders)
+            for holder in holders:
+                if not self._open[holder]:
+                    del self._open[holder]
+
+    def _share(self, limit: int) -> int:
+        return max(1, math.ceil(limit / self._processes))
+
+
+def _holders(account: Account | None, address: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Who holds a stream: one, and all of the same kind."""
+    if account is None:
+        return ("address", network(address)), ("strangers",)
+    return ("account", account.issuer, account.id), ("namespace", account.issuer)
 
 
 class Concurrent:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.http import StreamingHttpResponse
 
-from micro.errors import ResourceExhausted
-
 from .callers import Account
+from .counting import Streams
 from .failures import as_error
 from .rest import EVENT_STREAM, problem
 
 STOP_AGAIN_AFTER_S = 0.1
-MOST_STREAMS = 250  # of one account, in one process
 HEARTBEAT_S = 15.0  # by which proxies keep a silent stream open, and we notice that the reader is gone
 
-_open: Counter[tuple[str, str]] = Counter()  # by account
+open_streams = Streams()
+# What a lower room needs to know from an upper one: how many streams a namespace may have. The upper one puts it here.
+limit_of: dict[str, Callable[[str], int]] = {"streams": lambda _namespace: int(settings.MICRO_DEFAULT_STREAMS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +40,22 @@ class Event:
 def event_stream(events: AsyncGenerator[Event, None], *, id: str, reader: Account) -> StreamingHttpResponse:
     """The events as they come; what goes wrong after the start becomes a last event `problem`. `id` is for our log.
 
-    Raises ResourceExhausted when the reader follows as many streams as one account may.
+    Raises ResourceExhausted when the reader, or the reader's namespace, has as many streams open as it may.
     """
-    who = (reader.issuer, reader.id)
-    if _open[who] >= MOST_STREAMS:
-        raise ResourceExhausted(f"You follow {MOST_STREAMS} logs already, which is the most: close one first.")
-    response = StreamingHttpResponse(_counted(events, id, who), content_type=EVENT_STREAM)
+    most = limit_of["streams"](reader.issuer)
+    open_streams.require_room(reader, most=most)
+    response = StreamingHttpResponse(_encoded(_counted(events, reader, most), id), content_type=EVENT_STREAM)
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-async def _counted(events: AsyncGenerator[Event, None], id: str, who: tuple[str, str]) -> AsyncGenerator[bytes, None]:
+async def _counted(events: AsyncGenerator[Event, None], reader: Account, most: int) -> AsyncGenerator[Event, None]:
     """Counted from its first byte on: a response that nobody reads (HEAD) never begins, nor does it end."""
-    _open[who] += 1
-    try:
-        async with aclosing(_encoded(events, id)) as encoded:
-            async for some in encoded:
-                yield some
-    finally:
-        _open[who] -= 1
-        if not _open[who]:
-            del _open[who]
+    with open_streams.one_more(reader, most=most):
+        async with aclosing(events):
+            async for event in events:
+                yield event
 
 
 async def _encoded(events: AsyncGenerator[Event, None], id: str) -> AsyncGenerator[bytes, None]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar, cast
 
-from django.http import QueryDict
+from django.http import HttpResponse, QueryDict
 from drf_spectacular.utils import OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -16,7 +16,15 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from micro.errors import Error, InvalidArgument, NotFound, PermissionDenied, Unauthenticated, Unavailable
+from micro.errors import (
+    Error,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
 
 from .callers import ANYONE, Account, Caller, Scope
 
@@ -236,6 +244,13 @@ def problem(error: Error, *, errors: Mapping[str, Any] | None = None) -> dict[st
         "detail": error.detail,
         **({"errors": errors} if errors else {}),
     }
+
+
+def with_retry(answer: HttpResponse, error: Error | None) -> HttpResponse:
+    """The answer, with the header that tells when to try again what was refused because of a limit."""
+    if isinstance(error, ResourceExhausted):
+        answer["Retry-After"] = str(error.retry_after_s)
+    return answer
 
 
 def _words(name: str) -> str:

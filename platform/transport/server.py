@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import lru_cache
 from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
+from django.conf import settings
 
 from micro.errors import Unauthenticated
 
-from . import codec
+from . import codec, threads
+from .addresses import network
 from .callers import PLATFORM_NAMESPACE, Account, Caller
+from .counting import Streams
 from .failures import failure
 from .methods import Kind, Method, Methods, require_scopes
 from .statistics import Statistics
@@ -34,6 +37,7 @@ HIDDEN = frozenset({"authorization", "x-content-type", "timeout", "user-agent"})
 
 Identify = Callable[[str], Awaitable[Account]]  # a token's account; raises Unauthenticated
 Permit = Callable[[Account | None, str, str], None]  # of service and endpoint; raises what the caller is refused with
+MostStreams = Callable[[str], int]  # that a namespace may have open at a time
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _PATH = re.compile(r"/(?P<service>[^/]+)/(?P<method>[^/]+)", re.DOTALL)
@@ -42,7 +46,8 @@ _PATH = re.compile(r"/(?P<service>[^/]+)/(?P<method>[^/]+)", re.DOTALL)
 class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """The methods of some services, by service name, mounted on a grpcio server.
 
-    Refuses (MethodWithoutScope) a table with a method that states no scope.
+    Refuses (MethodWithoutScope) a table with a method that states no scope. What the `hashing` methods do in threads is
+    done in threads of their own.
     """
 
     def __init__(
@@ -52,12 +57,17 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         identify: Identify,
         permit: Permit = lambda _account, _service, _endpoint: None,
         statistics: Statistics | None = None,
+        hashing: Collection[str] = (),
+        most_streams: MostStreams = lambda _namespace: settings.MICRO_DEFAULT_STREAMS,
     ) -> None:
         require_scopes(services)
         self._services = services
         self._identify = identify
         self._permit = permit
         self._statistics = statistics or Statistics()
+        self._hashing = hashing
+        self._most_streams = most_streams
+        self._streams = Streams(processes=settings.MICRO_SIDECAR_PROCESSES)
         self._handlers = {
             f"{service}.{endpoint}": self._handler(f"{service}.{endpoint}", method)
             for service, methods in services.items()
@@ -130,11 +140,17 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             as_json = codec.is_json(metadata.get("x-content-type", ""))
             caller = await self._caller(metadata, name, method)
             requests = _decoded(payloads, method, as_json=as_json)
-            async with _deadline(metadata), aclosing(_run(method, requests, caller)) as responses:
-                async for response in responses:
-                    await context.write(codec.encode(response, as_json=as_json))
+            with self._one_more(caller):
+                async with _deadline(metadata), aclosing(_run(method, requests, caller)) as responses:
+                    async for response in responses:
+                        await context.write(codec.encode(response, as_json=as_json))
         except Exception as exception:  # noqa: BLE001 - the edge: everything becomes a status here
             await self._fail(exception, name, context)
+
+    def _one_more(self, caller: Caller) -> AbstractContextManager[None]:
+        """Count a stream, whatever it is about, for its caller and the caller's own namespace."""
+        most = self._most_streams(caller.account.issuer if caller.account else "")
+        return self._streams.one_more(caller.account, most=most, address=caller.address)
 
     async def _caller(self, metadata: Mapping[str, str], name: str, method: Method) -> Caller:
         """Who calls, once the rules and the method's scope have let them in."""
@@ -144,6 +160,8 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         namespace = metadata.get("micro-namespace") or (account.issuer if account else PLATFORM_NAMESPACE)
         visible = {key: value for key, value in metadata.items() if key not in HIDDEN}
         caller = Caller(account=account, namespace=namespace, metadata=visible)
+        threads.whose.set(f"namespace {account.issuer}" if account else f"address {network(caller.address)}")
+        threads.hashes.set(name in self._hashing)
         if method.scope is None:
             raise AssertionError("require_scopes let a method without a scope pass")
         method.scope(caller)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -11,6 +10,8 @@ from django.db import close_old_connections
 from django_tenants.utils import get_tenant_model, tenant_context
 
 from micro.errors import NotFound
+
+from . import threads
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -21,12 +22,14 @@ async def in_tenant(namespace: str, function: Callable[P, Result], /, *args: P.a
 
     Raises NotFound when there is no such namespace.
     """
-    return await asyncio.to_thread(_with_connections, partial(_inside, namespace, partial(function, *args, **kwargs)))
+    return await threads.run(
+        partial(_with_connections, partial(_inside, namespace, partial(function, *args, **kwargs)))
+    )
 
 
 async def in_public(function: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Result:
     """Call `function` in a worker thread with only the public schema selected."""
-    return await asyncio.to_thread(_with_connections, partial(function, *args, **kwargs))
+    return await threads.run(partial(_with_connections, partial(function, *args, **kwargs)))
 
 
 def _inside(namespace: str, call: Callable[[], Result]) -> Result:

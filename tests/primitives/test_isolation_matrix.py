@@ -364,12 +364,12 @@ def _hidden_service() -> Any:
 
 async def write_log() -> None:
     """A line of the service's, as the runner publishes it."""
-    from runtime import logs
+    from runtime import logs, logstreams
 
-    connection = await logs.connect()
-    await logs._require_stream(connection.jetstream())
+    connection = await logstreams.connect()
+    await logstreams.Streams(connection.jetstream()).require("shop")
     for kind in logs.KINDS:
-        subject = logs.subject("shop", await in_public(_hidden_service), kind)
+        subject = logstreams.subject("shop", await in_public(_hidden_service), kind)
         await connection.jetstream().publish(subject, f"{MARK}\n".encode())
     await connection.close()
 

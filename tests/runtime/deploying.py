@@ -64,7 +64,7 @@ class Platform:
 
     def queue(self, name: str, files: dict[str, str], **options: object) -> Deployment:
         """Upload files and deploy them; nothing is done about it yet."""
-        with Incoming() as archive:
+        with Incoming(self.namespace.slug) as archive:
             archive.write(pack(files))
             source = archive.keep(namespace=self.namespace, name=name, version="latest")
         order = operations.Order(source=source, **options)

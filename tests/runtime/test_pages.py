@@ -179,6 +179,7 @@ def test_what_an_operation_refuses_is_said_on_the_form(browser, settings):
     settings.MICRO_DEFAULT_REPLICAS = 0
     answer = browser.post("/n/joe/deploy", {"repository": "http://127.0.0.1:1/a.git"})
     assert answer.status_code == 429
+    assert int(answer["Retry-After"]) > 0
     assert "may have 0 replicas" in answer.content.decode()
 
 

@@ -27,7 +27,7 @@ def namespaces(namespace, home) -> dict[str, Namespace]:
 def queue(namespace: Namespace, *names: str) -> list[Deployment]:
     queued = []
     for name in names:
-        with Incoming() as archive:
+        with Incoming(namespace.slug) as archive:
             archive.write(pack(hello("x")))
             source = archive.keep(namespace=namespace, name=name, version="latest")
         order = operations.Order(source=source)

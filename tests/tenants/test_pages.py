@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from joining import PASSWORD, code_of, join
 
-from tenants import sessions
+from tenants import logins, sessions
 from tenants.models import User
 from tenants.operations import bootstrap, create_namespace
 
@@ -239,3 +239,10 @@ def test_another_namespaces_tokens_are_not_found(browser):
     browser.force_login(user)
     assert browser.get("/n/rival/tokens").status_code == 404
     assert browser.post("/n/rival/tokens", {"name": "x", "role": "member", "days": "30"}).status_code == 404
+
+
+def test_a_page_that_refuses_because_of_a_limit_says_when_to_try_again(client):
+    for _ in range(logins.TRIES_PER_ACCOUNT + 1):
+        answer = client.post("/login", {"name": "joe", "password": "wrong"}, headers={"host": "localhost"})
+    assert answer.status_code == 429
+    assert 0 < int(answer["Retry-After"]) <= logins.ACCOUNT_WINDOW.total_seconds()

@@ -105,10 +105,10 @@ def test_a_code_for_a_reset_is_none_for_signing_up_and_none_of_another_address()
     signup.request_reset(email="eve@example.org", at=now(), **HERE)
     for email in ("eve@example.org", "joe@example.org"):
         with pytest.raises(InvalidArgument):
-            codes.check(email, EmailCode.Purpose.SIGN_UP, code_of("eve@example.org"), at=now())
+            codes.check(email, EmailCode.Purpose.SIGN_UP, code_of("eve@example.org"), at=now(), **HERE)
 
 
-def test_only_a_digest_of_a_code_is_kept():
+def test_a_code_is_not_kept():
     signup.request_sign_up(email="joe@example.org", at=now(), **HERE)
     assert code_of("joe@example.org") not in str(EmailCode.objects.values())
 
@@ -200,18 +200,80 @@ def test_signing_up_where_it_is_closed_is_refused(settings):
         signup.sign_up(email="a@b.c", code="1", password=PASSWORD, namespace="joe", at=now(), **HERE)
 
 
-def test_an_address_gets_five_codes_an_hour_known_or_not():
+def test_a_mailbox_gets_five_e_mails_an_hour_and_fifteen_a_day_known_or_not_and_nobody_is_refused():
     join()
-    said = []
+    at = now()
     for email in ("joe@example.org", "new@example.org"):
-        limits.renew(f"mail-to:{email}")
-        for _ in range(signup.CODES_PER_ADDRESS):
-            signup.request_sign_up(email=email, at=now(), **HERE)
-        with pytest.raises(ResourceExhausted) as raised:
-            signup.request_sign_up(email=email, at=now(), **HERE)
-        said.append(raised.value.detail)
-    assert said[0] == said[1]
-    signup.request_sign_up(email="new@example.org", at=now() + timedelta(minutes=61), **HERE)
+        mail.outbox.clear()
+        for number in range(12):
+            signup.request_sign_up(email=email, origin=f"192.0.2.{number}", at=at)
+        assert len(mail.outbox) == signup.MAILS_PER_ADDRESS
+        for hour in range(1, 20):
+            signup.request_sign_up(email=email, origin="192.0.2.77", at=at + timedelta(hours=hour, minutes=1))
+        assert len(mail.outbox) == signup.MAILS_PER_ADDRESS_A_DAY
+        signup.request_sign_up(email=email, origin="192.0.2.77", at=at + timedelta(hours=25))
+        assert len(mail.outbox) == signup.MAILS_PER_ADDRESS_A_DAY + 1
+
+
+def test_what_strangers_ask_for_and_type_wrong_takes_no_code_from_the_owner_of_the_address():
+    join()
+    signup.request_reset(email="joe@example.org", at=now(), **HERE)
+    code = code_of("joe@example.org")
+    for number in range(3):
+        stranger = f"198.51.100.{number}"
+        for _ in range(10):
+            signup.request_reset(email="joe@example.org", origin=stranger, at=now())
+            with pytest.raises(InvalidArgument):
+                signup.reset_password(
+                    email="joe@example.org", code="wrong", password=PASSWORD, origin=stranger, at=now()
+                )
+    given = {"email": "joe@example.org", "password": "another horse 8", "at": now(), **HERE}
+    assert signup.reset_password(code=code, **given).email == "joe@example.org"
+
+
+def test_a_code_in_the_mailbox_is_good_again_when_its_owner_asks_though_strangers_have_used_up_the_e_mails():
+    join()
+    at = now()
+    for _ in range(signup.MAILS_PER_ADDRESS + 3):
+        signup.request_reset(email="joe@example.org", origin="198.51.100.1", at=at)
+    code, later = code_of("joe@example.org"), at + timedelta(minutes=40)
+    given = {"email": "joe@example.org", "code": code, "password": "another horse 8", "at": later, **HERE}
+    with pytest.raises(InvalidArgument):
+        signup.reset_password(**given)
+    signup.request_reset(email="joe@example.org", at=later, **HERE)
+    assert signup.reset_password(**given).email == "joe@example.org"
+    signup.request_reset(email="joe@example.org", at=later, **HERE)
+    assert code_of("joe@example.org") != code, "one that was used is not sent again"
+
+
+def test_what_is_asked_for_to_sign_up_takes_no_e_mail_from_a_reset():
+    join()
+    for _ in range(signup.MAILS_PER_ADDRESS):
+        signup.request_sign_up(email="joe@example.org", origin="198.51.100.1", at=now())
+    signup.request_reset(email="joe@example.org", at=now(), **HERE)
+    assert code_of("joe@example.org")
+
+
+def test_fifty_wrong_tries_from_anywhere_end_a_code_and_the_next_e_mail_has_another():
+    signup.request_sign_up(email="joe@example.org", at=now(), **HERE)
+    code = code_of("joe@example.org")
+    for number in range(codes.MOST_ATTEMPTS_IN_ALL):
+        with pytest.raises(InvalidArgument):
+            signup.verify(email="joe@example.org", code="wrong", origin=f"198.51.100.{number}", at=now())
+    with pytest.raises(InvalidArgument):
+        signup.verify(email="joe@example.org", code=code, at=now(), **HERE)
+    signup.request_sign_up(email="joe@example.org", at=now(), **HERE)
+    signup.verify(email="joe@example.org", code=code_of("joe@example.org"), at=now(), **HERE)
+
+
+def test_addresses_of_one_network_of_ipv6_have_one_budget():
+    at = now()
+    for number in range(signup.CODES_PER_ORIGIN):
+        signup.request_reset(email=f"u{number}@example.org", origin=f"2001:db8:1:2::{number:x}", at=at)
+    with pytest.raises(ResourceExhausted) as refused:
+        signup.request_reset(email="last@example.org", origin="2001:db8:1:2:ffff::1", at=at)
+    assert 0 < refused.value.retry_after_s <= 3600
+    signup.request_reset(email="last@example.org", origin="2001:db8:1:3::1", at=at)
 
 
 def test_a_reset_lets_in_with_the_new_password_alone_and_ends_the_sessions(client):

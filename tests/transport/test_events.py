@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
+from django.conf import settings
 
 from micro.errors import ResourceExhausted
 from transport import events
 from transport.callers import Account
 from transport.events import Event, event_stream
 
+ZOE = Account(id="zoe", type="user", issuer="zoo", name="zoe", scopes=())
 JOE, EVE = (Account(id=name, type="user", issuer="shop", name=name, scopes=()) for name in ("joe", "eve"))
 
 
@@ -41,13 +43,19 @@ class Follower:
         await asyncio.wait([self._task])
 
 
-async def test_an_account_follows_so_many_streams_and_another_one_once_one_is_closed(monkeypatch):
-    monkeypatch.setattr(events, "MOST_STREAMS", 2)
+@pytest.fixture(autouse=True)
+def plans(monkeypatch):
+    """No namespace has a plan of its own."""
+    monkeypatch.setitem(events.limit_of, "streams", lambda _namespace: settings.MICRO_DEFAULT_STREAMS)
+
+
+async def test_an_account_follows_so_many_streams_and_another_one_once_one_is_closed(settings):
+    settings.MICRO_STREAMS_PER_ACCOUNT = 2
     event_stream(line(), id="head", reader=JOE)  # nobody reads it: it counts for nothing
     followers = [Follower(JOE), Follower(JOE)]
     for follower in followers:
         await follower.has_begun.wait()
-    with pytest.raises(ResourceExhausted, match=r"You follow 2 logs already, which is the most: close one first\."):
+    with pytest.raises(ResourceExhausted, match=r"^Account 'joe' may have 2 streams open at a time; end one first\.$"):
         Follower(JOE)
     assert event_stream(line(), id="x", reader=EVE).status_code == 200
     await followers[0].leave()
@@ -55,8 +63,30 @@ async def test_an_account_follows_so_many_streams_and_another_one_once_one_is_cl
     await followers[1].leave()
 
 
-async def test_a_stream_that_ends_by_itself_counts_no_longer(monkeypatch):
-    monkeypatch.setattr(events, "MOST_STREAMS", 1)
+async def test_the_accounts_of_a_namespace_share_its_streams_and_another_namespace_has_its_own(settings):
+    settings.MICRO_DEFAULT_STREAMS = 1
+    follower = Follower(JOE)
+    await follower.has_begun.wait()
+    with pytest.raises(
+        ResourceExhausted, match=r"^Namespace 'shop' may have 1 streams open at a time; end one first\.$"
+    ):
+        Follower(EVE)
+    assert event_stream(line(), id="x", reader=ZOE).status_code == 200
+    await follower.leave()
+
+
+async def test_streams_that_were_asked_for_at_once_do_not_exceed_the_limit(settings):
+    settings.MICRO_STREAMS_PER_ACCOUNT = 1
+    first, second = (event_stream(line(), id="x", reader=JOE) for _ in range(2))
+    reading = aiter(first.streaming_content)
+    assert [await anext(reading) for _ in range(2)][-1].startswith(b"event: line")
+    said = [some async for some in second.streaming_content]
+    assert b"may have 1 streams open" in said[-1]
+    await reading.aclose()
+
+
+async def test_a_stream_that_ends_by_itself_counts_no_longer(settings):
+    settings.MICRO_STREAMS_PER_ACCOUNT = 1
     for _ in range(3):
         said = [some async for some in event_stream(line(), id="x", reader=JOE).streaming_content]
         assert said == [b": connected\n\n", b'event: line\ndata: {"text": "hello"}\n\n']

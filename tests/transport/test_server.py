@@ -273,3 +273,47 @@ def test_a_method_without_a_scope_keeps_the_server_from_being_made():
     methods = {"Store.Read": unary(read, request=store_pb2.ReadRequest, response=store_pb2.ReadResponse)}
     with pytest.raises(MethodWithoutScope, match=r"store\.Store\.Read"):
         Server({"store": methods}, identify=identify)
+
+
+async def test_a_caller_has_so_many_streams_of_whatever_kind_and_another_one_once_one_has_ended(channel, settings):
+    settings.MICRO_STREAMS_PER_ACCOUNT = 2
+    joe, ann = ((("authorization", f"Bearer {token}"),) for token in ("good", "admin"))
+
+    def consume(metadata):
+        return channel.stream_stream("/events.Stream/Consume")(metadata=metadata)
+
+    async def is_served(call) -> bool:
+        await call.write(events_pb2.AckRequest(id="1").SerializeToString())
+        return await call.read() is not grpc.aio.EOF
+
+    open_ones = [consume(joe), channel.stream_unary("/store.BlobStore/Write")(metadata=joe)]
+    assert await is_served(open_ones[0])
+    await open_ones[1].write(CHUNK(blob=b"x").SerializeToString())
+    refused = await refusal(is_served(consume(joe)))
+    assert refused.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert detail(refused).detail == "Account 'joe' may have 2 streams open at a time; end one first."
+    assert await is_served(consume(ann)), "another account has its own"
+    assert await is_served(consume(())), "strangers do, too"
+    assert (await call(channel, "/store.Store/Read", store_pb2.ReadRequest(key="k"), joe)) is not None
+    open_ones[0].cancel()
+    await asyncio.sleep(0.2)
+    assert await is_served(consume(joe))
+
+
+async def test_strangers_count_by_network_and_the_accounts_of_a_namespace_together(channel, settings):
+    settings.MICRO_STREAMS_PER_ACCOUNT, settings.MICRO_DEFAULT_STREAMS = 1, 2
+
+    async def code(*metadata: tuple[str, str]) -> str:
+        stream = channel.stream_stream("/events.Stream/Consume")(metadata=metadata)
+        held.append(stream)
+        await stream.write(events_pb2.AckRequest(id="1").SerializeToString())
+        try:
+            await stream.read()
+        except grpc.aio.AioRpcError as error:
+            return error.code().name
+        return "OK"
+
+    held: list[grpc.aio.StreamStreamCall] = []
+    where = [("x-forwarded-for", address) for address in ("2001:db8::1", "2001:db8::2", "192.0.2.1", "192.0.2.2")]
+    assert [await code(each) for each in where] == ["OK", "RESOURCE_EXHAUSTED", "OK", "RESOURCE_EXHAUSTED"]
+    assert await code(("authorization", "Bearer good"), ("micro-namespace", "other")) == "OK"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -11,9 +10,8 @@ from datetime import UTC, datetime
 
 from nats.aio.msg import Msg
 
-from micro.errors import Unavailable
 from micro.proto.events_pb2 import Event
-from transport.bus import ANSWER_S, raise_refusal, status
+from transport.bus import NoResponder, raise_refusal
 
 from . import subjects
 from .streams import Streams
@@ -21,7 +19,6 @@ from .streams import Streams
 BATCH = 256
 BATCH_BYTES = 4 * 1024 * 1024
 PAGE_BYTES = 8 * 1024 * 1024
-NOTHING_FOUND = "404"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +105,11 @@ async def _batch(streams: Streams, *, namespace: str, topic: str, after: int, si
         wanted["start_time"] = datetime.fromtimestamp(since, UTC).isoformat()
     else:
         wanted["seq"] = after + 1
-    arrived: asyncio.Queue[Msg] = asyncio.Queue()
-    events: list[Event] = []
-    async with streams.bus.answers(arrived.put_nowait) as reply:
-        api = f"$JS.API.DIRECT.GET.{subjects.stream(namespace)}"
-        await streams.bus.publish(api, json.dumps(wanted).encode(), reply=reply)
-        while not (code := status(message := await _next(arrived))):
-            events.append(decode(message))
-    if code == NOTHING_FOUND or not events:
-        return [], False
-    return events, int((message.headers or {}).get("Nats-Num-Pending", "0")) > 0
-
-
-async def _next(arrived: asyncio.Queue[Msg]) -> Msg:
     try:
-        async with asyncio.timeout(ANSWER_S):
-            return await arrived.get()
-    except TimeoutError:
-        raise Unavailable("The event server did not answer in time; try again.") from None
+        found, left = await streams.bus.stored(subjects.stream(namespace), wanted)
+    except NoResponder:
+        return [], False
+    return [decode(message) for message in found], bool(found) and left > 0
 
 
 def decode(message: Msg) -> Event:

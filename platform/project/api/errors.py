@@ -12,7 +12,7 @@ from rest_framework.views import set_rollback
 
 from micro.errors import Error, InvalidArgument, NotFound, PermissionDenied
 from transport.failures import as_error
-from transport.rest import PROBLEM, problem
+from transport.rest import PROBLEM, problem, with_retry
 
 
 def handle(exception: Exception, context: dict[str, Any]) -> HttpResponse:
@@ -27,7 +27,7 @@ def handle(exception: Exception, context: dict[str, Any]) -> HttpResponse:
 
 def answer(error: Error) -> HttpResponse:
     """The problem that tells of an error."""
-    return _response(problem(error))
+    return with_retry(_response(problem(error)), error)
 
 
 def _translated(exception: Exception) -> Exception:

@@ -14,7 +14,7 @@ from django.utils.html import escape
 from micro.errors import Error, InvalidArgument, NotFound, PermissionDenied
 from project.api.errors import answer
 from transport.failures import as_error
-from transport.rest import BodyTooLarge
+from transport.rest import BodyTooLarge, with_retry
 
 PLAIN = """<!doctype html>
 <html lang="en">
@@ -49,7 +49,7 @@ class ErrorPages:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The page for an Error; what we broke ourselves is left to crash."""
-        return page(request, exception.http, exception.detail) if isinstance(exception, Error) else None
+        return _page_of(request, exception) if isinstance(exception, Error) else None
 
 
 def page(request: HttpRequest, status: int, detail: str) -> HttpResponse:
@@ -58,6 +58,10 @@ def page(request: HttpRequest, status: int, detail: str) -> HttpResponse:
         detail = "There is no such page, or it is not yours to see."
     context = {"status": status, "title": HTTPStatus(status).phrase, "detail": detail}
     return render(request, "error.html", context, status=status)
+
+
+def _page_of(request: HttpRequest, error: Error) -> HttpResponse:
+    return with_retry(page(request, error.http, error.detail), error)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -98,7 +102,7 @@ def plain(error: Error) -> HttpResponse:
     """A page that needs no session, no database and no template."""
     title = "This went wrong on our side" if error.http == 500 else HTTPStatus(error.http).phrase
     text = PLAIN.format(status=error.http, title=title, detail=escape(error.detail), static=settings.STATIC_URL)
-    return HttpResponse(text, status=error.http)
+    return with_retry(HttpResponse(text, status=error.http), error)
 
 
 def at_the_edge(request: HttpRequest, error: Error) -> HttpResponse:
@@ -108,7 +112,7 @@ def at_the_edge(request: HttpRequest, error: Error) -> HttpResponse:
 
 def _told(request: HttpRequest, error: Error) -> HttpResponse:
     """The page, or for the REST API the problem."""
-    return answer(error) if _is_rest(request.path) else page(request, error.http, error.detail)
+    return answer(error) if _is_rest(request.path) else _page_of(request, error)
 
 
 def _is_rest(path: str) -> bool:

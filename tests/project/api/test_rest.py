@@ -202,6 +202,7 @@ def test_nothing_happens_without_the_transaction(joe, deployment):
     assert answer.status_code == 202
     answer = joe.post("/deployments", {**ORDER, "service": "other"})
     assert is_problem(answer, 429, "resource-exhausted")
+    assert int(answer["Retry-After"]) > 0
     assert joe.get("/services/other").status_code == 404
 
 
@@ -312,4 +313,4 @@ def test_lists_take_as_many_queries_for_twenty_rows_as_for_one(joe, deployment):
         joe.post("/services/web/deployments")
         joe.post("/api-tokens", {"name": f"t{number}"})
     assert [queries(path) for path in paths] == few
-    assert max(few) <= 10
+    assert max(few) <= 14  # four of them are about why a queued deployment waits

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0003_fair_shares")]
+    dependencies = [("tenants", "0004_codes_that_stay")]
     operations = [
         migrations.AddField(
             "plan",
