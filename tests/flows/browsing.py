@@ -30,10 +30,10 @@ def require_chromium() -> None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*options: str) -> Iterator[Browser]:
     """A browser for as long as the context lasts."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*OPTIONS, *options])
         try:
             yield browser
         finally:
@@ -58,8 +58,8 @@ class Visitor:
 
     @property
     def base(self) -> str:
-        """Where the pages are."""
-        return f"http://localhost:{self.server.web_port}"
+        """Where the pages are for a browser that knows names below localhost."""
+        return f"http://app.localhost:{self.server.web_port}"
 
     def go(self, path: str) -> Any:
         """Open a page; the answer."""

@@ -59,6 +59,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 def process_server(tmp_path_factory: pytest.TempPathFactory, git: GitServer) -> Iterator[Server]:
     """A running server with an admin logged in; its services are processes."""
     settings = {"MICRO_START_TIMEOUT": "10s", "MICRO_GIT_ALLOW_HOSTS": f"127.0.0.1:{git.port}"}
+    settings["MICRO_ALLOWED_ORIGINS"] = "https://a.example"
     with running_server(tmp_path_factory.mktemp("server"), **settings) as running:
         yield running
 

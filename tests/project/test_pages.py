@@ -61,7 +61,7 @@ def test_the_first_page_tells_no_password_outside_the_local_profile(client, sett
 
 def test_a_host_that_is_not_ours_is_refused(client):
     answer = client.get("/", headers={"host": "evil.example"})
-    assert answer.status_code == 400
+    assert answer.status_code == 403
     assert b"sent to another host" in answer.content
     assert b"evil" not in answer.content
     answer = client.get("/v1/services", headers={"host": "evil.example"})

@@ -147,15 +147,21 @@ def test_each_mistake_is_said_at_its_own_field(browser, field, value):
     assert list(answer.context["form"].errors) == [field]
 
 
-def test_all_mistakes_are_said_at_once_and_nothing_that_was_typed_is_lost(browser):
+def test_all_mistakes_are_said_at_once_and_nothing_that_was_typed_is_lost_but_secrets(browser):
     form = {"repository": "file:///x", "ref": "a..b", "folder": "../x", "name": "UPPER"}
     form |= {"variables": "PORT=1", "secrets": "hush"}
     answer = browser.post("/n/joe/deploy", form)
     assert list(answer.context["form"].errors) == list(form)
     page = answer.content.decode()
-    for value in form.values():
+    for value in (value for name, value in form.items() if name != "secrets"):
         assert f'value="{value}"' in page or f">\n{value}</textarea>" in page, value
     assert page.count('class="problem"') == len(form)
+    again = browser.post("/n/joe/deploy", {"repository": "file:///x", "git_token": "hunter2", "secrets": "A=sesame"})
+    assert again.content.decode().count("Type it again: it is not shown.") == 2
+    for typed in ("hush", "hunter2", "sesame"):
+        assert f">{typed}" not in page + again.content.decode()
+        assert f'value="{typed}' not in page + again.content.decode()
+    assert "sesame" not in again.content.decode()
 
 
 def test_a_token_for_a_private_repository_is_kept_sealed(browser):
@@ -333,7 +339,7 @@ def test_a_variable_that_is_the_platforms_own_is_refused_on_the_page(browser, jo
     assert Deployment.objects.in_namespace("joe").count() == 1
 
 
-def test_a_mistake_in_the_variables_is_said_at_its_row_and_loses_nothing(browser, joe):
+def test_a_mistake_in_the_variables_is_said_at_its_row_and_loses_nothing_but_secrets(browser, joe):
     queue(*joe, "shop", env={"A": "1"}, secrets={"TOKEN": "old"})
     form = rows(name_0="A", value_0="one", name_1="TOKEN", value_1="brand-new", name_2="", value_2="nameless")
     form |= rows(name_3="A", value_3="again", name_4="NEXT", value_4="n", secret_4="on")
@@ -342,8 +348,12 @@ def test_a_mistake_in_the_variables_is_said_at_its_row_and_loses_nothing(browser
     page = answer.content.decode()
     assert "This value has no name." in page
     assert "A is there already." in page
-    for typed in ("one", "brand-new", "nameless", "again"):
+    for typed in ("one", "nameless", "again"):
         assert f">\n{typed}</textarea>" in page, typed
+    assert "brand-new" not in page
+    assert page.count("not shown; type it again") == 2
+    blank = browser.post("/n/joe/services/shop/variables", rows(name_0="NEXT", value_0="", secret_0="on"))
+    assert "This secret has no value." in blank.content.decode()
     assert Deployment.objects.in_namespace("joe").count() == 1
 
 

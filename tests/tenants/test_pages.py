@@ -67,11 +67,17 @@ def test_without_an_address_the_second_step_leads_to_the_first(browser):
         assert "Email: This field is required." in answer.content.decode()
 
 
-def test_nothing_that_was_typed_is_lost_on_bad_input(browser):
+def test_nothing_that_was_typed_is_lost_on_bad_input_but_the_password(browser):
     form = {"email": "joe@example.org", "code": "12", "password": "short", "namespace": "micro"}
-    page = browser.post("/signup/code", form).content.decode()
-    for value in form.values():
-        assert f'value="{value}"' in page
+    for path in ("/signup/code", "/reset/code"):
+        page = browser.post(path, form).content.decode()
+        for name in ("email", "code"):
+            assert f'value="{form[name]}"' in page
+        assert "short" not in page.replace("too short", "")
+        assert "Type it again: it is not shown." in page
+    assert "wrong" not in browser.post("/login", {"name": "joe", "password": "wrong-secret"}).content.decode().replace(
+        "password is wrong", ""
+    )
     assert 'value="nobody@"' in browser.post("/signup", {"email": "nobody@"}).content.decode()
     assert 'value="joe"' in browser.post("/login", {"name": "joe", "password": "wrong"}).content.decode()
     assert 'value="a@b.org"' in browser.get("/signup?email=a@b.org").content.decode()
