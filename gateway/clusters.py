@@ -89,9 +89,12 @@ def _locality(addresses: Iterable[address_pb2.Address]) -> endpoint_components_p
 
 
 def _common(*, http2: bool, requests: int) -> dict[str, object]:
-    """`requests` may be open at a time, and as many again wait for a connection. The workers count together."""
+    """`requests` may be open at a time; the workers count together.
+
+    There are connections for more than that: one more is refused, rather than kept until another has its answer.
+    """
     limits = circuit_breaker_pb2.CircuitBreakers.Thresholds(
-        max_connections=_number(requests),
+        max_connections=_number(2 * requests),
         max_pending_requests=_number(requests),
         max_requests=_number(requests),
         max_retries=_number(requests),

@@ -15,7 +15,6 @@ CONNECTIONS_PER_DOOR = 10_000
 STATISTICS = (
     ".upstream_rq_total",
     ".upstream_rq_active",
-    ".upstream_rq_pending_active",
     ".upstream_rq_pending_overflow",
     ".upstream_rq_retry",
     ".upstream_rq_timeout",

@@ -155,7 +155,7 @@ def _require_theirs(
         facts = {"namespace": namespace, "service": service, "hosts": hosts}
         if refusal := survey.refusal(node.host, node.port, **facts):  # type: ignore[arg-type]
             raise PermissionDenied(refusal)
-        if not _is_admin(by) and node.host not in hosts:
+        if not _is_admin(by) and addresses.is_loopback(node.host):
             _require_own_port(survey, namespace, node.port, by)
     taken = models.Node.objects.in_namespace(namespace).filter(is_leased=False, node_id__in=[node.id for node in nodes])
     if row := taken.first():

@@ -132,6 +132,8 @@ def test_what_another_namespace_has_announced_is_its_own_while_it_lasts(machine)
 @pytest.mark.usefixtures("shop")
 def test_a_services_account_announces_its_own_releases_replicas_only(machine):
     machine.ports = {4001: [OWN], 4002: [Holder("shop", "hello", "hello-latest-2")], 4003: [OTHERS]}
+    machine.nodes = {"hello-replica": "hello-latest-1"}
+    run("127.0.0.1", 4004)
     announce(port=4001, by=SERVICE)
     for port in (3000, 4002, 4003):
         with pytest.raises(PermissionDenied):
@@ -139,7 +141,7 @@ def test_a_services_account_announces_its_own_releases_replicas_only(machine):
     for namespace, account in (("shop", MEMBER), ("rival", SERVICE)):
         with pytest.raises(PermissionDenied):
             announce(namespace=namespace, port=3000, by=account)
-    assert served() == [("127.0.0.1", 4001)]
+    assert served() == [("127.0.0.1", 4001), ("127.0.0.1", 4004)]
 
 
 @pytest.mark.usefixtures("shop")
