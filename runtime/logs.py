@@ -28,7 +28,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, DiscardPolicy, StreamConf
 
 from micro.errors import Unavailable
 
-from . import credentials, folders
+from . import credentials, folders, paths
 
 STREAM = "logs"
 KINDS = ("run", "build")
@@ -230,9 +230,10 @@ class _File:
     def batches(self, content: bytes) -> Iterator[tuple[int, bytes]]:
         """What to publish, some lines to a message, with how many bytes there were by its end, ever.
 
-        The release's secret is blotted out.
+        The release's secret is blotted out, and so are paths of this server.
         """
         clean = content.replace(self.secret, b"*" * len(self.secret)) if self.secret else content
+        clean = paths.shown_bytes(clean)
         start = 0
         while start < len(clean):
             limit = start + LARGEST_MESSAGE_BYTES
