@@ -23,7 +23,7 @@ from nats.errors import Error as NatsError
 
 from micro.errors import Unavailable
 
-from . import credentials, folders, logstreams
+from . import credentials, folders, logstreams, paths
 from .logstreams import ANSWER_S, Streams
 
 LARGEST_MESSAGE_BYTES = 16 << 10  # a message holds lines; each is synced to disk, so one a line would be slow
@@ -82,9 +82,10 @@ class _File:
     def batches(self, content: bytes) -> Iterator[tuple[int, bytes]]:
         """What to publish, some lines to a message, with how many bytes there were by its end, ever.
 
-        The release's secret is blotted out.
+        The release's secret is blotted out, and so are paths of this server.
         """
         clean = content.replace(self.secret, b"*" * len(self.secret)) if self.secret else content
+        clean = paths.shown_bytes(clean)
         start = 0
         while start < len(clean):
             limit = start + LARGEST_MESSAGE_BYTES

@@ -18,7 +18,7 @@ from django.utils.timezone import now
 
 from micro.errors import DeadlineExceeded, Error
 
-from . import builds, folders, notices, releases, sources, variables
+from . import builds, folders, notices, paths, releases, sources, variables
 from .attempts import Attempt
 from .buildlogs import BuildLog
 from .builds import disks, protos
@@ -96,10 +96,8 @@ def _full(error: Exception) -> str:
     """The sentence for a disk of this server that is full; blank for another error."""
     if not isinstance(error, OSError) or error.errno not in disks.FULL:
         return ""
-    return (
-        f"The disk of the server that holds {error.filename or folders.home()} is full: the operator has to make room "
-        "there; then deploy again."
-    )
+    logger.error("the disk that holds %s is full: make room there", error.filename or folders.home())
+    return "A disk of the server is full: the operator has to make room, whose log names it; then deploy again."
 
 
 def fail(deployment: Deployment, lease: Lease, log: BuildLog, *, reason: str) -> None:
@@ -107,7 +105,7 @@ def fail(deployment: Deployment, lease: Lease, log: BuildLog, *, reason: str) ->
     if not lease.is_held():
         return
     with transaction.atomic():
-        text = reason.replace("\0", "")[:2000] or "It failed without a reason."
+        text = paths.shown(reason.replace("\0", ""))[:2000] or "It failed without a reason."
         ended = lease.rows().update(state=Deployment.State.FAILED, reason=text, finished_at=now())
         notices.ring()
     if ended:

@@ -22,7 +22,7 @@ from django.utils.timezone import now
 from primitives.registry import operations as registry
 from primitives.registry.records import Node, announced_ports
 
-from . import folders, housekeeping, launching, ports, probes, rollouts
+from . import folders, housekeeping, launching, paths, ports, probes, rollouts
 from .backends import Away, Backend, choice
 from .builds import protos
 from .doorbell import Doorbell
@@ -274,6 +274,7 @@ class Runner:
 
     def _fail_or_back_off(self, replica: Replica, reason: str) -> None:
         """A release that is being tried fails; one that serves is started again, later each time."""
+        reason = paths.shown(reason)
         if replica.service.release_id != replica.release_id:
             self._write(replica, state=Replica.State.FAILED, reason=reason, port=None)
             return

@@ -11,9 +11,10 @@ from django.conf import settings
 
 from micro.errors import InvalidArgument
 from runtime import folders
+from runtime.backends import containers
 from runtime.sources import Fetched
 
-from . import detect, dockerfiles, environments
+from . import detect, dockerfiles, environments, references
 from .plans import Plan
 
 LARGEST_DOCKERFILE_BYTES = 1 << 20
@@ -31,13 +32,15 @@ class Staged:
     is_own: bool = False
 
 
-def stage(fetched: Fetched, plan: Plan, folder: Path) -> Staged:
+def stage(fetched: Fetched, plan: Plan, folder: Path, *, namespace: str) -> Staged:
     """Lay out the context of a build below `folder`, anew. The sources are moved there: the image holds them later."""
     root = folder / "image"
     folders.remove(root)
     source = _own(fetched)
     if plan.is_image:
         recipe = dockerfiles.Recipe(own_dockerfile(source))
+        server = containers.server_id(settings.MICRO_HOME)
+        references.require_own(recipe.text, server=server, namespace=namespace)
         context = root / dockerfiles.APP
     else:
         wheel = environments.wheel() if plan.wants_micro else None

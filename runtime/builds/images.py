@@ -52,7 +52,7 @@ def build(fetched: Fetched, plan: Plan, attempt: Attempt) -> Artifact:
     name = tag(attempt.namespace, attempt.deployment_id)
     image = _patiently(attempt, lambda: _find(name))
     if image is None:
-        staged = contexts.stage(fetched, plan, attempt.folder)
+        staged = contexts.stage(fetched, plan, attempt.folder, namespace=attempt.namespace)
         _patiently(attempt, lambda: _run(staged, name, attempt))
         folders.remove(staged.context.parent)
         image = _patiently(attempt, lambda: _require_fit(name))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from server import Server, eventually
+from server import ROOT, Server, eventually
 
 from runtime.backends import bubblewrap
 
@@ -42,12 +43,12 @@ def connects(path):
 def below(folder):
     return [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
 
-home, database, run, user, victims = ASKED
+home, database, run, user, prefix, victims = ASKED
 seen = [path for path in below(home) if not path.startswith(MINE)]
 variables = ("NATS_URL", "DATABASE_URL", "MICRO_SUPERVISED_HOME")
 sockets = [run + name for name in ("/postgres/.s.PGSQL.5432", "/valkey.sock", "/supervisor.sock", "/sidecar-0.sock")]
 sockets += [*below(run), *below("/run"), "/var/run/docker.sock"]
-places = [home + "/x", home + "/cache/uv/x", "/etc/x", "/usr/bin/x", sys.prefix + "/x", user + "/x"]
+places = [home + "/x", home + "/cache/uv/x", "/etc/x", "/usr/bin/x", prefix + "/x", user + "/x"]
 places += ["/proc/sys/vm/swappiness"]
 found = {
     "user": os.getuid(),
@@ -110,7 +111,14 @@ def looking(attacked: Server, lasting: str) -> str:
     run = Path(next(p.environ()["MICRO_RUN"] for p in attacked.processes() if "MICRO_RUN" in p.environ()))
     victims = [str(path) for path in home.glob("**/victim/**/*") if path.is_file() and "blobs" not in path.parts]
     database = (home / "postgres").resolve()
-    asked = (str(home), str(database.parent if os.geteuid() == 0 else database), str(run), str(Path.home()), victims)
+    asked = (
+        str(home),
+        str(database.parent if os.geteuid() == 0 else database),
+        str(run),
+        str(Path.home()),
+        sys.prefix,
+        victims,
+    )
     mine = tuple(f"{home}/{kind}/mallory" for kind in ("builds", "caches", "environments"))
     return LOOKING.replace("ASKED", repr(asked)).replace("MINE", repr(mine)).replace("LASTING", lasting)
 
@@ -186,3 +194,27 @@ def test_a_service_s_variables_reach_no_program_outside_its_walls(attacked, mall
     assert outside
     assert not [process for process in outside if "LD_LIBRARY_PATH" in process.environ()]
     assert first.environ()["LD_LIBRARY_PATH"] == "/a/folder/of/mallory"
+
+
+COMPLAINING = "import sys\nraise OSError(sys.path, sys.executable, sys.argv, __file__)\n"
+FAILING = {
+    "build": {"main.py": "", "requirements.txt": "./nowhere\n"},
+    "setup": {"main.py": "", "requirements.txt": "./own\n", "own/setup.py": COMPLAINING},
+    "node": {"package.json": '{"scripts": {"postinstall": "pwd; env; false", "start": "node x.js"}}', "x.js": ""},
+    "run": {"main.py": COMPLAINING},
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_what_a_tenant_reads_of_a_failure_names_no_folder_of_the_server(name, attacked, mallory, tmp_path):
+    folder = tmp_path / f"{name}-failing"
+    for file, text in FAILING[name].items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+    said = mallory.micro("run", folder, check=False)
+    read = [said.stdout, said.stderr, mallory.micro("status", folder.name).stdout]
+    for kind in (["--build"], []):
+        read.append(mallory.micro("logs", *kind, folder.name, check=False).stdout)
+    assert said.returncode
+    for place in (attacked.home, ROOT, sys.prefix, sys.base_prefix):
+        assert str(place) not in "\n".join(read)

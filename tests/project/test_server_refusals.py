@@ -16,7 +16,7 @@ import psutil
 import pytest
 from django.conf import settings
 
-from project.embedded import postgres
+from project.embedded import kept_secret, postgres, postgres_roles
 from project.server.leftovers import MARK
 from tests.certificates import Authority
 
@@ -121,16 +121,34 @@ def test_a_database_that_refuses_us_is_named_at_once(serve, environment):
     assert time.monotonic() - began < 9
 
 
-def test_a_damaged_database_is_named_with_the_way_out(serve, environment):
+@pytest.mark.parametrize("was_closed", [True, False], ids=["", "of an earlier version"])
+def test_a_damaged_database_is_named_with_the_way_out(was_closed, serve, environment):
     home = Path(environment["MICRO_HOME"])
     home.mkdir(mode=0o700)
     cluster = postgres.cluster(home)
     postgres.initialise(cluster)
+    if was_closed:
+        postgres_roles.close(cluster, kept_secret(postgres.password_file(home)))
     (cluster / "global" / "pg_control").unlink()
     sentence = the_sentence(serve(), environment)
-    assert "postgres failed" in sentence
+    assert ("postgres failed" if was_closed else "cannot be opened") in sentence
     assert "pg_control" in sentence
-    assert f"restore {cluster} from a backup" in sentence
+    assert str(cluster) in sentence
+    assert "restore it from a backup; where there is none, `micro server --reset` removes it" in sentence
+
+
+def test_a_database_that_does_not_start_for_another_reason_is_not_to_be_removed(serve, environment):
+    home = Path(environment["MICRO_HOME"])
+    home.mkdir(mode=0o700)
+    cluster = postgres.cluster(home)
+    postgres.initialise(cluster)
+    postgres_roles.close(cluster, kept_secret(postgres.password_file(home)))
+    with (cluster / "postgresql.conf").open("a") as file:
+        file.write("max_wal_senders = many\n")
+    sentence = the_sentence(serve(), environment)
+    assert "correct that, and start again" in sentence
+    assert "remove" not in sentence
+    assert "reset" not in sentence
 
 
 def test_a_profile_for_strangers_wants_containers(serve, environment):

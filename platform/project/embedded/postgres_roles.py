@@ -42,6 +42,7 @@ COMMIT;
 END LOOP; END $$
 """
 _HARMLESS = ("already exists",)
+SIGNS = ("ERROR:", "FATAL:", "PANIC:")
 
 
 class Refused(Exception):
@@ -85,11 +86,11 @@ def _as_superuser(data: Path, database: str, statements: str) -> None:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise Refused("it took too long") from None
-    said = [
-        line.strip()
-        for line in done.stderr.splitlines()
-        if any(sign in line for sign in ("ERROR:", "FATAL:", "PANIC:"))
-    ]
+    said = [line.strip() for line in done.stderr.splitlines() if any(sign in line for sign in SIGNS)]
     told = [line for line in said if not any(words in line for words in _HARMLESS)]
     if told or done.returncode:
-        raise Refused((told or said or [f"it ended with status {done.returncode}"])[0])
+        raise Refused(_without_time((told or said or [f"it ended with status {done.returncode}"])[0]))
+
+
+def _without_time(line: str) -> str:
+    return line[line.index(found[0]) :] if (found := [sign for sign in SIGNS if sign in line]) else line

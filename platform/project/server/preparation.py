@@ -48,8 +48,18 @@ def prepare(*, processes: int = schemas.PROCESSES) -> str:
             f"The database cannot be brought up to date ({_reason(error)}): correct that, and start again; one that is "
             "damaged is restored from a backup, and one that is not micro's is left to others by another DATABASE_URL."
         ) from error
-    took = f"{time.monotonic() - began:.1f} s"
+    took = f"{time.monotonic() - began:.1f} s{_warning()}"
     return f"{pending} migrations, {namespaces} namespaces, {took}" if pending else f"nothing to migrate, {took}"
+
+
+def _warning() -> str:
+    """What is to be said of the role that we log in as; blank for one that has no more rights than it needs."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        (is_superuser,) = cursor.fetchone() or (False,)
+    return (
+        "; WARNING: the role of DATABASE_URL is a superuser, one that owns the database will do" if is_superuser else ""
+    )
 
 
 def create_database(url: str, within: timedelta = DATABASE_WITHIN) -> None:
