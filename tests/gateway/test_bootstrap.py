@@ -27,6 +27,13 @@ def test_the_bootstrap_says_who_envoy_is_and_is_its_owners_alone(tmp_path: Path)
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_clients_have_half_of_the_files_that_envoy_may_open(tmp_path: Path):
+    for files, connections in ((1000, 500), (10**6, bootstrap.CONNECTIONS)):
+        document = bootstrap.bootstrap(node_id="n", pid=1, run=tmp_path, heap_bytes=1, files=files)
+        _, monitor = document["overload_manager"]["resource_monitors"]
+        assert monitor["typed_config"]["max_active_downstream_connections"] == connections
+
+
 def test_the_program_is_found_as_a_file():
     assert bootstrap.binary().name == "envoy"
     version = subprocess.run([bootstrap.binary(), "--version"], capture_output=True, text=True, check=True).stdout

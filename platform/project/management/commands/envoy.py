@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import socket
 from typing import Any
 
@@ -31,7 +32,17 @@ class Command(BaseCommand):
             pid=os.getpid(),
             run=settings.MICRO_RUN,
             heap_bytes=psutil.virtual_memory().total // 2,
+            files=_as_many_files_as_may_be(),
         )
         file = bootstrap.write(document, settings.MICRO_HOME / "envoy" / "bootstrap.json")
         command = bootstrap.command(file, concurrency=min(MOST_WORKERS, len(os.sched_getaffinity(0))))
         os.execv(command[0], command)  # noqa: S606 - no shell, fixed arguments
+
+
+def _as_many_files_as_may_be() -> int:
+    """How many files Envoy may open: all that the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return 2 * bootstrap.CONNECTIONS
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
