@@ -115,7 +115,7 @@ def test_a_database_that_does_not_answer_is_named(serve, environment):
 
 def test_a_database_that_refuses_us_is_named_at_once(serve, environment):
     began = time.monotonic()
-    url = settings.DATABASE_URL.replace("micro@", "nobody_of_this_name@")
+    url = settings.DATABASE_URL.replace("platform@", "nobody_of_this_name@")
     sentence = the_sentence(serve(DATABASE_URL=url), environment)
     assert 'role "nobody_of_this_name" does not exist' in sentence
     assert time.monotonic() - began < 9
