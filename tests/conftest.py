@@ -27,7 +27,7 @@ ON_DOCKER = re.compile(r"[\[-]docker[\]-]")  # a parameter of its name: `[docker
 
 
 def _postgres() -> str:
-    """A throw-away Postgres for this test run; its URL."""
+    """A throw-away Postgres for this test run; its URL, of a role that may only make databases of its own."""
     from project.embedded import postgres
 
     folder = Path(tempfile.mkdtemp(prefix="micro-pg-", dir="/tmp"))
@@ -45,8 +45,9 @@ def _postgres() -> str:
     deadline = time.monotonic() + 15
     while True:
         try:
-            psycopg.connect(url).close()
-            return url.replace("/postgres?", "/micro?")
+            with psycopg.connect(url) as connection:
+                connection.execute("CREATE ROLE platform LOGIN CREATEDB")
+            return url.replace("micro@/postgres?", "platform@/micro?")
         except psycopg.OperationalError:
             if time.monotonic() > deadline:
                 raise

@@ -141,7 +141,7 @@ def _mounts(room: Room, user: int) -> Iterator[str]:
     open_to_all = ("--perms", "1777") if user else ()
     away = hidden.folders()
     laid: dict[Path, tuple[str, ...]] = {path: ("--tmpfs", str(path)) for path in away}
-    laid |= {path: ("--ro-bind", "/dev/null", str(path)) for path in hidden.sockets()}
+    laid |= {path: ("--ro-bind", "/dev/null", str(path)) for path in hidden.files()}
     shown = (path.resolve() for path in (*_programs(away), *room.shown) if path.exists())
     laid |= {path: _bind(path, path, "--ro-bind") for path in shown}
     own = (Path("/tmp"), Path("/dev/shm"), *(path.resolve() for path in room.empty))  # noqa: S108 - its own

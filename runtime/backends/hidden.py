@@ -31,14 +31,16 @@ def users() -> list[Path]:
     return [Path.home(), Path(pwd.getpwuid(os.geteuid()).pw_dir)]
 
 
-def sockets() -> Iterator[Path]:
-    """Sockets elsewhere that the server itself uses, by their settings."""
+def files() -> Iterator[Path]:
+    """What lies elsewhere and is the server's own, by its settings: sockets, and the key of its certificate."""
     urls = (settings.MICRO_DOCKER_HOST, os.environ.get("DOCKER_HOST", ""), settings.CELERY_BROKER_URL)
     for url in filter(None, urls):
         path = Path(urlsplit(url).path)
         is_local = urlsplit(url).scheme in {"unix", "redis+socket"}
         if is_local and path.is_socket() and not any(folder in path.resolve().parents for folder in folders()):
             yield path.resolve()
+    if settings.MICRO_TLS_KEY and Path(settings.MICRO_TLS_KEY).is_file():
+        yield Path(settings.MICRO_TLS_KEY).resolve()
 
 
 def holds_more(path: Path) -> bool:

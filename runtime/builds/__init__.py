@@ -31,7 +31,10 @@ def build(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:
     if choice.chosen() == choice.DOCKER:
         return images.build(fetched, chosen, attempt)
     make = _environment if chosen.language == "Python" else toolchains.build
-    return make(fetched, chosen, attempt)
+    try:
+        return make(fetched, chosen, attempt)
+    finally:
+        folders.remove(folders.scratch(attempt.namespace, attempt.deployment_id))
 
 
 def _environment(fetched: Fetched, chosen: Plan, attempt: Attempt) -> Artifact:

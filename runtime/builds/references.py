@@ -55,6 +55,7 @@ def _images(read: Sequence[list[str]]) -> Iterator[str]:
     """Each image that is named, with variables put in, and without the names of earlier stages."""
     variables = _arguments(read)
     stages: set[str] = set()
+    numbers: set[str] = set()  # only copying knows a stage by it
     for words in read:
         kind = words[0].upper() if words else ""
         flags, rest = _flags(words[1:])
@@ -62,9 +63,10 @@ def _images(read: Sequence[list[str]]) -> Iterator[str]:
             if (image := _expanded(rest[0], variables)).lower() not in stages:
                 yield image
             stages |= {rest[2].lower()} if len(rest) > 2 and rest[1].upper() == "AS" else set()
+            numbers.add(str(len(numbers)))
         for flag in flags:
             named = _from(flag)
-            if named and not named.isdigit() and named.lower() not in stages:
+            if named and named.lower() not in stages | numbers:
                 yield _expanded(named, variables)
 
 

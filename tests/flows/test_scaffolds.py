@@ -8,9 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from server import MICRO, ROOT, Server
+
+from runtime.backends import bubblewrap
 
 TESTS = {
     "python": [sys.executable, "-m", "unittest"],
@@ -19,9 +22,14 @@ TESTS = {
 }
 
 
+def builds_cache_folder(server: Server) -> Path:
+    """Where the builds of the namespace `micro` keep what is Go's."""
+    return server.home / "caches" / "micro" / "go"
+
+
 def builds_cache(server: Server) -> dict[str, str]:
     """Where the server's builds keep what Go has compiled: gRPC takes it half a minute, which once is enough of."""
-    cache = server.home / "cache" / "go"
+    cache = builds_cache_folder(server)
     return {"GOMODCACHE": str(cache / "modules"), "GOCACHE": str(cache / "built"), "GOFLAGS": "-trimpath -modcacherw"}
 
 
@@ -46,6 +54,9 @@ def test_a_new_service_is_tested_runs_and_answers(server, tmp_path, language):
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert tested.returncode == 0, tested.stdout + tested.stderr
+    if bubblewrap.works() and bubblewrap.switches_user() and language == "go":  # what we have put there is the builds'
+        own = f"{bubblewrap.USER}:{bubblewrap.USER}"
+        subprocess.run(["chown", "-R", own, builds_cache_folder(server).parent], check=True)
     server.micro("run", name, cwd=tmp_path, timeout_s=300)
     try:
         assert json.loads(server.micro(name, "call", "--name=Joe").stdout) == {"msg": "Hello Joe"}

@@ -20,6 +20,11 @@ def test_the_code_is_found_where_micro_server_says(stranger, checkout):
         assert done.stdout == f"['{checkout}/manage.py', 'server']\n", done.stderr
 
 
+def test_the_state_is_removed_by_the_platforms_code(stranger, checkout):
+    done = stranger.micro("server", "--reset", "--yes", MICRO_SERVER=str(checkout))
+    assert done.stdout == f"['{checkout}/manage.py', 'server', '--reset', '--yes']\n", done.stderr
+
+
 def test_the_checkouts_own_python_runs_it(stranger, checkout):
     python = checkout / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)

@@ -115,7 +115,7 @@ def test_a_database_that_does_not_answer_is_named(serve, environment):
 
 def test_a_database_that_refuses_us_is_named_at_once(serve, environment):
     began = time.monotonic()
-    url = settings.DATABASE_URL.replace("micro@", "nobody_of_this_name@")
+    url = settings.DATABASE_URL.replace("platform@", "nobody_of_this_name@")
     sentence = the_sentence(serve(DATABASE_URL=url), environment)
     assert 'role "nobody_of_this_name" does not exist' in sentence
     assert time.monotonic() - began < 9
@@ -182,3 +182,29 @@ def test_being_told_to_stop_while_it_starts_leaves_nothing(environment):
     assert server.returncode == 0
     assert "Traceback" not in rest
     assert processes_of(environment) == []
+
+
+def test_what_a_server_left_is_removed_by_name_once_somebody_says_yes(environment):
+    home = Path(environment["MICRO_HOME"])
+    home.mkdir(mode=0o700)
+    (home / "server.lock").write_text("")
+    cluster = postgres.cluster(home)
+    postgres.initialise(cluster)
+
+    def reset(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, ROOT / "manage.py", "server", "--reset", *words]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+
+    refused = reset()
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "micro server: Nothing was removed: answer yes, or give --yes.\n",
+    )
+    assert (cluster / "PG_VERSION").exists()
+    done = reset("--yes")
+    assert done.returncode == 0, done.stderr
+    assert {str(home), str(cluster)} - {line.strip() for line in done.stdout.splitlines()} <= {str(home / "postgres")}
+    assert not home.exists()
+    assert not cluster.exists()
