@@ -7,7 +7,7 @@ until its programs are gone, else whoever deploys again and again would have as 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
@@ -65,14 +65,15 @@ class Queue:
         return self._full[key]
 
 
-def _in_turn(at: datetime) -> list[int]:
+def _in_turn(at: datetime) -> Iterator[int]:
     """The namespaces that wait and have a slot left: who builds least comes first, then whose turn is longest ago."""
     waiting = Deployment.objects.across_namespaces().claimable(at).order_by()
     since = dict(waiting.values_list("namespace").annotate(Min("created_at")))
     held, began = _held(at), _last_began(since)
     slugs = dict(Namespace.objects.filter(pk__in=list(since)).values_list("pk", "slug"))
-    free = [key for key, slug in slugs.items() if held[key] < quotas.limit(slug, "builds")]
-    return sorted(free, key=lambda key: (held[key], began.get(key) or NEVER, since[key]))
+    for key in sorted(slugs, key=lambda key: (held[key], began.get(key) or NEVER, since[key])):
+        if held[key] < quotas.limit(slugs[key], "builds"):
+            yield key
 
 
 def _held(at: datetime) -> Counter[int]:
