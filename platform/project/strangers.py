@@ -35,6 +35,7 @@ def shared_host(host: str, *, base_domain: str) -> str:
     if "*" in host:
         return "MICRO_ALLOWED_HOSTS names every host: name those that the pages have."
     name = host.strip(".")
+    base_domain = base_domain.lower()
     if name != base_domain and _registered(name) != (_registered(base_domain) or base_domain):
         return ""
     return (

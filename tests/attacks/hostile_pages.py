@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from browsing import chromium
-from playwright.sync_api import Browser, BrowserContext, Page, Response
+from playwright.sync_api import Browser, BrowserContext, Page
 from server import Server, eventually
 
 SAFARI = (
@@ -89,7 +89,7 @@ def deceived_chromium() -> Iterator[Browser]:
 
 @dataclass
 class Victim:
-    """The operator at a browser. `answers` has the status and URL of whatever came back from our ports."""
+    """The operator at a browser. `answers` has the status and URL of whatever came back, shown to the page or not."""
 
     server: Server
     context: BrowserContext
@@ -99,7 +99,11 @@ class Victim:
     def __post_init__(self) -> None:
         self.page = self.context.new_page()
         self.page.set_default_timeout(20_000)
-        self.page.on("response", self._note)
+        self.asked: dict[str, str] = {}
+        wire = self.context.new_cdp_session(self.page)
+        wire.on("Network.requestWillBeSent", self._asks)
+        wire.on("Network.responseReceivedExtraInfo", self._is_answered)
+        wire.send("Network.enable")
 
     def log_in(self, host: str = "localhost") -> None:
         """As the operator, at the address that everybody types."""
@@ -117,8 +121,17 @@ class Victim:
         assert self.page.title() == "evil"
         self.answers.clear()
 
-    def _note(self, answer: Response) -> None:
-        self.answers.append((answer.status, answer.url))
+    def submit(self, script: str, *arguments: str) -> int:
+        """Have the page send a form; the status of what the browser shows then."""
+        with self.page.expect_navigation() as waited:
+            self.page.evaluate(script, list(arguments))
+        return waited.value.status
+
+    def _asks(self, event: dict[str, Any]) -> None:
+        self.asked[event["requestId"]] = event["request"]["url"]
+
+    def _is_answered(self, event: dict[str, Any]) -> None:
+        self.answers.append((event["statusCode"], self.asked.get(event["requestId"], "")))
 
 
 def doors(server: Server) -> dict[str, int]:

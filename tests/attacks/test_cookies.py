@@ -137,9 +137,7 @@ def test_a_session_of_the_time_before_is_taken_off_the_shared_host(evil: Server,
     context.close()
 
 
-def test_nothing_of_a_name_or_an_address_is_in_the_mark_of_a_known_browser(
-    evil: Server, victim: Victim, tmp_path: Path
-):
+def test_nothing_of_a_name_or_an_address_is_in_the_mark_of_a_known_browser(victim: Victim):
     mark = next(cookie["value"] for cookie in victim.context.cookies() if cookie["name"].endswith("device"))
     for part in mark.split(":"):
         padded = part + "=" * (-len(part) % 4)

@@ -127,9 +127,10 @@ def test_no_page_logs_in_with_the_known_password(victim: Victim, elsewhere: int,
         here = "/".join(page.split("/")[:3])
         for base in {f"http://localhost:{port}", f"http://127.0.0.1:{port}", here if str(port) in here else ""} - {""}:
             assert victim.page.evaluate(TAKE_OVER, [base, KNOWN]) == [], (page, base)
-        tried = [status for status, url in victim.answers if "/auth/" in url]
+        tried = [status for status, url in victim.answers if "/auth/" in url and "--" not in url]
         assert len(tried) >= 6, (page, victim.answers)
-        assert set(tried) == {403}, (page, victim.answers)
+        assert set(tried) <= {403, 400}, (page, victim.answers)  # 400: the host names another namespace than the header
+        assert 403 in tried
     assert victim.server.status("owned") == ""
 
 
@@ -138,8 +139,9 @@ def test_no_page_embeds_a_platform_service_or_opens_a_stream_to_it(victim: Victi
     port = doors(victim.server)[door]
     for page in pages(victim.server, elsewhere, port):
         victim.lure(page)
+        is_there = f":{port}/" in page and "--" not in page
         outcomes = victim.page.evaluate(
-            EMBED, "/".join(page.split("/")[:3]) if str(port) in page else f"http://localhost:{port}"
+            EMBED, "/".join(page.split("/")[:3]) if is_there else f"http://localhost:{port}"
         )
         assert not [outcome for outcome in outcomes if "opened" in outcome], (page, outcomes)
         assert {status for status, url in victim.answers if "/auth/" in url} == {403}, (page, victim.answers)
@@ -151,10 +153,7 @@ def test_no_form_of_a_page_logs_in(victim: Victim, elsewhere: int, door: str):
     for page in pages(victim.server, elsewhere, port):
         victim.lure(page)
         target = f"http://localhost:{port}/auth/Auth/Token"
-        with victim.page.expect_response(target) as waited:
-            victim.page.evaluate(POST_FORM, [target, json.dumps(KNOWN)])
-        assert waited.value.status == 403, page
-        victim.page.wait_for_load_state()
+        assert victim.submit(POST_FORM, target, json.dumps(KNOWN)) == 403, page
         assert "access_token" not in victim.page.content()
 
 
@@ -209,9 +208,7 @@ def test_no_form_of_a_page_is_taken_for_the_operators(victim: Victim, elsewhere:
         for host in ("app.localhost", "localhost"):
             victim.lure(page)
             target = f"http://{host}:{victim.server.web_port}/n/micro/services/evil/delete"
-            with victim.page.expect_response(target) as waited:
-                victim.page.evaluate(POST_FORM, [target, '{"name":"evil"}'])
-            assert waited.value.status == 403, page
+            assert victim.submit(POST_FORM, target, '{"name":"evil"}') == 403, page
     assert victim.server.status("evil") == "running"
 
 

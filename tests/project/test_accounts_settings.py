@@ -61,11 +61,51 @@ def test_a_web_url_that_is_none_is_named(start, url):
     assert start(MICRO_WEB_URL=url).startswith("MICRO_WEB_URL is '")
 
 
-def test_pages_below_the_domain_of_tenants_services_are_refused(start):
+def test_pages_that_share_a_domain_with_tenants_services_are_refused(start):
     names = {"MICRO_PROFILE": "platform", "MICRO_BASE_DOMAIN": "apps.example.org"}
-    for url in ("https://apps.example.org", "https://www.apps.example.org"):
-        assert "give the pages a domain of their own" in start(**names, MICRO_WEB_URL=url)
-    assert start(**names, MICRO_WEB_URL="https://console.example.net") == "DEBUG False"
+    for host in ("apps.example.org", "www.apps.example.org", "example.org", "console.example.org", "APPS.example.org"):
+        assert "give the pages a domain of their own" in start(**names, MICRO_WEB_URL=f"https://{host}")
+        further = {"MICRO_WEB_URL": "https://console.example.net", "MICRO_ALLOWED_HOSTS": f"other.example.net,{host}"}
+        assert "give the pages a domain of their own" in start(**names, **further)
+    for host in ("console.example.net", "10.1.2.3", "localhost"):
+        assert start(**names, MICRO_WEB_URL=f"https://{host}") == "DEBUG False"
+    assert "names every host" in start(**names, MICRO_WEB_URL="https://console.example.net", MICRO_ALLOWED_HOSTS="*")
+
+
+def test_who_has_registered_a_domain_is_known_where_it_has_three_parts(start):
+    names = {"MICRO_PROFILE": "platform", "MICRO_BASE_DOMAIN": "apps.example.co.uk"}
+    assert "a domain of their own" in start(**names, MICRO_WEB_URL="https://console.example.co.uk")
+    assert start(**names, MICRO_WEB_URL="https://console.other.co.uk") == "DEBUG False"
+
+
+def test_at_localhost_the_pages_have_a_host_of_their_own_in_every_profile(start):
+    assert start("MICRO_DASHBOARD_HOSTS") == "MICRO_DASHBOARD_HOSTS ('app.localhost',)"
+    assert "'localhost'" not in start("MICRO_DASHBOARD_HOSTS", MICRO_WEB_URL="http://localhost:1")
+    shared = start(MICRO_PROFILE="platform", MICRO_WEB_URL="http://localhost:8082")
+    assert "The pages at localhost (MICRO_WEB_URL" in shared
+    assert start("MICRO_WEB_URL", MICRO_PROFILE="platform") == "MICRO_WEB_URL 'http://app.localhost:8082'"
+    assert start("MICRO_PAGE_HOSTS", MICRO_PROFILE="platform") == "MICRO_PAGE_HOSTS ('app.localhost',)"
+
+
+def test_in_local_services_stay_at_the_addresses_of_this_machine(start):
+    for url in ("http://192.168.1.5:8082", "http://[fd00::5]:8082", "http://127.0.0.1:8082"):
+        assert start("MICRO_DASHBOARD_HOSTS", MICRO_WEB_URL=url) == "MICRO_DASHBOARD_HOSTS ()"
+    named = start("MICRO_DASHBOARD_HOSTS", MICRO_WEB_URL="http://box.lan:8082", MICRO_ALLOWED_HOSTS="other.lan")
+    assert named == "MICRO_DASHBOARD_HOSTS ('box.lan',)"
+
+
+@pytest.mark.parametrize(
+    "origin", ["null", "*", "https://a.example/", "a.example", "ftp://a.example", "https://*.a.example"]
+)
+def test_an_origin_that_no_browser_sends_is_named(start, origin):
+    assert start(MICRO_ALLOWED_ORIGINS=f"https://a.example,{origin}").startswith(
+        f"MICRO_ALLOWED_ORIGINS names {origin!r}"
+    )
+
+
+def test_origins_are_listed_in_small_letters(start):
+    origins = start("MICRO_ALLOWED_ORIGINS", MICRO_ALLOWED_ORIGINS="https://A.example, http://[::1]:3000")
+    assert origins == "MICRO_ALLOWED_ORIGINS ('https://a.example', 'http://[::1]:3000')"
 
 
 def test_cookies_are_bound_to_the_host_where_there_is_tls(start):
