@@ -103,7 +103,9 @@ def account_of(user: User, slug: str) -> Account:
 
 def refusal(account: Account, permission: Permission) -> PermissionDenied:
     """What the account is told that lacks a permission: which one, and how to come by it."""
-    way, who = "", f"a {role(account)}"
+    if permission is Permission.PLATFORM_OPERATE:
+        return PermissionDenied(f"Only admins of the namespace {PLATFORM_NAMESPACE} may do this.")
+    way, who = "", f"the role {role(account)}"
     if service := service_of(account):
         who = f"the service {service}"
         way = f": ask for it with micro run --grant {permission}"

@@ -181,13 +181,17 @@ class Server:
 
     def user_of(self, namespace: str, secret: str) -> Server:
         """The same server as another user sees it: one with a home of their own, who works in another namespace."""
-        account = {"id": "owner", "secret": secret, "type": "user", "scopes": ["admin"]}
+        account = {"id": "owner", "secret": secret, "scopes": ["admin"]}
         self.call("auth", "Auth.Generate", {**account, "options": {"namespace": namespace}})
+        return self.logged_in(namespace, "owner", secret, home=namespace)
+
+    def logged_in(self, namespace: str, username: str, secret: str, *, home: str) -> Server:
+        """The same server as an account that there is already sees it, from a home of its own."""
         other = copy.copy(self)
-        other.client_home = self.folder / namespace
+        other.client_home = self.folder / home
         other.client_home.mkdir()
         other.micro("user", "namespace", "set", namespace)
-        other.micro("login", "--username", "owner", "--password", secret)
+        other.micro("login", "--username", username, "--password", secret)
         return other
 
     def login(self) -> None:
@@ -201,6 +205,11 @@ class Server:
             if fields[0] == name:
                 return fields[3]
         return ""
+
+    def rest(self, method: str, path: str, token: str, body: object = None) -> httpx.Response:
+        """A request to the web process with a bearer token."""
+        sent = {"Authorization": f"Bearer {token}"}
+        return httpx.request(method, f"http://127.0.0.1:{self.web_port}{path}", headers=sent, json=body, timeout=20)
 
     def get(self, path: str, *, host: str = "", headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
         """An HTTP request through the API gateway, by path or on a host."""

@@ -241,7 +241,7 @@ def _is_own(by: callers.Account, found: Account | Membership, namespace: str) ->
         return False
     if isinstance(found, Membership):
         return by.type == USER and by.user_id in (found.user_id, None) and by.id == found.user.username
-    return by.type != USER and by.id == found.account_id
+    return by.user_id is None and by.id == found.account_id
 
 
 def create_service_account(

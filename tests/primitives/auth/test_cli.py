@@ -181,7 +181,7 @@ def test_python_programs_manage_rules(client):
 
 def test_python_programs_manage_accounts(client):
     made, secret = auth.generate("bot", name="Robot", scopes=["a"], metadata={"k": "v"}, client=client)
-    assert made == auth.Account("bot", "user", "shop", "Robot", ("a",), {"k": "v"})
+    assert made == auth.Account("bot", "account", "shop", "Robot", ("a",), {"k": "v"})
     token = auth.token(id="Robot", secret=secret, client=client)
     assert auth.inspect(token.access_token, client=client) == made
     assert auth.refresh(token.refresh_token, client=client).access_token

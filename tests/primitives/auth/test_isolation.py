@@ -146,6 +146,9 @@ def test_every_method_has_its_try():
     assert methods == set(TRIES)
 
 
+OF_NOBODYS_NAMESPACE = {"auth.Namespaces.Create", "debug.Debug.Log"}
+
+
 @pytest.mark.parametrize("headers", [{}, {"micro_namespace": "shop"}])
 def test_a_tenant_reaches_nothing_of_anothers(hidden, log_in, headers):
     eve = log_in("rival", "eve", "eve-secret")
@@ -153,7 +156,7 @@ def test_a_tenant_reaches_nothing_of_anothers(hidden, log_in, headers):
         code, text = stranger_sends(eve, method, **headers)
         assert code == expected, (method, text)
         assert "hidden" not in text, (method, text)
-        if expected == DENIED and method != "auth.Namespaces.Create":  # which is about nobody's namespace
+        if expected == DENIED and method not in OF_NOBODYS_NAMESPACE:
             assert json.loads(text)["detail"] == "access denied to namespace"
 
 
@@ -170,7 +173,8 @@ def test_an_account_without_scopes_manages_nothing_of_its_own_namespace(hidden, 
     clerk = log_in("shop", "clerk", made.secret)
     for method in ("auth.Accounts.List", "auth.Accounts.Delete", "auth.Rules.Create", "auth.Rules.Delete"):
         code, text = stranger_sends(clerk, method)
-        assert (code, json.loads(text)["detail"]) == (DENIED, "the scope admin is required")
+        assert code == DENIED
+        assert "which the account clerk does not have" in json.loads(text)["detail"]
     assert stranger_sends(clerk, "auth.Rules.List")[0] == "OK"
     joe.call("/auth.Accounts/Delete", auth_pb2.DeleteAccountRequest(id="clerk"), auth_pb2.DeleteAccountResponse)
 

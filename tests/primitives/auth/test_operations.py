@@ -51,7 +51,7 @@ def test_a_member_logs_in_with_the_password_of_its_user(at):
     account = tokens.verify(given.access).account
     assert (account.id, account.issuer, account.type, account.scopes) == ("joe", "shop", "user", ("admin",))
     claims = jwt.decode(given.access, options={"verify_signature": False})
-    assert set(claims) == {"sub", "iss", "exp", "type", "name", "scopes", "metadata"}
+    assert set(claims) == {"sub", "iss", "exp", "type", "name", "scopes", "metadata", "user"}
     assert claims["exp"] == int((at + MINUTE).timestamp())
     assert Account.objects.get().secret == ""
 
@@ -211,13 +211,13 @@ def test_what_would_not_fit_into_a_header_or_a_line_is_no_account(facts):
 def test_a_release_proves_itself_until_its_account_is_deleted(shop, at):
     connection.set_schema_to_public()
     for secret in ("first-secret", "second-secret"):
-        operations.create_service_account(namespace=shop, id="hello-latest-1", secret=secret)
+        operations.create_service_account(namespace=shop, id="hello-latest-1", secret=secret, service="hello")
     with tenant_context(shop):
         given = log_in(at, id="hello-latest-1", secret="second-secret")
         with pytest.raises(Unauthenticated):
             log_in(at, id="hello-latest-1", secret="first-secret")
         account = tokens.verify(given.access).account
-        assert (account.type, account.scopes) == ("service", ("service",))
+        assert (account.type, account.scopes) == ("service", ("service", "service:hello"))
         assert "second-secret" not in Account.objects.get(account_id="hello-latest-1").secret
     for _ in range(2):
         operations.delete_account(namespace=shop, id="hello-latest-1")
@@ -364,9 +364,9 @@ def test_a_new_secret_that_cannot_be_is_refused(id, new, text, at):
 
 @pytest.mark.usefixtures("shop")
 def test_a_release_that_is_made_again_keeps_its_refresh_tokens(shop, at):
-    operations.create_service_account(namespace=shop, id="hello-1", secret="s" * 43)
+    operations.create_service_account(namespace=shop, id="hello-1", secret="s" * 43, service="hello")
     given = log_in(at, id="hello-1", secret="s" * 43)
-    operations.create_service_account(namespace=shop, id="hello-1", secret="s" * 43)
+    operations.create_service_account(namespace=shop, id="hello-1", secret="s" * 43, service="hello")
     refresh(given.refresh, at)
 
 

@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils.timezone import now
 
 from primitives.auth import tokens
+from tenants.models import User
 from transport.callers import Account
 
 
@@ -33,5 +34,7 @@ class Caller:
 
 
 def caller(user: str, namespace: str, *scopes: str, type: str = "user") -> Caller:
-    account = Account(id=user, type=type, issuer=namespace, name=user, scopes=scopes)
+    found = User.objects.filter(username=user).first() if type == "user" else None
+    user_id = found.pk if found else None
+    account = Account(id=user, type=type, issuer=namespace, name=user, scopes=scopes, user_id=user_id)
     return Caller(tokens.issue(account, at=now(), expiry=timedelta(minutes=5)))

@@ -32,7 +32,7 @@ def test_every_route_declares_who_may_call_it():
     found = routes(urls.urlpatterns)
     assert len(found) > 12
     for route in found:
-        assert scope(route) in {callers.ANYONE, callers.ANY_ACCOUNT, callers.ADMIN}, route
+        assert scope(route) in {callers.ANYONE, callers.ANY_ACCOUNT}, route
 
 
 def test_only_what_shows_nothing_of_anybodys_is_open():
