@@ -271,13 +271,14 @@ def test_a_service_without_endpoints_is_503(gateway: Gateway):
 
 
 def test_the_running_envoy_has_its_filters_in_this_order(gateway: Gateway):
-    """Who is it, who is meant, in which tongue, may they, go. Each one needs what the one before it found out."""
+    """Was it here before, who is it, who is meant, in which tongue, may they, go. Each one needs what the one before it found out."""
     dump = gateway.admin("/config_dump?resource=dynamic_listeners").json()["configs"]
     assert len(dump) == 3
     for each in dump:
         chain = each["active_state"]["listener"]["filter_chains"][0]
         filters = chain["filters"][0]["typed_config"]["http_filters"]
         assert [each["name"].rpartition(".")[2] for each in filters] == [
+            "cdn_loop",
             "grpc_web",
             "basic",
             "jwt_authn",
