@@ -128,6 +128,7 @@ def test_the_filters_stand_in_this_order(door):
     manager = hcm_pb2.HttpConnectionManager()
     listener.filter_chains[0].filters[0].typed_config.Unpack(manager)
     assert [each.name.rpartition(".")[2] for each in manager.http_filters] == [
+        "cdn_loop",
         "grpc_web",
         "basic",
         "jwt_authn",
