@@ -51,6 +51,16 @@ def home(tmp_path, settings):
 
 
 @pytest.fixture
+def walls(settings) -> None:
+    """Services and builds within walls; where these cannot be had the test is skipped, with the way out."""
+    from runtime.backends import bubblewrap
+
+    if not bubblewrap.works():
+        pytest.skip("bubblewrap does not work here: apt-get install -y bubblewrap, outside an unprivileged container.")
+    settings.MICRO_BUBBLEWRAP = "auto"
+
+
+@pytest.fixture
 def attempt(tmp_path: Path) -> Attempt:
     """A worker's attempt at a build, which may go on."""
     return Attempt("acme", uuid4(), tmp_path / "build.log", lambda: True)

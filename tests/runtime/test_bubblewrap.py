@@ -14,7 +14,7 @@ from runtime import folders
 from runtime.backends import bubblewrap
 from runtime.models import Replica
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("walls")]
 PROBE = """
 import http.server, json, os, pathlib, signal, sys
 def writes(path):
@@ -42,16 +42,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
-
-
-@pytest.fixture(autouse=True)
-def walls(settings) -> None:
-    """Within walls, unless they cannot be had here: then these tests are skipped, with the way out."""
-    if not bubblewrap.works():
-        pytest.skip(
-            "bubblewrap does not work here: apt-get install -y bubblewrap, outside of an unprivileged container."
-        )
-    settings.MICRO_BUBBLEWRAP = "auto"
 
 
 def probe(state: Path, secret: Path) -> dict[str, str]:

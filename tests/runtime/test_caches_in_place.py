@@ -13,7 +13,6 @@ from deploying import hello
 from micro.errors import FailedPrecondition
 from runtime import builds, folders, housekeeping
 from runtime.attempts import Attempt
-from runtime.backends import bubblewrap
 from runtime.builds import environments
 from runtime.models import Deployment
 
@@ -31,14 +30,6 @@ def build_wheel(*args, **kwargs):
         os.symlink(%r, made)
     raise SystemExit("planted")
 """
-
-
-@pytest.fixture
-def walls(settings) -> None:
-    """Within walls, unless they cannot be had here."""
-    if not bubblewrap.works():
-        pytest.skip("bubblewrap does not work here: apt-get install -y bubblewrap, outside an unprivileged container.")
-    settings.MICRO_BUBBLEWRAP = "auto"
 
 
 def attempt_of(namespace: str, tmp_path: Path) -> Attempt:

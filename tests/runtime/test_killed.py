@@ -215,7 +215,7 @@ def test_a_build_whose_worker_is_killed_hard_is_done_again_within_seconds_and_it
 ):
     files = {
         **hello("one"),
-        "slow.py": SLOW.format(flag=str(tmp_path / "go")),
+        "slow.py": SLOW.format(flag="go"),
         "pyproject.toml": "[project]\nname='slow'\nversion='1'\n"
         "[build-system]\nrequires=[]\nbuild-backend='slow'\nbackend-path=['.']\n",
     }
@@ -238,7 +238,7 @@ def test_a_build_whose_worker_is_killed_hard_is_done_again_within_seconds_and_it
         with process(environment, *WORKER):
             eventually(lambda: builders() - orphans, 60)
             assert not builders() & orphans
-            (tmp_path / "go").touch()
+            (folders.build("micro", deployment.pk) / "source" / "go").touch()
             eventually(lambda: platform.again(deployment).state == "live", 30)
     assert time.monotonic() - killed_at < 60
     assert platform.again(deployment).attempts == 2

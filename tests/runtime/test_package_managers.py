@@ -6,6 +6,7 @@ import pytest
 from building import INDEX_JS, PNPM_7, SHA512, package, printed_by, write_source
 
 from micro.errors import InvalidArgument
+from runtime import folders
 from runtime.builds import package_managers
 
 CHECKSUM = (
@@ -125,7 +126,14 @@ REAL = {
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_a_source_of_any_manager_is_installed_as_locked_and_runs(name, home, tmp_path, attempt):
+def test_a_source_of_any_manager_is_installed_as_locked_and_runs(name, tmp_path, attempt):
     source = write_source(tmp_path / "source", REAL[name] | {"index.js": INDEX_JS})
     assert "in ms 1000" in printed_by(source, attempt)
-    assert not list((home / "empty").iterdir())
+    assert not folders.scratch(attempt.namespace, attempt.deployment_id).exists()  # its HOME
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("name", REAL)
+def test_so_it_is_within_walls(name, walls, tmp_path, attempt):
+    source = write_source(tmp_path / "source", REAL[name] | {"index.js": INDEX_JS})
+    assert "in ms 1000" in printed_by(source, attempt)

@@ -6,7 +6,7 @@ import pytest
 from building import build_in_place, printed_by, write_source
 
 from micro.errors import FailedPrecondition
-from runtime import builds
+from runtime import builds, folders
 from runtime.builds import toolchains
 
 IMPORTING_GO = 'package main\nimport ("fmt"; "github.com/google/uuid")\nfunc main() { fmt.Println("uuid", uuid.Nil) }\n'
@@ -31,6 +31,14 @@ SOURCES = {
 def test_a_source_is_built_in_place_and_started(name, tmp_path, attempt):
     files, words = SOURCES[name]
     assert words in printed_by(write_source(tmp_path / "source", files), attempt)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_so_it_is_within_walls_and_twice_from_a_cache(name, walls, tmp_path, attempt):
+    files, words = SOURCES[name]
+    for folder in ("one", "two"):
+        assert words in printed_by(write_source(tmp_path / folder, files), attempt)
+    assert (folders.home() / "caches" / "acme").is_dir()
 
 
 def test_a_toolchain_that_is_not_there_is_named_with_the_way_out(tmp_path, monkeypatch):
