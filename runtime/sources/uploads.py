@@ -59,7 +59,7 @@ class Incoming:
         self._file.write(chunk)
 
     def keep(self, *, namespace: Namespace, name: str, version: str) -> str:
-        """Store it as the last upload of `name` and `version`; its id. Raises as `write` and `archives.require_safe` do.
+        """Store it as the last upload of `name` and `version`; its id. Raises as `write` and `require_safe` do.
 
         What was uploaded as that before goes, unless something needs it.
         """
