@@ -59,12 +59,13 @@ class Incoming:
         self._file.write(chunk)
 
     def keep(self, *, namespace: Namespace, name: str, version: str) -> str:
-        """Store it as the last upload of `name` and `version`; its id. Raises as `archives.require_safe` does.
+        """Store it as the last upload of `name` and `version`; its id. Raises as `write` and `require_safe` do.
 
         What was uploaded as that before goes, unless something needs it.
         """
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._require_room()
         archives.require_safe(self._path)
         sha256 = self._digest.hexdigest()
         rows = Upload.objects.in_namespace(namespace)
