@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import grpc
 import httpx
 import pytest
+
+from gateway.state import Service
 
 from .backends import Grpc, Http
 from .harness import Gateway, error_of, token
@@ -156,6 +159,24 @@ def test_a_services_answer_is_shown_to_no_page_that_is_not_listed(gateway: Gatew
     for path in ("/helloworld/call", "/bare/helloworld/call", "/nope"):
         answer = ask(gateway, path, origin=EVIL, micro_namespace="foo")
         assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_service_that_lists_origins_is_read_by_their_pages_alone(envoy: Gateway, usual, hello: Grpc):
+    own = "https://shop.example"
+    listing = [replace(each, origins=(own, "http://localhost:3000")) for each in usual if each.namespace == "foo"]
+    opened = Service("foo", "open", "grpc", (hello.endpoint,), hello.descriptors, ("*",))
+    envoy.serve(*listing, opened, *(each for each in usual if each.namespace != "foo"))
+    preflight = {"method": "OPTIONS", "access_control_request_method": "POST"}
+    for host, path in (("helloworld--foo.localhost", "/call"), ("bare--foo.localhost", "/helloworld/call")):
+        for more in (preflight, {}):
+            answer = ask(envoy, path, host=host, origin=own, **more)
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, own)
+            assert "access-control-allow-credentials" not in answer.headers
+            assert "Micro-Namespace" not in answer.headers.get("access-control-allow-headers", "")
+            other = ask(envoy, path, host=host, origin=EVIL, **more)
+            assert "access-control-allow-origin" not in other.headers
+    assert ask(envoy, "/call", host="open--foo.localhost", origin=EVIL).headers["access-control-allow-origin"] == "*"
+    assert ask(envoy, "/auth/Auth/Token", host="foo.localhost", origin=own).status_code == 403
 
 
 @pytest.mark.parametrize("door", DOORS)
