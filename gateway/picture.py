@@ -77,5 +77,5 @@ def _version(entry: records.Entry) -> Version:
 
 def _origins(text: str) -> tuple[str, ...]:
     """The origins that the newest node of a service names; what no browser sends is left out."""
-    named = [origin.strip().lower() for origin in text[:4096].split(",")]
+    named = text[:4096].lower().split()
     return tuple(dict.fromkeys(origin for origin in named if origin == "*" or is_origin(origin)))[:MOST_ORIGINS]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -328,3 +330,38 @@ def test_a_mounted_service_says_nothing_about_the_whole_host(gateway: Gateway):
     found = plant(gateway, MOUNTED, *said)
     assert [name for name, _ in said if name in found] == ["X-Own"]
     assert "strict-transport-security" in plant(gateway, ON_ITS_HOST, *said)
+
+
+@pytest.fixture
+def hinting() -> Iterator[tuple[str, int]]:
+    """A server that sets a cookie before, in and after its answer: in early hints, the head, and the trailers."""
+    planted = b"Set-Cookie: micro=planted; Path=/\r\n"
+    answer = b"HTTP/1.1 103 Early Hints\r\n" + planted + b"\r\nHTTP/1.1 200 OK\r\nTrailer: Set-Cookie\r\n" + planted
+    answer += b"Set-Cookie: a=1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + planted + b"\r\n"
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield server.getsockname()
+    server.close()
+
+
+def test_no_cookie_comes_before_or_after_an_answer(own: Gateway, hinting: tuple[str, int]):
+    own.serve(Service("foo", "hints", "http", (hinting,)))
+    with socket.create_connection(own.doors.api, timeout=5) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: hints--foo.localhost\r\nConnection: close\r\nTE: trailers\r\n\r\n")
+        said = b""
+        while piece := connection.recv(65536):
+            said += piece
+    assert b"a=1" in said
+    assert b"ok" in said
+    assert b"planted" not in said
