@@ -13,10 +13,12 @@ from primitives.registry import records
 from primitives.rules.records import books
 from tenants import quotas
 from tenants.models import Domain, Namespace
+from tenants.names import is_origin
 
 from .limits import Limits
 from .state import Browsers, Doors, Protocol, Service, State, Version, merged
 
+MOST_ORIGINS = 20
 HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 
@@ -71,5 +73,12 @@ def _domains() -> dict[str, str]:
 def _version(entry: records.Entry) -> Version:
     endpoints = tuple((node.host, node.port) for node in entry.nodes)
     protocol: Protocol = "http" if entry.protocol == "http" else "grpc"
-    service = Service(entry.namespace, entry.service, protocol, endpoints, entry.descriptors)
+    origins = _origins(entry.nodes[-1].metadata.get("origins", "")) if entry.nodes else ()
+    service = Service(entry.namespace, entry.service, protocol, endpoints, entry.descriptors, origins)
     return Version(service, entry.version)
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    """The origins that the newest node of a service names; what no browser sends is left out."""
+    named = text[:4096].lower().split()
+    return tuple(dict.fromkeys(origin for origin in named if origin == "*" or is_origin(origin)))[:MOST_ORIGINS]

@@ -95,6 +95,8 @@ def _about(service: Service) -> dict[str, Any]:
         about["frames"] = True
     if descriptors.binds_verbs(service.descriptors):
         about["verbs"] = True
+    if service.protocol == "grpc" and service.origins:
+        about["origins"] = ",".join(service.origins)
     return about
 
 

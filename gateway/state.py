@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from primitives.rules.access import Book
@@ -29,13 +29,17 @@ class Doors:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service of a namespace with the endpoints of all its versions. `descriptors` is a FileDescriptorSet or b""."""
+    """A service of a namespace with the endpoints of all its versions. `descriptors` is a FileDescriptorSet or b"".
+
+    `origins`: whose pages may read its answers in JSON and gRPC-web, `*` for all. Plain HTTP ones say it themselves.
+    """
 
     namespace: str
     name: str
     protocol: Protocol
     endpoints: tuple[Address, ...]
     descriptors: bytes = b""
+    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +104,4 @@ def _merge(group: list[Version]) -> Service:
     lead = max(served, key=lambda each: (each.version == "latest", each.version)).service
     alike = [each.service for each in group if each.service.protocol == lead.protocol]
     endpoints = tuple(sorted({endpoint for service in alike for endpoint in service.endpoints}))
-    return Service(lead.namespace, lead.name, lead.protocol, endpoints, lead.descriptors)
+    return replace(lead, endpoints=endpoints)

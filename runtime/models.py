@@ -14,6 +14,7 @@ from tenants.scoping import NamespacedManager, NamespacedQuerySet
 
 LEASE = timedelta(seconds=20)
 MOST_ATTEMPTS = 4
+ORIGINS = "MICRO_ALLOWED_ORIGINS"  # a service's variable that the gateway heeds
 
 
 class ServiceQuerySet(NamespacedQuerySet["Service"]):

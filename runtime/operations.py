@@ -24,7 +24,7 @@ from tenants.models import Namespace
 from transport.callers import Account
 
 from . import credentials, notices, rollouts, sources, tasks, variables
-from .models import Deployment, Replica, Service, Upload
+from .models import ORIGINS, Deployment, Replica, Service, Upload
 from .sources import git, tokens, uploads
 
 DEFAULT_VERSION = "latest"
@@ -285,6 +285,8 @@ def require_variable(name: str, value: str) -> None:
         raise InvalidArgument(f"The environment variable {name[:100]} is set by the platform.")
     if name == "MICRO_PROTOCOL" and value not in {"grpc", "http"}:
         raise InvalidArgument("MICRO_PROTOCOL is grpc or http.")
+    if name == ORIGINS and not all(origin == "*" or names.is_origin(origin) for origin in value.lower().split()):
+        raise InvalidArgument(f"{ORIGINS} is a list such as https://a.example http://localhost:3000, or *.")
 
 
 def _require_order(order: Order) -> None:

@@ -27,7 +27,7 @@ from .backends import Away, Backend, choice
 from .builds import protos
 from .doorbell import Doorbell
 from .logfiles import Follower
-from .models import Deployment, Release, Replica
+from .models import ORIGINS, Deployment, Release, Replica
 from .probing import Prober
 from .processes import StillStarting
 from .rollouts import Step
@@ -250,7 +250,7 @@ class Runner:
             service=replica.service.name,
             version=replica.service.version,
             protocol=ready.protocol,
-            node=Node(replica.node_id, *endpoint, {"release": str(replica.release.number)}),
+            node=Node(replica.node_id, *endpoint, _said(replica.release)),
             descriptors=ready.descriptors,
         )
         self._write(replica, state=Replica.State.ANNOUNCED, revision=revision, due_at=None)
@@ -378,3 +378,9 @@ def _remember(release: Release, ready: probes.Ready) -> None:
     if release.protocol != ready.protocol or bytes(release.descriptors) != ready.descriptors:
         release.protocol, release.descriptors = ready.protocol, ready.descriptors
         release.save(update_fields=["protocol", "descriptors"])
+
+
+def _said(release: Release) -> dict[str, str]:
+    """What a replica's node says of its release: the number, and the origins whose pages may read its answers."""
+    origins = release.env.get(ORIGINS, "")
+    return {"release": str(release.number)} | ({"origins": origins} if origins else {})

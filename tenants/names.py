@@ -18,6 +18,7 @@ NAMESPACE_LENGTH = 40
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _USERNAME = re.compile(r"[A-Za-z0-9@.+_-]{1,150}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[^\s@\"<>\x00-\x1f\x7f]+")
+_ORIGIN = re.compile(r"https?://([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
 _SERVICE = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
@@ -42,6 +43,11 @@ def require_email(email: str) -> None:
     """Raises InvalidArgument unless we take the address. Quoted ones are legal and nobody's: they may hold anything."""
     if not _EMAIL.fullmatch(email):
         raise InvalidArgument("An e-mail address has no quotes, blanks or control characters.")
+
+
+def is_origin(text: str) -> bool:
+    """Whether a browser may send this as Origin for a page that has one."""
+    return _ORIGIN.fullmatch(text) is not None
 
 
 def validate_service(name: str, *, namespace: str = "") -> None:

@@ -19,13 +19,10 @@ local REASONS = {
 }
 local CALLS = { PUT = true, PATCH = true, DELETE = true }  -- what means POST, unless a service has bound it itself
 -- Never with credentials: a page sends a token that it has, the browser adds nothing of its own.
-local CORS = {
-  ["access-control-allow-methods"] = "POST, PATCH, GET, OPTIONS, PUT, DELETE",
-  ["access-control-allow-headers"] = "Accept, Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, "
-    .. "Authorization, Micro-Namespace, X-Grpc-Web, X-User-Agent, Grpc-Timeout",
-  ["access-control-expose-headers"] = "Grpc-Status, Grpc-Message",
-  ["vary"] = "Origin",
-}
+local CORS = { ["access-control-expose-headers"] = "Grpc-Status, Grpc-Message", ["vary"] = "Origin" }
+local METHODS = "POST, PATCH, GET, OPTIONS, PUT, DELETE"
+local HEADERS = "Accept, Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, Authorization, X-Grpc-Web, X-User-Agent, "
+  .. "Grpc-Timeout"
 local COOKIE_PREFIXES = { "^__host%-http%-", "^__host%-", "^__secure%-", "^__http%-" }
 -- What speaks for a whole host, which a service that is mounted below a path shares with others.
 local OF_THE_HOST = { "clear-site-data", "service-worker-allowed", "strict-transport-security", "alt-svc", "nel" }
@@ -299,6 +296,15 @@ function cookie_of_host(cookie)
   return (string.gsub(cookie, ";%s*[Dd][Oo][Mm][Aa][Ii][Nn]%s*=[^;]*", ""))
 end
 
+-- Whom a service that lists `origins` lets read its answers, out of the origin that asks; nil for nobody.
+function shown_to(origins, origin)
+  for listed in string.gmatch(origin and origins or "", "[^,]+") do
+    if listed == "*" or listed == origin then
+      return listed
+    end
+  end
+end
+
 -- Micro's error document and its HTTP status, from a gRPC status and its message.
 function error_document(status, message)
   local code = tonumber(string.match(message, '^{.*"[Cc]ode"%s*:%s*(%d+)'))
@@ -373,12 +379,18 @@ local function refuse_origin(request)
   refuse(request, 403, "Pages of " .. string.sub(request.origin, 1, 100) .. " may not call this.")
 end
 
+-- A service's own origins may not name a namespace: it could be another service than that which has let them in.
 local function answer_preflight(request)
   if request.origin and not request.cors then
     refuse_origin(request)
   end
   local answer = { [":status"] = "200" }
-  request.handle:respond(request.cors and with_cors(answer, request.cors) or answer, "")
+  if request.cors then
+    with_cors(answer, request.cors)
+    answer["access-control-allow-methods"] = METHODS
+    answer["access-control-allow-headers"] = settings.origins[request.origin] and HEADERS .. ", Micro-Namespace" or HEADERS
+  end
+  request.handle:respond(answer, "")
 end
 
 -- The dashboard's cookies are nobody's business but the dashboard's: browsers send them to every port of its host.
@@ -540,7 +552,7 @@ local function ask_index(request, namespace, meant)
     not_found(request, "There is no namespace " .. namespace .. ".")
   end
   local answer = {}
-  for _, name in ipairs({ "service", "protocol", "frames", "verbs", "conflict" }) do
+  for _, name in ipairs({ "service", "protocol", "frames", "verbs", "origins", "conflict" }) do
     answer[name] = found:get(name)
   end
   return answer
@@ -639,6 +651,7 @@ end
 
 -- A gRPC service, called by gRPC or in JSON.
 local function send_to_grpc(request, found, parts, by_host)
+  request.cors = request.cors or shown_to(found.origins, request.origin)
   if request.method == "OPTIONS" then
     answer_preflight(request)
   end

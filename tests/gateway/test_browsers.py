@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import grpc
 import httpx
 import pytest
+
+from gateway.state import Service
 
 from .backends import Grpc, Http
 from .harness import Gateway, error_of, token
@@ -156,6 +161,24 @@ def test_a_services_answer_is_shown_to_no_page_that_is_not_listed(gateway: Gatew
     for path in ("/helloworld/call", "/bare/helloworld/call", "/nope"):
         answer = ask(gateway, path, origin=EVIL, micro_namespace="foo")
         assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_service_that_lists_origins_is_read_by_their_pages_alone(envoy: Gateway, usual, hello: Grpc):
+    own = "https://shop.example"
+    listing = [replace(each, origins=(own, "http://localhost:3000")) for each in usual if each.namespace == "foo"]
+    opened = Service("foo", "open", "grpc", (hello.endpoint,), hello.descriptors, ("*",))
+    envoy.serve(*listing, opened, *(each for each in usual if each.namespace != "foo"))
+    preflight = {"method": "OPTIONS", "access_control_request_method": "POST"}
+    for host, path in (("helloworld--foo.localhost", "/call"), ("bare--foo.localhost", "/helloworld/call")):
+        for more in (preflight, {}):
+            answer = ask(envoy, path, host=host, origin=own, **more)
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, own)
+            assert "access-control-allow-credentials" not in answer.headers
+            assert "Micro-Namespace" not in answer.headers.get("access-control-allow-headers", "")
+            other = ask(envoy, path, host=host, origin=EVIL, **more)
+            assert "access-control-allow-origin" not in other.headers
+    assert ask(envoy, "/call", host="open--foo.localhost", origin=EVIL).headers["access-control-allow-origin"] == "*"
+    assert ask(envoy, "/auth/Auth/Token", host="foo.localhost", origin=own).status_code == 403
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -307,3 +330,38 @@ def test_a_mounted_service_says_nothing_about_the_whole_host(gateway: Gateway):
     found = plant(gateway, MOUNTED, *said)
     assert [name for name, _ in said if name in found] == ["X-Own"]
     assert "strict-transport-security" in plant(gateway, ON_ITS_HOST, *said)
+
+
+@pytest.fixture
+def hinting() -> Iterator[tuple[str, int]]:
+    """A server that sets a cookie before, in and after its answer: in early hints, the head, and the trailers."""
+    planted = b"Set-Cookie: micro=planted; Path=/\r\n"
+    answer = b"HTTP/1.1 103 Early Hints\r\n" + planted + b"\r\nHTTP/1.1 200 OK\r\nTrailer: Set-Cookie\r\n" + planted
+    answer += b"Set-Cookie: a=1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" + planted + b"\r\n"
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield server.getsockname()
+    server.close()
+
+
+def test_no_cookie_comes_before_or_after_an_answer(own: Gateway, hinting: tuple[str, int]):
+    own.serve(Service("foo", "hints", "http", (hinting,)))
+    with socket.create_connection(own.doors.api, timeout=5) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: hints--foo.localhost\r\nConnection: close\r\nTE: trailers\r\n\r\n")
+        said = b""
+        while piece := connection.recv(65536):
+            said += piece
+    assert b"a=1" in said
+    assert b"ok" in said
+    assert b"planted" not in said

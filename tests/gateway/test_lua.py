@@ -321,3 +321,39 @@ def test_a_token_is_found_in_the_password_alone(basic, credentials, token):
 @pytest.mark.parametrize("header", ["Bearer a.b.c", "Basic", "Basic !!!", "Basic a.b.c", "", "basic am9lOmEuYi5j"])
 def test_no_token_is_found_elsewhere(basic, header):
     assert basic.token_in(header) is None
+
+
+@pytest.mark.parametrize(
+    ("cookie", "bare", "expected"),
+    [
+        ("a=1; Path=foo; Path=/", False, "a=1; Path=foo; Path=/web"),
+        ("a=1; Path=/;Path=/x", False, "a=1; Path=/web;Path=/web/x"),
+        ("a=1", True, "a=1; Path=/web"),
+        ("a=1; Path=/; Path", True, "a=1; Path=/web; Path"),
+        ("a=1; Path=/x", True, "a=1; Path=/web/x"),
+        ("a=1; Path=/; Path=", True, "a=1; Path=/web; Path=; Path=/web"),
+    ],
+)
+def test_every_path_of_a_cookie_is_moved(lua, cookie, bare, expected):
+    assert lua.cookie_under("/web", cookie, bare) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "is_listed"),
+    [("a.example", True), ("x.lan.example", True), ("lan.example", False), ("xlan.example", False), ("", False),
+     ("example", False), ("a.example.evil", False), (".a.example", False)],
+)  # fmt: skip
+def test_a_host_is_in_a_list_by_its_name_or_by_what_it_is_below(lua, host, is_listed):
+    hosts = lua.settings.hosts
+    hosts["a.example"] = hosts[".lan.example"] = True
+    assert lua.is_listed(hosts, host) is is_listed
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "shown"),
+    [("https://a", "https://a", "https://a"), ("https://b,https://a", "https://a", "https://a"),
+     ("*", "https://a", "*"), ("https://ab", "https://a", None), ("", "https://a", None), (None, "https://a", None),
+     ("*", None, None)],
+)  # fmt: skip
+def test_a_service_shows_its_answers_to_the_origins_that_it_lists(lua, origins, origin, shown):
+    assert lua.shown_to(origins, origin) == shown
