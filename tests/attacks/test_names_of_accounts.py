@@ -40,7 +40,7 @@ def test_a_namesake_of_the_operator_in_another_namespace_has_nothing_of_theirs(a
     ned.micro("auth", "create", "account", "--secret", "of a namesake", "--scopes", "admin", "admin")
     namesake = ned.logged_in("ned", "admin", "of a namesake", home="namesake")
     assert [one["name"] for one in namesake.call("auth", "Namespaces.List", {})["namespaces"]] == ["ned"]
-    assert namesake.call("auth", "ApiTokens.List", {}).get("apiTokens", []) == []
+    assert namesake.call("auth", "ApiTokens.List", {}).get("api_tokens", []) == []
     refused = [
         ("auth", "ApiTokens.Create", {"name": "mine"}),
         ("auth", "ApiTokens.List", {"options": {"namespace": "micro"}}),

@@ -48,11 +48,11 @@ def test_a_reader_looks_and_changes_nothing(attacked: Server, tokens: dict[str, 
 
 
 def test_a_reader_revokes_no_token_of_anybodys(attacked: Server, tokens: dict[str, str]):
-    listed = attacked.call("auth", "ApiTokens.List", {})["apiTokens"]
+    listed = attacked.call("auth", "ApiTokens.List", {})["api_tokens"]
     assert len(listed) >= 3
     for row in listed:
         assert attacked.rest("DELETE", f"/v1/api-tokens/{row['id']}", tokens["reader"]).status_code == 403
-    assert attacked.call("auth", "ApiTokens.List", {})["apiTokens"] == listed
+    assert attacked.call("auth", "ApiTokens.List", {})["api_tokens"] == listed
 
 
 def test_a_members_token_deploys_nothing_into_the_platforms_namespace_and_makes_no_namespace_or_token(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,3 +195,11 @@ def test_scopes_are_given_by_who_has_them():
     for scopes in (["admin"], ["other"], ["runtime.deploy"], ["accounts.*"]):
         with pytest.raises(PermissionDenied):
             require_may_give(ACCOUNTS[Role.MEMBER], scopes)
+
+
+def test_the_documentation_has_this_table():
+    words = {Reach.NONE: "\u2013", Reach.OWN: "own", Reach.ALL: "all"}
+    shown = (Role.READER, Role.MEMBER, Role.ADMIN, Role.SERVICE, Role.PROGRAM)
+    text = (Path(__file__).parents[2] / "docs" / "auth.md").read_text()
+    rows = dict(re.findall(r"^\| `([a-z]+\.[a-z]+)`: [^|]+\| (.+) \|$", text, re.MULTILINE))
+    assert rows == {str(one): " | ".join(words[TABLE[role][one]] for role in shown) for one in Permission}
