@@ -88,7 +88,7 @@ class Server:
         passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         return {**passed, "HOME": str(self.client_home), "MICRO_PROXY": f"127.0.0.1:{self.proxy_port}"}
 
-    def start(self, timeout_s: float = 60) -> None:
+    def start(self, timeout_s: float = 180) -> None:
         """Start it and wait until it says that it is ready."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(

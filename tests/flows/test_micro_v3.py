@@ -76,7 +76,7 @@ def greeter(micro3, server, source) -> Server:
     owner = server.user_of("go2", "unused")
     owner.micro("user", "namespace", "set", "go")
     owner.micro("login", "--username", "owner", "--password", "s3cret")
-    owner.micro("run", source)
+    owner.micro("run", source, "--grant", "config.read")  # its greeting is at the top of the tree
     yield owner
     owner.micro("kill", "greeter")
 
@@ -229,8 +229,8 @@ def test_everything_of_its_go_libraries_works(micro3, server, greeter, binaries)
 
 
 def test_what_registers_itself_is_deployed_again_and_after_a_kill_at_once(greeter, source):
-    greeter.micro("run", source)
+    greeter.micro("run", source, "--grant", "config.read")
     for _ in range(2):
         greeter.micro("kill", "greeter")
-        greeter.micro("run", source)
+        greeter.micro("run", source, "--grant", "config.read")
     assert greeter.call("greeter", "Greeter.Call", {"name": "Al"})["msg"].endswith(" Al, says owner")

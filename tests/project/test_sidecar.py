@@ -164,7 +164,7 @@ async def test_an_account_made_over_the_wire_works_and_is_made_once(channel):
         return call(channel, "/auth.Auth/Generate", request, auth_pb2.GenerateResponse, token)
 
     account = (await generate()).account
-    assert (account.issuer, account.type, account.name, account.metadata["team"]) == ("shop", "user", "bot", "a")
+    assert (account.issuer, account.type, account.name, account.metadata["team"]) == ("shop", "account", "bot", "a")
     assert await log_in(channel, "bot", account.secret, "shop")
     assert await refusal(generate()) == (409, "Account with this ID already exists")
 
@@ -177,10 +177,10 @@ async def test_nobody_gives_a_scope_that_is_not_theirs(channel):
             channel, "/auth.Auth/Generate", auth_pb2.GenerateRequest(**request), auth_pb2.GenerateResponse, token
         )
 
-    bot = (await generate(admin, id="helper", scopes=["basic"])).account
+    bot = (await generate(admin, id="helper", scopes=["basic", "accounts.write"])).account
     token = await log_in(channel, "helper", bot.secret, "shop")
     await generate(token, id="lesser", scopes=["basic"])
-    for scope in ("admin", "service", "other"):
+    for scope in ("admin", "service", "other", "runtime.deploy"):
         assert (await refusal(generate(token, id="x", scopes=[scope])))[0] == 403
     assert await refusal(generate("", id="x")) == (401, "an account is required")
 
