@@ -13,8 +13,7 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from micro import comments
-from primitives.registry.operations import MAX_DESCRIPTOR_BYTES
+from micro import comments, interfaces
 
 SKIPPED = {".git", "node_modules", "vendor", "third_party", "googleapis"}
 MOST_FILES = 50
@@ -35,12 +34,15 @@ def read(folder: Path) -> bytes:
 
 
 def with_comments(descriptors: bytes, protos: bytes) -> bytes:
-    """Descriptors with the comments that `protos` have for what is in them. Both are FileDescriptorSets, or blank."""
-    if not (descriptors and protos):
+    """Descriptors with the comments that `protos` have for what is in them. Both are FileDescriptorSets, or blank.
+
+    Descriptors in which there is a fault stay as they are, for the registry to judge.
+    """
+    if not (descriptors and protos) or interfaces.find_fault(descriptors) or interfaces.find_fault(protos):
         return descriptors
     said = comments.of(FileDescriptorSet.FromString(protos))
     commented = comments.carried(FileDescriptorSet.FromString(descriptors), said).SerializeToString()
-    return commented if len(commented) <= MAX_DESCRIPTOR_BYTES else descriptors
+    return descriptors if interfaces.find_fault(commented) else commented
 
 
 def _protos(folder: Path) -> Iterator[Path]:
