@@ -71,7 +71,7 @@ class State:
     services: tuple[Service, ...] = ()
     books: Mapping[str, Book] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    interface_bytes: int = 16 << 20
+    interface_bytes: int = 32 << 20
 
     def book(self, namespace: str) -> Book:
         """The rules that hold in a namespace."""

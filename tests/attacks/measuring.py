@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -78,4 +79,4 @@ def watched(server: Server) -> Iterator[Peaks]:
         over.set()
         thread.join()
         peaks.seconds = time.monotonic() - began
-        print(peaks)
+        sys.stdout.write(f"{peaks}\n")

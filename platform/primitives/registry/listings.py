@@ -15,7 +15,7 @@ from .records import WARNING
 from .remembered import Remembered
 
 EVERY_NAMESPACE = "*"
-LARGEST_ANSWER_BYTES = 8 << 20  # of endpoints and descriptors of one service's versions, the newest first
+LARGEST_ANSWER_BYTES = 3 << 20  # of endpoints and descriptors of one service's versions, the newest first
 
 _NODES = """
     SELECT n.namespace, n.service, n.version, n.protocol, n.node_id, n.host, n.port, n.metadata,
@@ -38,7 +38,7 @@ class Listings:
     async def service(self, name: str, *, namespace: str, with_descriptors: bool = False) -> list[registry_pb2.Service]:
         """Every live version of one service, with nodes and endpoints.
 
-        Endpoints are left out of old versions where the answer would become larger than 8 MiB.
+        Endpoints are left out of old versions where the answer would become larger than 3 MiB.
         """
         groups = await self._versions(namespace, " AND n.service = %(service)s", service=name)
         services = [_service(rows) for rows in groups]

@@ -277,7 +277,7 @@ def prune(*, at: datetime) -> int:
 
 
 def _drop_orphans(at: datetime) -> None:
-    """Drop descriptors that no node has: the old ones, and of the others those beyond what may be kept, oldest first."""
+    """Drop descriptors that no node has: the old ones, and the oldest beyond what may be kept."""
     rows = models.DescriptorSet.objects.filter(nodes=None)
     kept, left_bytes = [], LARGEST_ORPHANS_BYTES
     for digest, size_bytes in rows.order_by("-created_at").values_list("sha256", _octets("content")):
