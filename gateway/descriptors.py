@@ -6,6 +6,7 @@ Micro's paths are injected as `google.api.http` bindings. What the set imports o
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from google.protobuf.message import DecodeError
 from micro import interfaces
 
 from .remembered import Remembered
+
+logger = logging.getLogger(__name__)
 
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 OPTION_FILES = re.compile(r"google/(protobuf/descriptor|api/(?!httpbody)\w+)\.proto")
@@ -47,19 +50,23 @@ class Interface:
 
 
 def _read(descriptors: bytes) -> Interface:
+    """Whatever one set makes us stumble over is that set's fault, and logged once."""
     if not descriptors:
         return Interface()
     if fault := interfaces.find_fault(descriptors):
         return Interface(fault=fault)
     try:
         files = _linked(descriptors)
+        return Interface(
+            names=tuple(f"{file.package}.{service.name}".lstrip(".") for file, service in _own_services(files)),
+            binds_verbs=any(verb not in ("get", "post") for verb, _ in _declared(files)),
+            expanded_bytes=interfaces.expanded_bytes(descriptors),
+        )
     except Unusable as error:
         return Interface(fault=str(error))
-    return Interface(
-        names=tuple(f"{file.package}.{service.name}".lstrip(".") for file, service in _own_services(files)),
-        binds_verbs=any(verb not in ("get", "post") for verb, _ in _declared(files)),
-        expanded_bytes=interfaces.expanded_bytes(descriptors),
-    )
+    except Exception:
+        logger.exception("descriptors cannot be read")
+        return Interface(fault="they cannot be read")
 
 
 read = Remembered(_read)

@@ -36,9 +36,9 @@ def find_fault(descriptors: bytes) -> str:
         return f"they have more than {MOST_PARTS} parts"
     try:
         files = FileDescriptorSet.FromString(descriptors).file
+        return _fault_of_counts(files) or _fault_of_names(files)
     except DecodeError:
         return "they are no FileDescriptorSet"
-    return _fault_of_counts(files) or _fault_of_names(files)
 
 
 def expanded_bytes(descriptors: bytes) -> int:
@@ -71,6 +71,8 @@ def _fault_of_names(files: Iterable[FileDescriptorProto]) -> str:
     names_bytes = paths_bytes = 0
     for file in files:
         for name, full_bytes in ((file.package, len(file.package)), *_names(file)):
+            if not isinstance(name, str):  # protobuf has bytes for what is no UTF-8
+                return "they hold a name that is no text"
             if len(name) > LONGEST_NAME:
                 return f"the name {name[:40]!r}… has more than {LONGEST_NAME} characters"
             names_bytes += full_bytes

@@ -23,7 +23,7 @@ LARGEST_ANSWERS_BYTES = 16 * interfaces.LARGEST_BYTES  # many servers send the s
 CHANNEL_OPTIONS = (("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES),)  # for the channel to `describe`
 
 
-class Excessive(ValueError):
+class Excessive(Exception):
     """The server tells more than is heard; the text, half a sentence, says which limit is met."""
 
 
@@ -33,7 +33,7 @@ def describe(channel: grpc.Channel) -> bytes:
     Raises Excessive when that is too much, or takes longer than 5 s.
     """
     for version in VERSIONS:
-        with contextlib.suppress(grpc.RpcError, DecodeError):
+        with contextlib.suppress(grpc.RpcError, DecodeError, TypeError, ValueError):
             return _Reflection(channel, f"/{version}.ServerReflection/ServerReflectionInfo").everything()
     return b""
 

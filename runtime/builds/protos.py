@@ -43,8 +43,11 @@ def with_comments(descriptors: bytes, protos: bytes) -> bytes:
     """
     if not (descriptors and protos) or interfaces.find_fault(descriptors) or interfaces.find_fault(protos):
         return descriptors
-    said = comments.of(FileDescriptorSet.FromString(protos))
-    commented = comments.carried(FileDescriptorSet.FromString(descriptors), said).SerializeToString()
+    try:
+        said = comments.of(FileDescriptorSet.FromString(protos))
+        commented = comments.carried(FileDescriptorSet.FromString(descriptors), said).SerializeToString()
+    except (TypeError, ValueError):  # protobuf has bytes for a string that is no UTF-8
+        return descriptors
     return descriptors if interfaces.find_fault(commented) else commented
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,13 @@ def describe(descriptors: bytes) -> Description:
     """
     if interfaces.find_fault(descriptors):
         return Description()
-    files = FileDescriptorSet.FromString(descriptors).file
+    try:
+        return Description(descriptors, _endpoints(FileDescriptorSet.FromString(descriptors).file))
+    except (TypeError, ValueError):  # protobuf has bytes for a string that is no UTF-8
+        return Description()
+
+
+def _endpoints(files: Sequence[FileDescriptorProto]) -> tuple[registry_pb2.Endpoint, ...]:
     trees = _Trees({name: message for file in files for name, message in _messages(file.package, file.message_type)})
     endpoints = [
         _endpoint(service.name, method, trees)
@@ -64,7 +70,7 @@ def describe(descriptors: bytes) -> Description:
         for service in file.service
         for method in service.method
     ]
-    return Description(descriptors, tuple(sorted(endpoints, key=lambda endpoint: endpoint.name)))
+    return tuple(sorted(endpoints, key=lambda endpoint: endpoint.name))
 
 
 def describe_methods(methods: Methods) -> Description:
