@@ -62,4 +62,5 @@ def _read_counts(path: Path) -> dict[str, int]:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return {str(name): int(count) for name, count in found.items()} if isinstance(found, dict) else {}
+    counts = found.items() if isinstance(found, dict) else ()
+    return {name: count for name, count in counts if isinstance(count, int)}

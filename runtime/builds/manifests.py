@@ -14,7 +14,7 @@ from typing import Any
 from micro.errors import InvalidArgument
 
 LARGEST_BYTES = 1 << 20
-PATIENCE_S = 20
+PATIENCE_S = 10
 LARGEST_ANSWER_BYTES = 4 << 20
 _LIMITED = f"""
 import resource, runpy, sys

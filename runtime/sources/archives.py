@@ -19,6 +19,7 @@ LARGEST_ARCHIVE_BYTES = 256 << 20
 _LONG_RECORDS = b"xgLK"  # pax headers, GNU long names
 _LARGEST_LONG_RECORD = 64 << 10
 _LARGEST_PATHS = 16 << 20
+_LARGEST_LONG_RECORDS = 16 << 20  # together
 _LARGEST_GLOBAL_RECORDS = 4 << 10  # together: tarfile carries them along from member to member
 
 
@@ -67,7 +68,7 @@ def _members(archive: Path) -> Iterator[tarfile.TarInfo]:
 
 def _scan_headers(raw: BinaryIO, size_bytes: int) -> None:
     """Walk the header blocks before tarfile sees them: a negative or overlong size makes it loop or read far away."""
-    offset, count, global_bytes = 0, 0, 0
+    offset, count, global_bytes, long_bytes = 0, 0, 0, 0
     while offset + BLOCK <= size_bytes:
         raw.seek(offset)
         header = raw.read(BLOCK)
@@ -81,9 +82,10 @@ def _scan_headers(raw: BinaryIO, size_bytes: int) -> None:
             raise InvalidArgument("The archive is cut off or holds a member of an impossible size.")
         if header[156:157] in _LONG_RECORDS:
             _require_plain_record(raw.read(min(length, _LARGEST_LONG_RECORD + 1)))
+            long_bytes += length
             global_bytes += length if header[156:157] == b"g" else 0
-        if global_bytes > _LARGEST_GLOBAL_RECORDS:
-            raise InvalidArgument("The archive has large global headers; pack it plainly.")
+        if global_bytes > _LARGEST_GLOBAL_RECORDS or long_bytes > _LARGEST_LONG_RECORDS:
+            raise InvalidArgument("The archive has large global or extended headers; pack it plainly.")
         offset += BLOCK + -(-length // BLOCK) * BLOCK
     if count == 0:
         raise InvalidArgument("The archive is no plain tar file.")
