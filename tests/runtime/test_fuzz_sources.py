@@ -1,4 +1,4 @@
-"""Whatever a tenant's source, archive or page holds: it is read in bounded memory and time, or refused with a reason."""
+"""Whatever a tenant's source or archive holds: it is read in bounded memory and time, or refused with a reason."""
 
 # ruff: noqa: PT017 - what is not refused is right as well
 
