@@ -6,9 +6,10 @@ Micro's paths are injected as `google.api.http` bindings. What the set imports o
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from envoy.extensions.filters.http.grpc_json_transcoder.v3 import transcoder_pb2
@@ -16,50 +17,78 @@ from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2
 from google.protobuf.message import DecodeError
 
+from micro import interfaces
+
+from .remembered import Remembered
+
+logger = logging.getLogger(__name__)
+
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
-MOST_METHODS = 1000  # each becomes some dozens of paths
 OPTION_FILES = re.compile(r"google/(protobuf/descriptor|api/(?!httpbody)\w+)\.proto")
 INFRASTRUCTURE = re.compile(r"grpc\.(health|reflection|channelz)\.")
 VERSION = re.compile(r"v\d+")
+LONGEST_REASON = 200  # characters of what protobuf says, which may quote the set
 
 
 class Unusable(ValueError):
-    """The set is not a FileDescriptorSet that can be linked; the text says why."""
+    """The set is not a FileDescriptorSet that can be linked; the text says why, as half a sentence."""
 
 
-@lru_cache(maxsize=4096)
-def service_names(descriptors: bytes) -> tuple[str, ...]:
-    """The full names of the gRPC services in the set that are the service's own, in the set's order.
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What a set says in a few words.
 
-    Empty for b"" and for a set that is unusable.
+    `names` are the full names of the gRPC services in it that are the service's own, in the set's order; `binds_verbs`
+    says whether the author has bound paths to verbs other than GET and POST: then PUT is not just another POST. A
+    `fault`, half a sentence, is why it cannot be used; `expanded_bytes` is about what the transcoder takes.
     """
+
+    names: tuple[str, ...] = ()
+    binds_verbs: bool = False
+    fault: str = ""
+    expanded_bytes: int = 0
+
+
+def _read(descriptors: bytes) -> Interface:
+    """Whatever one set makes us stumble over is that set's fault, and logged once."""
+    if not descriptors:
+        return Interface()
+    if fault := interfaces.find_fault(descriptors):
+        return Interface(fault=fault)
     try:
-        return tuple(
-            f"{file.package}.{service.name}".lstrip(".") for file, service in _own_services(_linked(descriptors))
+        files = _linked(descriptors)
+        return Interface(
+            names=tuple(f"{file.package}.{service.name}".lstrip(".") for file, service in _own_services(files)),
+            binds_verbs=any(verb not in ("get", "post") for verb, _ in _declared(files)),
+            expanded_bytes=interfaces.expanded_bytes(descriptors),
         )
-    except Unusable:
-        return ()
+    except Unusable as error:
+        return Interface(fault=str(error))
+    except Exception:
+        logger.exception("descriptors cannot be read")
+        return Interface(fault="they cannot be read")
 
 
-@lru_cache(maxsize=4096)
-def binds_verbs(descriptors: bytes) -> bool:
-    """Whether the author has bound paths to verbs other than GET and POST: then PUT is not just another POST."""
-    try:
-        return any(verb not in ("get", "post") for verb, _ in _declared(_linked(descriptors)))
-    except Unusable:
-        return False
+read = Remembered(_read)
 
 
-@lru_cache(maxsize=4096)
+def service_names(descriptors: bytes) -> tuple[str, ...]:
+    """The full names of the gRPC services in the set; empty for b"" and for a set that is unusable."""
+    return read(descriptors).names
+
+
 def transcoder(service: str, descriptors: bytes) -> transcoder_pb2.GrpcJsonTranscoder:
-    """The transcoder for `service`, with every path of Micro's table that means one of its methods. Do not change it.
+    """The transcoder for `service`, with every path of Micro's table that means one of its methods.
 
-    Raises Unusable when the set cannot be linked or has no service.
+    Raises Unusable when the set is excessive, cannot be linked or has no service.
     """
+    interface = read(descriptors)
+    if interface.fault:
+        raise Unusable(interface.fault)
+    if not interface.names:
+        raise Unusable(f"the descriptors of {service} hold no gRPC service")
+    names = interface.names
     files = _linked(descriptors)
-    names = service_names(descriptors)
-    if not names:
-        raise Unusable(f"The descriptors of {service} hold no gRPC service.")
     taken: set[tuple[str, str]] = _declared(files)
     default = _default_handler(service, [name.rpartition(".")[2] for name in names])
     for paths in (_mounted, _at_own_host):
@@ -80,15 +109,13 @@ def _linked(descriptors: bytes) -> list[descriptor_pb2.FileDescriptorProto]:
             pool.AddSerializedFile(file.SerializeToString())
             pool.FindFileByName(file.name)
     except (DecodeError, TypeError, KeyError, ValueError) as error:  # what protobuf raises for what tenants may send
-        raise (
-            error if isinstance(error, Unusable) else Unusable(f"The descriptors cannot be linked: {error}.")
-        ) from None
+        if isinstance(error, Unusable):
+            raise
+        raise Unusable(f"they cannot be linked: {str(error)[:LONGEST_REASON]}") from None
     return ordered
 
 
 def _ordered(given: descriptor_pb2.FileDescriptorSet) -> list[descriptor_pb2.FileDescriptorProto]:
-    if sum(len(service.method) for file in given.file for service in file.service) > MOST_METHODS:
-        raise Unusable(f"The descriptors hold more than {MOST_METHODS} methods.")
     files = {file.name: file for file in given.file if not OPTION_FILES.fullmatch(file.name)}
     for file in files.values():
         _strip(file)
@@ -118,7 +145,8 @@ def _in_order(files: dict[str, descriptor_pb2.FileDescriptorProto]) -> Iterator[
     try:
         yield from (files[name] for name in TopologicalSorter(imports).static_order())
     except CycleError as error:
-        raise Unusable(f"The descriptors import each other in a circle: {' → '.join(error.args[1])}.") from None
+        circle = " → ".join(error.args[1])
+        raise Unusable(f"their files import each other in a circle: {circle[:LONGEST_REASON]}") from None
 
 
 def _own_services(

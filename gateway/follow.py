@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from transport.failures import AWAY
 from transport.tenancy import in_public
 
 from . import certificates, picture, saved, xds
+from .journal import Journal
 from .resources import Resources
 
 PATIENCE_S = 3.0  # for Postgres at the start; then the configuration on disk is served
@@ -39,10 +41,12 @@ async def run(*, socket: Path, folder: Path) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     acks, keeper = Acks(), Keeper(folder)
-    plane = xds.ControlPlane(heard=acks.put, good=keeper.put)
+    journal = await asyncio.to_thread(Journal, folder / "journal")
+    plane, reasons = xds.ControlPlane(heard=acks.put, good=keeper.put, journal=journal), Reasons()
     async with xds.serving(plane, socket):
         logger.info("xds answers on %s", socket)
         chores = [follow(plane), fall_back(plane, folder), acks.write_forever(), keeper.save_forever()]
+        chores.append(reasons.write_forever(plane))
         if files := certificates.files_from_settings():
             chores.append(certificates.follow(files, plane.certify))
         tasks = [asyncio.create_task(chore) for chore in chores]
@@ -134,6 +138,26 @@ class Acks:
             logger.warning("an acknowledgement waits to be written: %s", str(error).strip())
             return False
         return True
+
+
+class Reasons:
+    """Why the gateway does not use what services tell of themselves, on its way to their users."""
+
+    def __init__(self) -> None:
+        self._written: Mapping[tuple[str, str], str] | None = None  # by none of this process yet
+
+    async def write_forever(self, plane: xds.ControlPlane) -> None:
+        """Write what there is to say after each change of it."""
+        await plane.published.wait()
+        while True:
+            found = plane.unused
+            if found != self._written:
+                try:
+                    await in_public(operations.note_unused, found)
+                    self._written = found
+                except AWAY as error:
+                    logger.warning("what services are told waits to be written: %s", str(error).strip())
+            await asyncio.sleep(PAUSE_S)
 
 
 class Keeper:

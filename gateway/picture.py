@@ -61,6 +61,7 @@ def read() -> State:
         services=merged(_version(entry) for entry in snapshot.entries),
         books=books(),
         limits=Limits(settings.MICRO_SERVICE_REQUESTS, settings.MICRO_DEFAULT_REQUESTS, quotas.planned("requests")),
+        interface_bytes=settings.MICRO_DEFAULT_INTERFACE_BYTES,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
@@ -46,23 +46,29 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Everything that Envoy should have at a registry revision, by type and name."""
+    """Everything that Envoy should have at a registry revision, by type and name.
+
+    `unused` says, by namespace and service, why what a service tells of itself is left out.
+    """
 
     revision: int
     by_type: Mapping[str, Mapping[str, Resource]] = field(default_factory=dict)
+    unused: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, revision: int, resources: Iterable[Resource]) -> Resources:
+    def of(
+        cls, revision: int, resources: Iterable[Resource], *, unused: Mapping[tuple[str, str], str] | None = None
+    ) -> Resources:
         """The resources sorted into their types."""
         by_type: dict[str, dict[str, Resource]] = {type_url: {} for type_url in TYPES}
         for resource in resources:
             by_type[resource.type_url][resource.name] = resource
-        return cls(revision, by_type)
+        return cls(revision, by_type, unused or {})
 
     def with_secret(self, secret: Resource | None) -> Resources:
         """The same with this secret and no other."""
         held = {secret.name: secret} if secret else {}
-        return Resources(self.revision, {**self.by_type, SECRET: held})
+        return replace(self, by_type={**self.by_type, SECRET: held})
 
     def __getitem__(self, type_url: str) -> Mapping[str, Resource]:
         return self.by_type.get(type_url, {})

@@ -32,6 +32,7 @@ TOKEN_HEADER = "x-micro-token"  # noqa: S105 - a header's name
 INTERNAL_HEADERS = (SCOPE_HEADER, RULE_HEADER, SERVICE_HEADER, FULL_NAME_HEADER, TOKEN_HEADER)
 HOSTS = "@hosts"
 IDLE_S = 3600
+MOST_NAMED = 5  # services that a refusal names
 NEVER_S = 0  # event consumers and followed logs may be silent for days
 
 
@@ -93,7 +94,7 @@ def _about(service: Service) -> dict[str, Any]:
     about: dict[str, Any] = {"service": service.name, "protocol": service.protocol}
     if service.protocol == "grpc" and not descriptors.service_names(service.descriptors):
         about["frames"] = True
-    if descriptors.binds_verbs(service.descriptors):
+    if descriptors.read(service.descriptors).binds_verbs:
         about["verbs"] = True
     if service.protocol == "grpc" and service.origins:
         about["origins"] = ",".join(service.origins)
@@ -103,7 +104,8 @@ def _about(service: Service) -> dict[str, Any]:
 def _offered(full_name: str, services: list[Service]) -> dict[str, Any]:
     if len(services) == 1:
         return _about(services[0])
-    names = " and ".join(sorted(service.name for service in services))
+    first = sorted(service.name for service in services)[:MOST_NAMED]
+    names = " and ".join([*first, *([f"{more} more"] if (more := len(services) - len(first)) else [])])
     return {"conflict": f"{full_name} is offered by {names}: call it by one of these service names."}
 
 

@@ -3,56 +3,103 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 
+from micro import interfaces
 from primitives.rules.access import Book, Restriction
 
-from . import clusters, listeners, platform_protos, routes
+from . import clusters, descriptors, listeners, platform_protos, routes
+from .remembered import Remembered
 from .resources import Resource, Resources
 from .state import DEFAULT_NAMESPACE, Protocol, Service, State
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # the registry is stricter; nothing else can be routed
-REMEMBERED = 20_000  # services whose resources are kept from one snapshot to the next
+REFUSED = "Envoy would not take them"
+SUSPECT = "the gateway ended more than once while it read them"
+UNSERVED = "The gateway cannot serve it: its log says why."
+UNUSABLE = "the gateway can make nothing of them"
+
+logger = logging.getLogger(__name__)
 
 
-def build(state: State, *, refused: frozenset[str] = frozenset()) -> Resources:
+def build(
+    state: State,
+    *,
+    refused: frozenset[str] = frozenset(),
+    suspects: frozenset[str] = frozenset(),
+    begin: Callable[[str], None] = lambda _fingerprint: None,
+) -> Resources:
     """The resources for `state`.
 
-    `refused` holds fingerprints of services whose transcoder Envoy would not take: they get routes without one, and
-    JSON goes to them in frames.
+    What a service tells of itself is left out where it is at fault or more than its namespace may tell, where `refused`
+    holds its fingerprint as Envoy would not take it, and where `suspects` does. Such a service gets routes without a
+    transcoder, and JSON goes to it in frames. `begin` is told the fingerprint of each service before anything is made
+    of it.
     """
     namespaces = state.namespaces | {DEFAULT_NAMESPACE}
-    services = [
-        _accepted(service, refused)
-        for service in state.services
-        if service.namespace in namespaces and NAME.fullmatch(service.name)
-    ]
-    shares = state.limits.shares(service.namespace for service in services)
-    return Resources.of(
+    shut_out = dict.fromkeys(refused, REFUSED) | dict.fromkeys(suspects, SUSPECT)
+    known = [one for one in state.services if one.namespace in namespaces and NAME.fullmatch(one.name)]
+    shares = state.limits.shares(one.namespace for one in known)
+    made: list[_Made] = []
+    for _, group in groupby(sorted(known, key=lambda one: (one.namespace, one.name)), key=lambda one: one.namespace):
+        left_bytes = state.interface_bytes
+        for service in group:
+            begin(fingerprint(service))
+            one = _make(service, state, shut_out, left_bytes, requests=shares[service.namespace])
+            left_bytes -= one.size_bytes
+            made.append(one)
+    resources = Resources.of(
         state.revision,
         [
             *_doors(state),
             *_platform(state.book(DEFAULT_NAMESPACE)),
-            *(each for service in services for each in _service(service, state, shares[service.namespace])),
-            *_indexes(namespaces, services),
+            *(resource for one in made for resource in one.resources),
+            *_indexes(namespaces, [one.service for one in made if one.resources]),
         ],
+        unused={(one.service.namespace, one.service.name): one.reason for one in made if one.reason},
     )
+    Remembered.forget_unused()
+    return resources
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One service as it is served: without descriptors, and with a reason why, where they are not used."""
+
+    service: Service
+    resources: tuple[Resource, ...]
+    size_bytes: int = 0
+    reason: str = ""
+
+
+def _make(service: Service, state: State, shut_out: Mapping[str, str], left_bytes: int, *, requests: int) -> _Made:
+    """A service's resources, as many as can be made of it: one that cannot be served is left out."""
+    interface = descriptors.read(service.descriptors)
+    fault = interface.fault or (shut_out.get(fingerprint(service), "") if service.descriptors else "")
+    if interface.expanded_bytes > left_bytes:
+        fault = fault or f"the services of its namespace tell more than {state.interface_bytes >> 20} MiB of themselves"
+    if not fault and (resources := _service(service, state, requests)):
+        return _Made(service, resources, interface.expanded_bytes)
+    bare = replace(service, descriptors=b"")
+    resources = _service(bare, state, requests)
+    if not resources:
+        return _Made(bare, (), reason=UNSERVED)
+    return _Made(bare, resources, reason=interfaces.warning(fault or UNUSABLE) if service.protocol == "grpc" else "")
 
 
 def fingerprint(service: Service) -> str:
     """What stays the same while a service offers the same interface under the same name."""
-    digest = hashlib.sha256(service.descriptors).hexdigest()[:20]
-    return f"{service.namespace}:{service.name}:{digest}"
+    return f"{service.namespace}:{service.name}:{_digest(service.descriptors)}"
 
 
-def _accepted(service: Service, refused: frozenset[str]) -> Service:
-    if refused and fingerprint(service) in refused:
-        return replace(service, descriptors=b"")
-    return service
+@Remembered
+def _digest(descriptors: bytes) -> str:
+    return hashlib.sha256(descriptors).hexdigest()[:20]
 
 
 def _doors(state: State) -> Iterator[Resource]:
@@ -75,25 +122,32 @@ def _platform(book: Book) -> tuple[Resource, ...]:
     return tuple(found)
 
 
-def _service(service: Service, state: State, requests: int) -> Iterator[Resource]:
+def _service(service: Service, state: State, requests: int) -> tuple[Resource, ...]:
+    """All of a service's resources; none when they cannot be made."""
     rules = state.book(service.namespace).restriction(service.name)
-    yield from _steady(replace(service, endpoints=()), state.base_domain, rules)
-    yield _cluster(service.namespace, service.name, service.protocol, requests)
+    steady = _steady(replace(service, endpoints=()), state.base_domain, rules)
+    if not steady:
+        return ()
+    cluster = _cluster(service.namespace, service.name, service.protocol, requests)
     endpoints = clusters.service_endpoints(service)
-    yield Resource.of(endpoints.cluster_name, endpoints)
+    return (*steady, cluster, Resource.of(endpoints.cluster_name, endpoints))
 
 
-@lru_cache(maxsize=REMEMBERED)
+@Remembered
 def _steady(service: Service, base_domain: str, rules: Restriction) -> tuple[Resource, ...]:
-    """What does not change when replicas come and go."""
-    table = routes.service_table(service, base_domain, rules)
-    return (
-        Resource.of(table.name, table),
-        _scope(f"{service.namespace}:{service.name}", table.name),
-    )
+    """What does not change when replicas come and go. One service's trouble is logged once, and is not the others'."""
+    try:
+        table = routes.service_table(service, base_domain, rules)
+        return (
+            Resource.of(table.name, table),
+            _scope(f"{service.namespace}:{service.name}", table.name),
+        )
+    except Exception:
+        logger.exception("nothing can be made of %s/%s", service.namespace, service.name)
+        return ()
 
 
-@lru_cache(maxsize=REMEMBERED)
+@Remembered
 def _cluster(namespace: str, name: str, protocol: Protocol, requests: int) -> Resource:
     cluster = clusters.service_cluster(Service(namespace, name, protocol, ()), requests=requests)
     return Resource.of(cluster.name, cluster)
@@ -108,12 +162,12 @@ def _indexes(namespaces: frozenset[str], services: list[Service]) -> Iterator[Re
         yield _scope(namespace, f"index/{namespace}")
 
 
-@lru_cache(maxsize=REMEMBERED)
+@Remembered
 def _index(namespace: str, services: tuple[Service, ...]) -> Resource:
     table = routes.index_table(namespace, services)
     return Resource.of(table.name, table)
 
 
-@lru_cache(maxsize=2 * REMEMBERED)
+@Remembered
 def _scope(key: str, table: str) -> Resource:
     return Resource.of(key, routes.scope(key, table))

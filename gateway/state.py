@@ -59,7 +59,8 @@ class Browsers:
 class State:
     """One consistent picture of the platform.
 
-    `domains` maps own hosts to the namespace they belong to; `books` has the namespaces with rules of their own.
+    `domains` maps own hosts to the namespace they belong to; `books` has the namespaces with rules of their own. The
+    services of each namespace may tell `interface_bytes` of themselves.
     """
 
     revision: int
@@ -74,6 +75,7 @@ class State:
     services: tuple[Service, ...] = ()
     books: Mapping[str, Book] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    interface_bytes: int = 32 << 20
 
     def book(self, namespace: str) -> Book:
         """The rules that hold in a namespace."""

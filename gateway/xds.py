@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from . import snapshot
 from .ads import Session
 from .envoy import bootstrap
+from .journal import Journal
 from .resources import ROUTES, Resource, Resources
 from .state import State
 
@@ -40,10 +41,13 @@ class Ack:
 class ControlPlane:
     """Holds what Envoys should have and the streams of those that are connected."""
 
-    def __init__(self, *, heard: Callable[[Ack], None], good: Callable[[Resources], None]) -> None:
+    def __init__(
+        self, *, heard: Callable[[Ack], None], good: Callable[[Resources], None], journal: Journal | None = None
+    ) -> None:
         """`heard` gets every change in what an Envoy has applied; `good` gets resources that one has applied whole."""
         self._heard = heard
         self._good = good
+        self._journal = journal
         self._state: State | None = None
         self._resources: Resources | None = None
         self._refused: frozenset[str] = frozenset()
@@ -57,7 +61,17 @@ class ControlPlane:
         """Make `state` what every Envoy should have."""
         self._state = state
         async with self._building:  # the newest state and all refusals, whichever call comes last
-            self.offer(await asyncio.to_thread(snapshot.build, self._state, refused=self._refused))
+            self.offer(await asyncio.to_thread(self._build, self._state))
+
+    def _build(self, state: State) -> Resources:
+        if self._journal is None:
+            return snapshot.build(state, refused=self._refused)
+        try:
+            return snapshot.build(
+                state, refused=self._refused, suspects=self._journal.suspects, begin=self._journal.begin
+            )
+        finally:
+            self._journal.finish()
 
     def offer(self, resources: Resources) -> None:
         """Make `resources` what every Envoy should have, as they are."""
@@ -96,6 +110,11 @@ class ControlPlane:
             if told:
                 self._heard(Ack(told.envoy_id, told.pid, told.revision, connected=False))
 
+    @property
+    def unused(self) -> Mapping[tuple[str, str], str]:
+        """Why what services tell of themselves is left out, by namespace and service."""
+        return self._resources.unused if self._resources else {}
+
     def _current(self) -> Resources:
         assert self._resources is not None  # noqa: S101 - a stream begins when something was published
         return self._resources
@@ -118,6 +137,7 @@ class ControlPlane:
         names = {each.name for each in refused if each.type_url == ROUTES}
         if self._state is None or not names:
             return
+        self._refused &= {snapshot.fingerprint(service) for service in self._state.services}
         fresh = {
             snapshot.fingerprint(service)
             for service in self._state.services

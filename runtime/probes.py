@@ -27,15 +27,19 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ")
 _HTTP1_ONLY = re.compile(rb"^server: .*(?:python/|gunicorn|uvicorn|waitress)", re.IGNORECASE | re.MULTILINE)
 _SETTINGS, _GOAWAY = 4, 7  # the frames with which a server of HTTP/2 begins
 _HEALTH = "/grpc.health.v1.Health/Check"
-_OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+_OPTIONS = [*reflecting.CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """It serves. `descriptors` is a serialized FileDescriptorSet, blank when the replica offers none."""
+    """It serves. `descriptors` is a serialized FileDescriptorSet, blank when the replica offers none.
+
+    A `fault`, half a sentence, says why what it offers is left out.
+    """
 
     protocol: str
     descriptors: bytes = b""
+    fault: str = ""
 
 
 class Probe:
@@ -138,7 +142,10 @@ def _grpc(host: str, port: int, *, is_known: bool) -> Ready | None:
             return None
         if not health and not is_known:
             return Ready("http")
-        return Ready("grpc", reflecting.describe(channel))
+        try:
+            return Ready("grpc", reflecting.describe(channel))
+        except reflecting.Excessive as excess:
+            return Ready("grpc", fault=str(excess))
 
 
 def _listens(host: str, port: int) -> bool:

@@ -7,9 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from uuid import UUID
 
 from . import probes
+from .builds import protos
 from .models import Replica
 
 AT_ONCE = 32  # each waits for seconds on a replica that accepts and does not answer yet
@@ -51,7 +53,9 @@ class Prober:
         with self._lock:
             self._awaited[namespace_id] += 1
         probe = self._probes.setdefault(replica.pk, probes.Probe(replica.release.protocol))
-        future = self._answers[replica.pk] = self._pool.submit(probe.ask, host, port)
+        future = self._answers[replica.pk] = self._pool.submit(
+            _ask, probe, host, port, bytes(replica.release.descriptors)
+        )
         future.add_done_callback(lambda _done: self._answered(namespace_id))
 
     def forget(self, replica: Replica) -> None:
@@ -64,3 +68,9 @@ class Prober:
         with self._lock:
             self._awaited[namespace_id] -= 1
         self._wake()
+
+
+def _ask(probe: probes.Probe, host: str, port: int, protos_said: bytes) -> probes.Ready | None:
+    """What answers at a replica's port, with the comments that its release's protos have for its descriptors."""
+    ready = probe.ask(host, port)
+    return replace(ready, descriptors=protos.with_comments(ready.descriptors, protos_said)) if ready else None

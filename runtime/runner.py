@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -19,12 +18,12 @@ from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.utils.timezone import now
 
+from micro import interfaces
 from primitives.registry import operations as registry
-from primitives.registry.records import Node, announced_ports
+from primitives.registry.records import WARNING, Node, announced_ports
 
 from . import folders, housekeeping, launching, paths, ports, probes, rollouts
 from .backends import Away, Backend, choice
-from .builds import protos
 from .doorbell import Doorbell
 from .logfiles import Follower
 from .models import ORIGINS, Deployment, Release, Replica
@@ -242,15 +241,13 @@ class Runner:
         endpoint = self.backend.endpoint(replica.pk, replica.port)
         if endpoint is None:
             return
-        commented = protos.with_comments(ready.descriptors, bytes(replica.release.descriptors))
-        ready = replace(ready, descriptors=commented)
         _remember(replica.release, ready)
         revision = registry.register(
             namespace=replica.service.namespace.slug,
             service=replica.service.name,
             version=replica.service.version,
             protocol=ready.protocol,
-            node=Node(replica.node_id, *endpoint, _said(replica.release)),
+            node=Node(replica.node_id, *endpoint, _said(replica.release, ready)),
             descriptors=ready.descriptors,
         )
         self._write(replica, state=Replica.State.ANNOUNCED, revision=revision, due_at=None)
@@ -380,7 +377,11 @@ def _remember(release: Release, ready: probes.Ready) -> None:
         release.save(update_fields=["protocol", "descriptors"])
 
 
-def _said(release: Release) -> dict[str, str]:
-    """What a replica's node says of its release: the number, and the origins whose pages may read its answers."""
-    origins = release.env.get(ORIGINS, "")
-    return {"release": str(release.number)} | ({"origins": origins} if origins else {})
+def _said(release: Release, ready: probes.Ready) -> dict[str, str]:
+    """What a replica's node says: its release, the origins whose pages may read its answers, and how it falls short."""
+    said = {"release": str(release.number)}
+    if origins := release.env.get(ORIGINS, ""):
+        said["origins"] = origins
+    if ready.fault:
+        said[WARNING] = interfaces.warning(ready.fault)
+    return said

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.conf import settings
 
 from micro.errors import NotFound
+from primitives.registry import records as registry
 from tenants.models import Namespace
 
 from . import turns
@@ -72,8 +73,11 @@ def read(*, namespace: Namespace, name: str = "", version: str = "") -> list[Rep
     replicas: dict[UUID, list[Replica]] = defaultdict(list)
     for replica in Replica.objects.in_namespace(namespace).filter(service__in=services):
         replicas[replica.service_id].append(replica)
-    queue = turns.Queue()
-    return [report(service, last.get(service.pk), replicas[service.pk], queue) for service in services]
+    queue, told = turns.Queue(), registry.warnings(namespace=namespace.slug)
+    return [
+        report(service, last.get(service.pk), replicas[service.pk], queue, told.get(service.name, ""))
+        for service in services
+    ]
 
 
 def read_one(*, namespace: Namespace, name: str, version: str) -> Report:
@@ -92,8 +96,10 @@ def _last_deployments(namespace: Namespace, services: Iterable[Service]) -> dict
     return {row.service_id: row for row in rows.order_by("service_id", "-created_at").distinct("service_id")}
 
 
-def report(service: Service, deployment: Deployment | None, replicas: Iterable[Replica], queue: turns.Queue) -> Report:
-    """The report on one service, from its last deployment and all its replicas."""
+def report(
+    service: Service, deployment: Deployment | None, replicas: Iterable[Replica], queue: turns.Queue, told: str = ""
+) -> Report:
+    """The report on one service, from its last deployment, all its replicas, and what the registry is `told` of it."""
     replicas = list(replicas)
     status, error = _status(service, deployment, replicas)
     metadata = {
@@ -109,7 +115,7 @@ def report(service: Service, deployment: Deployment | None, replicas: Iterable[R
         "address": address(service),
         "grants": " ".join(deployment.grants) if deployment else "",
         "error": error,
-        "warning": "" if error else _warning(deployment, replicas, queue),
+        "warning": "" if error else _warning(deployment, replicas, queue) or told,
     }
     theirs = {name: text for name, text in service.metadata.items() if name not in metadata}
     known = {key: value for key, value in metadata.items() if value} | theirs

@@ -8,7 +8,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -100,8 +100,19 @@ class GitServer:
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
 
-    def commit(self, name: str, files: dict[str, str], *, branch: str = "main", tag: str = "") -> str:
-        """Commit exactly `files` to the repository `name`, made when it is not there; the commit id. A tag is moved."""
+    def commit(
+        self,
+        name: str,
+        files: dict[str, str],
+        *,
+        branch: str = "main",
+        tag: str = "",
+        links: Mapping[str, Path] | None = None,
+    ) -> str:
+        """Commit exactly `files` and `links` to the repository `name`, made when it is not there; the commit id.
+
+        A tag is moved.
+        """
         work = self.root / f"{name}.work"
         if not work.exists():
             self._git("init", "-q", "-b", "main", str(work), cwd=self.root)
@@ -111,6 +122,8 @@ class GitServer:
         for path, text in files.items():
             (work / path).parent.mkdir(parents=True, exist_ok=True)
             (work / path).write_text(text)
+        for path, target in (links or {}).items():
+            (work / path).symlink_to(target)
         self._git("add", "-A", cwd=work)
         self._git("commit", "-q", "--allow-empty", "-m", "x", cwd=work)
         if tag:

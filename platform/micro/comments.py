@@ -49,14 +49,21 @@ def _of(file: FileDescriptorProto) -> dict[str, str]:
     return found
 
 
-def carried(files: FileDescriptorSet, said: Mapping[str, str]) -> FileDescriptorSet:
-    """The same files with what is said of their parts; comments that they have stay."""
+def carried(files: FileDescriptorSet, said: Mapping[str, str], *, largest_bytes: int = 1 << 20) -> FileDescriptorSet:
+    """The same files with what is said of their parts; comments that they have stay.
+
+    A part that would make the files larger than `largest_bytes` goes without.
+    """
     result = FileDescriptorSet.FromString(files.SerializeToString())
+    left_bytes = largest_bytes - result.ByteSize()
     for file in result.file:
         own = _of(file)
         for path, name in _places(file):
             if name in said and name not in own:
-                put(file, path, said[name])
+                cost_bytes = 4 * len(said[name]) + 12 * len(path) + 64  # at most, with its place and span
+                if cost_bytes <= left_bytes:
+                    left_bytes -= cost_bytes
+                    put(file, path, said[name])
     return result
 
 

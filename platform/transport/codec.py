@@ -13,6 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from micro.errors import InvalidArgument
+from micro.interfaces import has_few_parts
 
 PROTOBUF_TYPES = frozenset(
     {
@@ -26,6 +27,8 @@ PROTOBUF_TYPES = frozenset(
 )
 JSON_TYPES = frozenset({"application/grpc+json", "application/json"})
 MAX_DEPTH = 64
+MOST_PARTS = 50_000  # of one message: two bytes on the wire may be a hundred in memory
+MOST_JSON_PARTS = 200_000  # lists, objects and what is in them; commas in texts count, too
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -59,6 +62,8 @@ def encode(message: Message, *, as_json: bool) -> bytes:
 
 
 def _from_protobuf(payload: bytes, message_type: type[_Message]) -> _Message:
+    if not has_few_parts(payload, message_type, MOST_PARTS):
+        raise InvalidArgument(f"The request has more than {MOST_PARTS} parts.")
     try:
         return message_type.FromString(payload)
     except DecodeError:
@@ -66,6 +71,8 @@ def _from_protobuf(payload: bytes, message_type: type[_Message]) -> _Message:
 
 
 def _from_json(payload: bytes, message_type: type[_Message]) -> _Message:
+    if sum(map(payload.count, (b",", b"[", b"{"))) > MOST_JSON_PARTS:
+        raise InvalidArgument(f"The request has more than {MOST_JSON_PARTS} parts.")
     try:
         document = json.loads(payload.decode() or "{}", object_pairs_hook=_unique, parse_constant=_refuse_constant)
         if document is None:  # what Go sends for a map that was never made

@@ -17,6 +17,7 @@ import docker
 from docker.errors import DockerException
 from docker.utils.build import create_archive, exclude_paths
 
+LARGEST_IGNORE_CHARACTERS = 1 << 20
 NEEDS_BUILDKIT = (
     "unknown flag",
     "unknown instruction: <<",
@@ -55,12 +56,17 @@ def _pack(context: Path, dockerfile: Path, archive: IO[bytes]) -> None:
     """The context as the engine wants it: without what is ignored, our Dockerfile in it under a name of ours."""
     ignore = dockerfile.with_name(dockerfile.name + ".dockerignore")
     ignore = ignore if ignore.is_file() else context / ".dockerignore"
-    lines = ignore.read_text(errors="replace").splitlines() if ignore.is_file() else []
+    lines = _beginning(ignore).splitlines() if ignore.is_file() else []
     patterns = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     files = sorted(exclude_paths(str(context), patterns))
     ours = [("Dockerfile.micro", dockerfile.read_text())]
     create_archive(str(context), files=files, extra_files=ours, fileobj=archive)
     archive.seek(0)
+
+
+def _beginning(path: Path) -> str:
+    with path.open(errors="replace") as file:
+        return file.read(LARGEST_IGNORE_CHARACTERS)
 
 
 def _print(output: object) -> int:

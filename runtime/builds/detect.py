@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from micro.errors import InvalidArgument
 
-from . import go, node, procfile, python, requirements
+from . import go, manifests, node, procfile, python, requirements
 from .plans import DOCKERFILE, Plan
 
 LOOKED_FOR = (
@@ -84,7 +83,7 @@ def _given(command: str) -> Plan | None:
 def _procfile(folder: Path) -> Plan | None:
     if not (folder / "Procfile").is_file():
         return None
-    process = procfile.read(folder / "Procfile")
+    process = procfile.read(manifests.read(folder, "Procfile"))
     notes = (f"Not started from the Procfile: {', '.join(process.others)}.",) if process.others else ()
     return Plan("", "Procfile", process.line, f"Procfile, {process.type}", process.protocol, notes=notes)
 
@@ -132,10 +131,10 @@ def _static(folder: Path) -> Plan | None:
 
 
 def _python(folder: Path) -> Plan | None:
-    micro_used, dependencies = python.uses(folder, "micro"), _dependencies(folder)
-    plan = _application(folder, micro_used) or _script(folder)
+    found, dependencies = _look_at_python(folder), _dependencies(folder)
+    plan = _application(found) or _script(folder)
     if plan is None:
-        if not (dependencies or micro_used):
+        if not (dependencies or found.uses_micro):
             return None
         plan = Plan("Python", "", "", "")
     return replace(
@@ -143,7 +142,7 @@ def _python(folder: Path) -> Plan | None:
         evidence=_joined(plan.evidence, _shown(dependencies)),
         dependencies=dependencies,
         manifests=requirements.files(folder) if dependencies == requirements.NAME else (),
-        wants_micro=micro_used or _names_micro(folder),
+        wants_micro=found.uses_micro or _names_micro(folder),
     )
 
 
@@ -155,13 +154,22 @@ def listed_dependencies(folder: Path) -> list[str] | None:
     return [line for line in map(str, project.get("dependencies", [])) if line.isprintable()]
 
 
-def _application(folder: Path, micro_used: bool) -> Plan | None:
-    main = python.parse(folder / "main.py")
-    if micro_used and main and python.imports(main, "micro"):
+def _look_at_python(folder: Path) -> python.Findings:
+    """What the Python files say; those that take too much to read say nothing."""
+    if next(python.sources(folder), None) is None:
+        return python.Findings()
+    try:
+        return python.Findings.of(manifests.look(Path(python.__file__), folder))
+    except manifests.TooMuch:
+        return python.Findings()
+
+
+def _application(found: python.Findings) -> Plan | None:
+    if found.uses_micro and found.main_uses_micro:
         return Plan("Python", "main.py", "exec python main.py", "main.py, which uses micro", "grpc")
-    if found := python.find_application(folder):
-        name = f"{found.kind.upper()} object {found.target}"
-        return Plan("Python", found.file, found.line, name, "http", server=found.server)
+    if one := found.application:
+        name = f"{one.kind.upper()} object {one.target}"
+        return Plan("Python", one.file, one.line, name, "http", server=one.server)
     return None
 
 
@@ -183,13 +191,7 @@ def _dependencies(folder: Path) -> str:
 
 
 def _pyproject(folder: Path) -> dict[str, object]:
-    path = folder / "pyproject.toml"
-    if not path.is_file():
-        return {}
-    try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"The pyproject.toml cannot be read: {error}.") from None
+    return manifests.read_toml(folder, "pyproject.toml") if (folder / "pyproject.toml").is_file() else {}
 
 
 def _shown(dependencies: str) -> str:
@@ -198,8 +200,7 @@ def _shown(dependencies: str) -> str:
 
 def _names_micro(folder: Path) -> bool:
     """Whether the requirements ask for micro themselves."""
-    path = folder / "requirements.txt"
-    text = path.read_text(errors="replace") if path.is_file() else ""
+    text = manifests.read(folder, requirements.NAME) if (folder / requirements.NAME).is_file() else ""
     project = _pyproject(folder).get("project")
     listed = project.get("dependencies", []) if isinstance(project, dict) else []
     lines = [*text.splitlines(), *map(str, listed)]

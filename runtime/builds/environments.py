@@ -20,7 +20,7 @@ from runtime import folders
 from runtime.attempts import Attempt
 from runtime.backends import bubblewrap
 
-from . import requirements
+from . import manifests, requirements
 from .plans import Plan
 
 PASSED_ON = (
@@ -51,7 +51,7 @@ class Recipe:
         parts.append(_sha256(self.wheel) if self.wheel else "")
         if self.plan.dependencies and self.plan.dependencies != ".":
             listed = self.plan.manifests or (self.plan.dependencies,)
-            parts += [(self.folder / name).read_text(errors="replace") for name in listed]
+            parts += [manifests.read(self.folder, name) for name in listed]
         if self.installs_sources():
             parts.append(self.digest)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from micro.errors import InvalidArgument
 
+from . import manifests
+
 MANIFEST = "go.mod"
 MOST_FILES = 500
 MOST_PACKAGES = 200
@@ -39,18 +41,18 @@ def read(folder: Path) -> Module | None:
     path = folder / MANIFEST
     if not path.is_file():
         return None
-    text = path.read_text(errors="replace")
+    text = manifests.read(folder, MANIFEST)
     package = _program(folder)
     name = _name(text)
     is_vendored = (folder / "vendor" / "modules.txt").is_file()
     is_local = bool(re.search(r"=>\s*\.{0,2}/", text))
-    manifests = tuple(file for file in (MANIFEST, "go.sum") if (folder / file).is_file())
+    listed = tuple(file for file in (MANIFEST, "go.sum") if (folder / file).is_file())
     is_unlocked = not (is_vendored or (folder / "go.sum").is_file() or (folder / "go.work").is_file())
     finding = "-mod=mod " if is_unlocked else ""  # takes what is imported, whether or not it is listed
     return Module(
         program=name,
         package=package,
-        manifests=() if is_vendored or is_local else manifests,
+        manifests=() if is_vendored or is_local else listed,
         install=() if is_vendored else ("go mod download",),
         build=(f"go build {finding}-trimpath -o bin/{name} {package}",),
         ahead=_ahead(folder, text, with_modules=not is_unlocked),
@@ -64,7 +66,7 @@ def _ahead(folder: Path, text: str, *, with_modules: bool) -> tuple[str, ...]:
     That it fails says nothing: the build itself says why.
     """
     own = _path(text)
-    files = (path for path in islice(folder.rglob("*.go"), MOST_FILES) if path.is_file() and _is_own(path, folder))
+    files = (path for path in islice(folder.rglob("*.go"), MOST_FILES) if _is_own(path, folder))
     found = {name for path in files if not path.name.endswith("_test.go") for name in _imports(_head(path))}
     others = sorted(name for name in found if name not in {"C", own} and not name.startswith(f"{own}/"))
     wanted = [name for name in others if with_modules or "." not in name.partition("/")[0]]
@@ -101,14 +103,17 @@ def _program(folder: Path) -> str:
 
 
 def _is_own(path: Path, folder: Path) -> bool:
-    return not {"vendor", "testdata", ".git"} & set(path.relative_to(folder).parts)
+    return manifests.is_within(path, folder) and not {"vendor", "testdata", ".git"} & set(
+        path.relative_to(folder).parts
+    )
 
 
 def _is_program(folder: Path) -> bool:
-    files = [path for path in folder.glob("*.go") if not path.name.endswith("_test.go") and path.is_file()]
+    files = [
+        path for path in folder.glob("*.go") if not path.name.endswith("_test.go") and manifests.is_within(path, folder)
+    ]
     return any(re.search(r"^package\s+main\b", _head(path), re.MULTILINE) for path in files)
 
 
 def _head(path: Path) -> str:
-    with path.open(errors="replace") as file:
-        return file.read(1 << 16)
+    return manifests.beginning(path, 1 << 16).decode(errors="replace")

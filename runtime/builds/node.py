@@ -8,7 +8,7 @@ from pathlib import Path
 
 from micro.errors import InvalidArgument
 
-from . import package_managers
+from . import manifests, package_managers
 
 MANIFEST = "package.json"
 _MAINS = ("server.js", "index.js", "app.js", "main.js")
@@ -32,7 +32,7 @@ def read(folder: Path) -> Package | None:
     if not path.is_file():
         return None
     try:
-        package = json.loads(path.read_text())
+        package = json.loads(manifests.read(folder, MANIFEST))
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"The package.json cannot be read: {error}.") from None
     if not isinstance(package, dict):

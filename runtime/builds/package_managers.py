@@ -8,6 +8,8 @@ from pathlib import Path
 
 from micro.errors import InvalidArgument
 
+from . import manifests
+
 LOCKS = (
     ("package-lock.json", "npm"),
     ("npm-shrinkwrap.json", "npm"),
@@ -99,7 +101,7 @@ def _named(named: object) -> tuple[str, str]:
 
 
 def _version_of_lock(folder: Path, tool: str, lock: str) -> str:
-    head = _head(folder / lock) if lock else ""
+    head = _head(folder, lock) if lock else ""
     if tool == "pnpm":
         written = _first(r"^lockfileVersion:\s*['\"]?(\d+)", head)
         return _known(PNPM_OF_LOCK, written, lock, "pnpm") if written else NEWEST_PNPM
@@ -120,13 +122,13 @@ def _known(versions: dict[str, str], written: str, lock: str, tool: str) -> str:
 
 def _release(folder: Path) -> str:
     """The version of yarn that a .yarnrc.yml has as a file of the source."""
-    settings = folder / ".yarnrc.yml"
-    return _first(r"^yarnPath:.*/yarn-(\d+\.\d+\.\d+)\.c?js", _head(settings)) if settings.is_file() else ""
+    return _first(r"^yarnPath:.*/yarn-(\d+\.\d+\.\d+)\.c?js", _head(folder, ".yarnrc.yml"))
 
 
-def _head(path: Path) -> str:
-    with path.open(errors="replace") as file:
-        return file.read(_HEAD_BYTES)
+def _head(folder: Path, name: str) -> str:
+    path = folder / name
+    is_there = manifests.is_within(path, folder)
+    return manifests.beginning(path, _HEAD_BYTES).decode(errors="replace") if is_there else ""
 
 
 def _first(pattern: str, text: str) -> str:

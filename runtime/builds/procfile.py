@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from micro.errors import InvalidArgument
 
@@ -27,12 +26,12 @@ class Process:
         return PROTOCOLS.get(self.type, "")
 
 
-def read(path: Path) -> Process:
-    """The process of a Procfile that is the service: `web`, else `grpc`, else the only one.
+def read(text: str) -> Process:
+    """The process of a Procfile's text that is the service: `web`, else `grpc`, else the only one.
 
     Raises InvalidArgument, naming the line or the types, when that is not clear.
     """
-    types = _types(path.read_text(errors="replace"))
+    types = _types(text)
     services = [kind for kind in types if kind not in NOT_A_SERVICE]
     chosen = next((kind for kind in PROTOCOLS if kind in types), services[0] if len(services) == 1 else None)
     if chosen is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,8 +12,9 @@ from pathlib import Path
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
-from micro import comments
-from primitives.registry.operations import MAX_DESCRIPTOR_BYTES
+from micro import comments, interfaces
+
+from . import manifests
 
 SKIPPED = {".git", "node_modules", "vendor", "third_party", "googleapis"}
 MOST_FILES = 50
@@ -31,22 +31,31 @@ def read(folder: Path) -> bytes:
     deadline = time.monotonic() + LONGEST_S
     for path in islice(_protos(folder), MOST_FILES):
         found.MergeFrom(_compiled(folder, path, deadline - time.monotonic()))
-    return found.SerializeToString() if found.ByteSize() <= LARGEST_BYTES else b""
+        if found.ByteSize() > LARGEST_BYTES:
+            return b""
+    return found.SerializeToString()
 
 
 def with_comments(descriptors: bytes, protos: bytes) -> bytes:
-    """Descriptors with the comments that `protos` have for what is in them. Both are FileDescriptorSets, or blank."""
-    if not (descriptors and protos):
+    """Descriptors with the comments that `protos` have for what is in them. Both are FileDescriptorSets, or blank.
+
+    Descriptors in which there is a fault stay as they are, for the registry to judge.
+    """
+    if not (descriptors and protos) or interfaces.find_fault(descriptors) or interfaces.find_fault(protos):
         return descriptors
-    said = comments.of(FileDescriptorSet.FromString(protos))
-    commented = comments.carried(FileDescriptorSet.FromString(descriptors), said).SerializeToString()
-    return commented if len(commented) <= MAX_DESCRIPTOR_BYTES else descriptors
+    try:
+        said = comments.of(FileDescriptorSet.FromString(protos))
+        commented = comments.carried(FileDescriptorSet.FromString(descriptors), said).SerializeToString()
+    except (TypeError, ValueError):  # protobuf has bytes for a string that is no UTF-8
+        return descriptors
+    return descriptors if interfaces.find_fault(commented) else commented
 
 
 def _protos(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*.proto")):
         inside = path.relative_to(folder)
-        if not SKIPPED & set(inside.parts) and path.is_file() and path.stat().st_size <= LARGEST_BYTES:
+        is_ours = not SKIPPED & set(inside.parts) and manifests.is_within(path, folder)
+        if is_ours and path.stat().st_size <= LARGEST_BYTES:
             yield inside
 
 
@@ -55,12 +64,15 @@ def _compiled(folder: Path, path: Path, patience_s: float) -> FileDescriptorSet:
     roots = [folder / parent for parent in path.parents]
     with tempfile.TemporaryDirectory() as out:
         file = Path(out) / "set"
-        argv = [sys.executable, "-Im", "grpc_tools.protoc", *(f"-I{root}" for root in roots), "--include_source_info"]
+        argv = manifests.limited_module("grpc_tools.protoc")
+        argv += [*(f"-I{root}" for root in roots), "--include_source_info"]
         try:
             subprocess.run(
                 [*argv, f"--descriptor_set_out={file}", str(folder / path)],
                 cwd=out, env={}, capture_output=True, timeout=max(patience_s, 0.01), check=True,
             )  # fmt: skip
-            return FileDescriptorSet.FromString(file.read_bytes())
+            content = manifests.beginning(file, LARGEST_BYTES + 1)
+            is_moderate = len(content) <= LARGEST_BYTES and interfaces.has_few_parts(content, FileDescriptorSet)
+            return FileDescriptorSet.FromString(content) if is_moderate else FileDescriptorSet()
         except (subprocess.SubprocessError, OSError, DecodeError):
             return FileDescriptorSet()

@@ -1,13 +1,19 @@
-"""Reading Python sources: whether they use micro, and where their WSGI or ASGI object is. Parsed, never imported."""
+"""Reading Python sources: whether they use micro, and where their WSGI or ASGI object is. Parsed, never imported.
+
+This file is a program, too, which needs Python and nothing of ours: it runs in a process with bounded memory and time.
+"""
 
 from __future__ import annotations
 
 import ast
+import json
 import re
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 MODULES = ("main", "app", "application", "wsgi", "asgi", "server", "api", "app.main", "app", "src.main")
 NAMES = ("app", "application", "api")
@@ -42,13 +48,42 @@ class Application:
         return f"exec uvicorn --host 127.0.0.1 --port $PORT {'--factory ' if self.is_factory else ''}{self.target}"
 
 
-def parse(path: Path) -> ast.Module | None:
-    """The module's syntax tree; None when there is no such file or it cannot be read as Python."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a folder's Python files say: whether any of them, and main.py itself, imports micro, and what is served."""
+
+    uses_micro: bool = False
+    main_uses_micro: bool = False
+    application: Application | None = None
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> Findings:
+        """The findings that this program has printed."""
+        application = document.pop("application")
+        return cls(**document, application=Application(**application) if application else None)
+
+
+def find(folder: Path) -> Findings:
+    """Look at a folder's Python files. A parser may need far more time and memory for them than they are large."""
+    main = parse(folder / "main.py", folder)
+    return Findings(
+        uses_micro=uses(folder, "micro"),
+        main_uses_micro=main is not None and imports(main, "micro"),
+        application=find_application(folder),
+    )
+
+
+def parse(path: Path, folder: Path, *, mentioning: str = "") -> ast.Module | None:
+    """The module's syntax tree; None when there is no such file, it cannot be read as Python or mentions no such word.
+
+    A link that leads out of the folder is no file of it.
+    """
     try:
-        if path.stat().st_size > LARGEST_BYTES:
+        if not path.resolve().is_relative_to(folder.resolve()) or path.stat().st_size > LARGEST_BYTES:
             return None
-        return ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
+        content = path.read_bytes()
+        return ast.parse(content) if mentioning.encode() in content else None
+    except (OSError, SyntaxError, ValueError, RuntimeError, MemoryError):  # the parser's own stack runs out of memory
         return None
 
 
@@ -73,7 +108,8 @@ def uses(folder: Path, package: str) -> bool:
     """Whether any file of the folder imports `package`, unless the folder has a module of that name itself."""
     if (folder / package).is_dir() or (folder / f"{package}.py").exists():
         return False
-    return any(imports(tree, package) for path in sources(folder) if (tree := parse(path)))
+    trees = (parse(path, folder, mentioning=package) for path in sources(folder))
+    return any(imports(tree, package) for tree in trees if tree)
 
 
 def find_application(folder: Path) -> Application | None:
@@ -81,7 +117,7 @@ def find_application(folder: Path) -> Application | None:
     for module in MODULES:
         stem = folder / Path(*module.split("."))
         for path in (stem.with_suffix(".py"), stem / "__init__.py"):
-            if (tree := parse(path)) and (found := _in_module(tree, module, str(path.relative_to(folder)))):
+            if (tree := parse(path, folder)) and (found := _in_module(tree, module, str(path.relative_to(folder)))):
                 return found
     return _django(folder)
 
@@ -113,11 +149,20 @@ def _object(node: ast.stmt) -> tuple[str, str]:
 def _kind_of_call(value: ast.expr | None) -> str:
     if not isinstance(value, ast.Call):
         return ""
-    dotted = ast.unparse(value.func)
+    dotted = _dotted(value.func)
     last = dotted.rpartition(".")[2]
     if last in ASGI or dotted in {"falcon.asgi.App"}:
         return "asgi"
     return "wsgi" if last in WSGI or dotted in {"falcon.App", "falcon.API"} else ""
+
+
+def _dotted(expression: ast.expr) -> str:
+    """A name with its dots; blank for every other expression."""
+    parts = []
+    while isinstance(expression, ast.Attribute):
+        parts.append(expression.attr)
+        expression = expression.value
+    return ".".join(reversed([*parts, expression.id])) if isinstance(expression, ast.Name) else ""
 
 
 def _made_in(function: ast.FunctionDef) -> str:
@@ -142,9 +187,11 @@ def _by_file_name(tree: ast.Module, module: str, file: str) -> Application | Non
 
 def _django(folder: Path) -> Application | None:
     """The WSGI module beside the settings that manage.py names."""
+    path = folder / "manage.py"
     try:
-        text = (folder / "manage.py").read_text(errors="replace")
-    except OSError:
+        is_there = path.resolve().is_relative_to(folder.resolve()) and path.stat().st_size <= LARGEST_BYTES
+        text = path.read_text(errors="replace") if is_there else ""
+    except (OSError, RuntimeError):
         return None
     match = re.search(r"DJANGO_SETTINGS_MODULE[\"'],\s*[\"']([A-Za-z0-9_.]+)[\"']", text)
     package = match[1].split(".")[0] if match else ""
@@ -152,3 +199,7 @@ def _django(folder: Path) -> Application | None:
         if package and (folder / package / f"{kind}.py").exists():
             return Application(kind, f"{package}.{kind}:application", "manage.py")
     return None
+
+
+if __name__ == "__main__":
+    json.dump(asdict(find(Path(sys.argv[1]))), sys.stdout)

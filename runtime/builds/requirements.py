@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from . import manifests
+
 NAME = "requirements.txt"
 MOST_FILES = 20
 
@@ -26,7 +28,7 @@ def _collect(folder: Path, name: str, found: list[str]) -> bool:
     if name in found:
         return True
     found.append(name)
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
+    lines = [line.strip() for line in manifests.read(folder, name).splitlines()]
     return all(_is_known(folder, Path(name).parent, line, found) for line in lines)
 
 

@@ -18,6 +18,9 @@ LONGEST_PATH = 1024
 LARGEST_ARCHIVE_BYTES = 256 << 20
 _LONG_RECORDS = b"xgLK"  # pax headers, GNU long names
 _LARGEST_LONG_RECORD = 64 << 10
+_LARGEST_PATHS = 16 << 20
+_LARGEST_LONG_RECORDS = 16 << 20  # together
+_LARGEST_GLOBAL_RECORDS = 4 << 10  # together: tarfile carries them along from member to member
 
 
 def require_safe(archive: Path) -> None:
@@ -58,13 +61,14 @@ def _members(archive: Path) -> Iterator[tarfile.TarInfo]:
             for member in tar:
                 judge.require_acceptable(member)
                 yield member
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep every member with all its headers
     except (tarfile.TarError, EOFError, UnicodeError, OverflowError) as error:
         raise InvalidArgument(f"The archive cannot be read: {error}.") from None
 
 
 def _scan_headers(raw: BinaryIO, size_bytes: int) -> None:
     """Walk the header blocks before tarfile sees them: a negative or overlong size makes it loop or read far away."""
-    offset, count = 0, 0
+    offset, count, global_bytes, long_bytes = 0, 0, 0, 0
     while offset + BLOCK <= size_bytes:
         raw.seek(offset)
         header = raw.read(BLOCK)
@@ -78,6 +82,10 @@ def _scan_headers(raw: BinaryIO, size_bytes: int) -> None:
             raise InvalidArgument("The archive is cut off or holds a member of an impossible size.")
         if header[156:157] in _LONG_RECORDS:
             _require_plain_record(raw.read(min(length, _LARGEST_LONG_RECORD + 1)))
+            long_bytes += length
+            global_bytes += length if header[156:157] == b"g" else 0
+        if global_bytes > _LARGEST_GLOBAL_RECORDS or long_bytes > _LARGEST_LONG_RECORDS:
+            raise InvalidArgument("The archive has large global or extended headers; pack it plainly.")
         offset += BLOCK + -(-length // BLOCK) * BLOCK
     if count == 0:
         raise InvalidArgument("The archive is no plain tar file.")
@@ -99,9 +107,11 @@ class _Judge:
     """What has been seen of one archive so far."""
 
     def __init__(self) -> None:
-        self.names: set[str] = set()
+        self.folders = {"."}  # named, and implied by the paths of others
+        self.named: set[str] = set()
         self.files: set[str] = set()
         self.total_bytes = 0
+        self.paths_bytes = 0
 
     def require_acceptable(self, member: tarfile.TarInfo) -> None:
         name = member.name
@@ -109,26 +119,40 @@ class _Judge:
             raise InvalidArgument(f"The archive holds {name[:200]!r}, which is neither a plain file nor a folder.")
         if member.mode & 0o7000:
             raise InvalidArgument(f"The archive holds {name[:200]!r} with a set-uid, set-gid or sticky bit.")
-        path = _clean(name)
-        self._count(member)
+        path = PurePosixPath(unicodedata.normalize("NFC", str(_clean(name))))
         self._require_new(path, is_folder=member.isdir())
+        self._count(member)
 
     def _count(self, member: tarfile.TarInfo) -> None:
         self.total_bytes += member.size
-        if len(self.names) >= MOST_FILES:
-            raise ResourceExhausted(f"The archive holds more than {MOST_FILES} members.")
+        self.paths_bytes += len(member.name)
+        if len(self.files) + len(self.folders) - 1 > MOST_FILES:
+            raise ResourceExhausted(f"The archive holds more than {MOST_FILES} members and folders.")
         if self.total_bytes > LARGEST_BYTES:
             raise ResourceExhausted(f"The archive unpacks to more than {LARGEST_BYTES >> 20} MiB.")
+        if self.paths_bytes > _LARGEST_PATHS:
+            raise ResourceExhausted(f"The archive's paths have more than {_LARGEST_PATHS >> 20} MiB together.")
 
     def _require_new(self, path: PurePosixPath, *, is_folder: bool) -> None:
-        key = unicodedata.normalize("NFC", str(path))
-        is_again = key in self.names and not (is_folder and key == ".")
-        is_below_file = any(str(parent) in self.files for parent in PurePosixPath(key).parents)
-        if is_again or is_below_file:
-            raise InvalidArgument(f"The archive holds {str(path)[:200]!r} twice.")
-        self.names.add(key)
+        key = str(path)
+        is_again = key in self.files or key in self.named or (not is_folder and key in self.folders)
+        if is_again or self._is_below_file(path):
+            raise InvalidArgument(f"The archive holds {key[:200]!r} twice.")
         if not is_folder:
             self.files.add(key)
+        elif key != ".":
+            self.named.add(key)
+            self.folders.add(key)
+
+    def _is_below_file(self, path: PurePosixPath) -> bool:
+        """Whether a folder on the way to a path is a file; else note those folders, up to one that is known."""
+        for parent in map(str, path.parents):
+            if parent in self.folders:
+                return False
+            if parent in self.files:
+                return True
+            self.folders.add(parent)
+        return False
 
 
 def _clean(name: str) -> PurePosixPath:

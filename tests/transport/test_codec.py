@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -85,3 +86,27 @@ def test_the_content_type_decides_between_protobuf_and_json(content_type, expect
 @pytest.mark.parametrize("payload", [b"", b"{}", b"null"])
 def test_no_json_an_empty_object_and_gos_nil_map_are_empty_requests(payload):
     assert codec.decode(payload, store_pb2.ReadRequest, as_json=True) == store_pb2.ReadRequest()
+
+
+@pytest.mark.parametrize(
+    ("payload", "as_json"),
+    [
+        (b"\x22\x00" * 200_000, False),
+        (b"\x2a\x04\x22\x02\x0a\x00" * 100_000, False),
+        (b'{"nodes": [' + b"{}," * 300_000 + b"{}]}", True),
+        (b'{"nodes": ' + b"[" * 300_000, True),
+    ],
+    ids=["blank endpoints", "nested nodes", "blank objects", "nested lists"],
+)
+def test_a_request_of_very_many_parts_is_refused_before_anything_is_made_of_them(payload, as_json):
+    tracemalloc.start()
+    with pytest.raises(InvalidArgument, match="parts"):
+        codec.decode(payload, registry_pb2.Service, as_json=as_json)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 << 20
+
+
+def test_a_large_request_of_few_parts_is_taken():
+    service = registry_pb2.Service(name="a", descriptors=b"\x0a\x00" * 2_000_000)
+    assert codec.decode(service.SerializeToString(), registry_pb2.Service, as_json=False) == service

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 import grpc
 
-from micro import errors, reflecting, registry, runtime
+from micro import errors, interfaces, reflecting, registry, runtime
 
 from . import gateway
 from .failures import Failure, capitalised
@@ -45,6 +45,7 @@ class Registration:
         self._registered = ""  # the address, blank while it is not registered
         self._renewed = 0.0
         self._told = ""
+        self._excess = ""  # why what its server tells of itself is left out
 
     def look(self) -> None:
         """Make the registry say what is the case. Raises Failure where that can never be."""
@@ -104,7 +105,7 @@ class Registration:
         """What a gRPC server offers, blank when it does not say; None when it speaks no gRPC."""
         if self.endpoint.protocol == "http":
             return b""
-        options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+        options = [*reflecting.CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
         with grpc.insecure_channel(address, options=options) as channel:
             try:
                 grpc.channel_ready_future(channel).result(READY_TIMEOUT_S)
@@ -112,7 +113,12 @@ class Registration:
                 self.end()
                 self._say(f"What listens at {self.endpoint} speaks no gRPC: say --endpoint http://… if it speaks HTTP.")
                 return None
-            return reflecting.describe(channel)
+            try:
+                found = reflecting.describe(channel)
+                self._excess = interfaces.find_fault(found) if found else ""
+            except reflecting.Excessive as excess:
+                self._excess = str(excess)
+            return b"" if self._excess else found
 
     def _how_to_call(self, descriptors: bytes) -> str:
         told = f"{self.name} is registered"
@@ -120,6 +126,8 @@ class Registration:
             return f"{told}. Open it at {gateway.of_any(self.name, self.client.namespace)}."
         if descriptors:
             return f"{told}. Call it: micro {self.name} --help"
+        if self._excess:
+            return f"{told} without its methods, as {self._excess}."
         return f"{told} without its methods: `micro {self.name}` knows them once it has gRPC reflection."
 
     def _say(self, text: str) -> None:

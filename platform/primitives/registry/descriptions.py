@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
-from micro import comments
+from micro import comments, interfaces
 from micro.proto import registry_pb2
 from transport.methods import Methods
 
 MAX_DEPTH = 5
+LARGEST_TREE_BYTES, LARGEST_TREES_BYTES = 64 << 10, 1 << 20  # of one message, and of all of a service
+VALUE_BYTES = 64  # that a value takes besides its words
 TYPES = {
     FieldDescriptorProto.TYPE_DOUBLE: "float64",
     FieldDescriptorProto.TYPE_FLOAT: "float32",
@@ -47,17 +49,28 @@ class Description:
 
 
 def describe(descriptors: bytes) -> Description:
-    """The endpoints of every service in a serialized FileDescriptorSet but gRPC's own."""
-    files = FileDescriptorSet.FromString(descriptors).file
-    messages = {name: message for file in files for name, message in _messages(file.package, file.message_type)}
+    """The endpoints of every service in a serialized FileDescriptorSet but gRPC's own; none in one that is excessive.
+
+    Trees of messages end where they become too large, at a whole level.
+    """
+    if interfaces.find_fault(descriptors):
+        return Description()
+    try:
+        return Description(descriptors, _endpoints(FileDescriptorSet.FromString(descriptors).file))
+    except (TypeError, ValueError):  # protobuf has bytes for a string that is no UTF-8
+        return Description()
+
+
+def _endpoints(files: Sequence[FileDescriptorProto]) -> tuple[registry_pb2.Endpoint, ...]:
+    trees = _Trees({name: message for file in files for name, message in _messages(file.package, file.message_type)})
     endpoints = [
-        _endpoint(service.name, method, messages)
+        _endpoint(service.name, method, trees)
         for file in files
         if not file.package.startswith("grpc.")
         for service in file.service
         for method in service.method
     ]
-    return Description(descriptors, tuple(sorted(endpoints, key=lambda endpoint: endpoint.name)))
+    return tuple(sorted(endpoints, key=lambda endpoint: endpoint.name))
 
 
 def describe_methods(methods: Methods) -> Description:
@@ -85,40 +98,68 @@ def _messages(scope: str, messages: Iterable[DescriptorProto]) -> Iterator[tuple
         yield from _messages(name, message.nested_type)
 
 
-def _endpoint(
-    service: str, method: MethodDescriptorProto, messages: Mapping[str, DescriptorProto]
-) -> registry_pb2.Endpoint:
+def _endpoint(service: str, method: MethodDescriptorProto, trees: _Trees) -> registry_pb2.Endpoint:
     is_stream = method.client_streaming or method.server_streaming
     return registry_pb2.Endpoint(
         name=f"{service}.{method.name}",
-        request=_root(method.input_type, messages),
-        response=_root(method.output_type, messages),
+        request=trees.grow(method.input_type),
+        response=trees.grow(method.output_type),
         metadata={"stream": "true"} if is_stream else {},
     )
 
 
-def _root(type_name: str, messages: Mapping[str, DescriptorProto]) -> registry_pb2.Value:
-    name = type_name.rpartition(".")[2]
-    return registry_pb2.Value(name=name, type=name, values=_values(messages.get(type_name), messages, depth=1))
+class _Trees:
+    """The value trees of one service's messages, which share what may be spent on them."""
 
+    def __init__(self, messages: Mapping[str, DescriptorProto]) -> None:
+        self._messages = messages
+        self._left_bytes = LARGEST_TREES_BYTES
+        self._costs: dict[str, int] = {}
 
-def _values(
-    message: DescriptorProto | None, messages: Mapping[str, DescriptorProto], *, depth: int
-) -> list[registry_pb2.Value]:
-    if message is None or depth > MAX_DEPTH:
-        return []
-    return [_value(field, messages, depth) for field in message.field]
+    def grow(self, type_name: str) -> registry_pb2.Value:
+        """The tree of a message, level by level: a message of its own type would be as wide again on each."""
+        name = type_name.rpartition(".")[2]
+        root = registry_pb2.Value(name=name, type=name)
+        level = [(root, type_name)] if type_name in self._messages else []
+        left_bytes = min(self._left_bytes, LARGEST_TREE_BYTES)
+        for _ in range(MAX_DEPTH):
+            cost_bytes = sum(self._cost(inner) for _, inner in level)
+            if cost_bytes > left_bytes:
+                break
+            left_bytes -= cost_bytes
+            self._left_bytes -= cost_bytes
+            level = [found for value, inner in level for found in self._add_fields(value, self._messages[inner])]
+        return root
 
+    def _cost(self, type_name: str) -> int:
+        """About how many bytes the fields of a message take as values."""
+        if type_name not in self._costs:
+            fields = self._messages[type_name].field
+            self._costs[type_name] = sum(VALUE_BYTES + len(field.name) + len(self._type(field)) for field in fields)
+        return self._costs[type_name]
 
-def _value(field: FieldDescriptorProto, messages: Mapping[str, DescriptorProto], depth: int) -> registry_pb2.Value:
-    """A field by Go's name for its type, as Micro's clients expect it; lists and maps have no children."""
-    message = messages.get(field.type_name)
-    if message is not None and message.options.map_entry:
-        key, value = (_type(entry) for entry in message.field)
-        return registry_pb2.Value(name=field.name, type=f"map[{key}]{value}")
-    if field.label == FieldDescriptorProto.LABEL_REPEATED:
-        return registry_pb2.Value(name=field.name, type=f"[]{_type(field)}")
-    return registry_pb2.Value(name=field.name, type=_type(field), values=_values(message, messages, depth=depth + 1))
+    def _add_fields(
+        self, value: registry_pb2.Value, message: DescriptorProto
+    ) -> Iterator[tuple[registry_pb2.Value, str]]:
+        """Add the fields of a message to its value; those that have fields themselves, with their types."""
+        for field in message.field:
+            added = value.values.add(name=field.name, type=self._type(field))
+            if self._has_fields(field):
+                yield added, field.type_name
+
+    def _type(self, field: FieldDescriptorProto) -> str:
+        """A field's type by Go's name for it, as Micro's clients expect it."""
+        message = self._messages.get(field.type_name)
+        if message is not None and message.options.map_entry:
+            types = {entry.number: _type(entry) for entry in message.field}
+            return f"map[{types.get(1, '')}]{types.get(2, '')}"
+        return f"[]{_type(field)}" if field.label == FieldDescriptorProto.LABEL_REPEATED else _type(field)
+
+    def _has_fields(self, field: FieldDescriptorProto) -> bool:
+        """Whether a field holds one message; lists and maps have no children."""
+        message = self._messages.get(field.type_name)
+        is_list = field.label == FieldDescriptorProto.LABEL_REPEATED
+        return message is not None and not is_list and not message.options.map_entry
 
 
 def _type(field: FieldDescriptorProto) -> str:

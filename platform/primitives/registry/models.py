@@ -14,6 +14,7 @@ class DescriptorSet(models.Model):
 
     sha256 = models.CharField(primary_key=True, max_length=64)
     content = models.BinaryField()
+    expanded_bytes = models.BigIntegerField(default=0, help_text="About what the gateway makes of it; 0: not known.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -62,6 +63,24 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return self.node_id
+
+
+class UnusedInterface(models.Model):
+    """A service whose descriptors the gateway does not use, and why, as its user is told."""
+
+    namespace = models.ForeignKey(Namespace, to_field="slug", db_column="namespace", on_delete=models.CASCADE)
+    service = models.CharField(max_length=63)
+    reason = models.TextField()
+
+    objects = NamespacedManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="an_unused_interface_is_told_once", fields=["namespace", "service"])
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.namespace_id}/{self.service}"
 
 
 class Lease(models.Model):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 import psutil
+from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import F, Func, IntegerField, TextField
+from django.db.models.functions import Cast
 from django.utils.timezone import now
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.message import DecodeError
 
+from micro import interfaces
 from micro.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
 from tenants import quotas
 from tenants.models import Namespace
@@ -19,11 +23,11 @@ from tenants.scoping import NamespacedQuerySet
 from transport.callers import Account
 
 from . import addresses, models
-from .records import CHANNEL, Node, acknowledgements, announcers, current_revision, live
+from .records import CHANNEL, WARNING, Node, acknowledgements, announcers, current_revision, live
 
-MAX_DESCRIPTOR_BYTES = 4 * 1024 * 1024
 GONE_AFTER = timedelta(seconds=60)  # an Envoy that was not heard of for so long, and has no process, is gone
 ORPHAN_AGE = timedelta(hours=1)
+LARGEST_ORPHANS_BYTES = 64 << 20
 
 
 @transaction.atomic
@@ -42,8 +46,15 @@ def register(  # noqa: PLR0913 - a registration is these facts
 
     Registering the same again changes nothing but the lease, and wakes nobody. Without `ttl` the runner answers for the
     node's life, and what a node at this address said of itself before is kept; with it the node is dropped when it is
-    not registered again in time. Raises NotFound for an unknown namespace, InvalidArgument for what are no descriptors.
+    not registered again in time.
+
+    Descriptors that are none or excessive, or more than the namespace may have, are left out of a node that the runner
+    answers for, and its metadata says so; with `ttl` they raise InvalidArgument or ResourceExhausted. Raises NotFound
+    for an unknown namespace.
     """
+    fault = _find_fault(descriptors)
+    if fault and ttl is not None:
+        raise InvalidArgument(f"The descriptors cannot be taken: {fault}.")
     there = models.Node.objects.in_namespace(namespace).filter(
         live(), service=service, version=version, host=node.host, port=node.port
     )
@@ -53,8 +64,8 @@ def register(  # noqa: PLR0913 - a registration is these facts
         "protocol": protocol,
         "host": node.host,
         "port": node.port,
-        "metadata": dict(node.metadata),
-        "descriptors_id": _keep(descriptors),
+        "metadata": {**node.metadata, **_warning(fault)},
+        "descriptors_id": None if fault else _keep(descriptors),
         "advertised": advertised if ttl is not None else next((row.advertised for row in there if row.advertised), b""),
         "is_leased": ttl is not None,
     }
@@ -76,6 +87,14 @@ def _enter(
 ) -> int:
     """Write the node as the next revision; without `ttl` in the place of those `there` that registered themselves."""
     revision = _advance()
+    if fault := _find_excess(namespace, node_id, facts):
+        if ttl is not None:
+            raise ResourceExhausted(f"The descriptors and endpoints cannot be taken: {fault}.")
+        facts = {
+            **facts,
+            "descriptors_id": None,
+            "metadata": {**cast("dict[str, str]", facts["metadata"]), **_warning(fault)},
+        }
     if ttl is None:
         there.filter(is_leased=True).exclude(node_id=node_id).delete()
     rows = models.Node.objects.across_namespaces()
@@ -188,9 +207,15 @@ def vacate(*, port: int) -> int:
 
 
 def _note(row: models.Node, advertised: bytes) -> None:
-    """Keep what a replica says of itself. The row's revision stays: the newest decides what the version speaks."""
+    """Keep what a replica says of itself. The row's revision stays: the newest decides what the version speaks.
+
+    Raises ResourceExhausted when that is more than the namespace may have.
+    """
     if advertised and bytes(row.advertised) != advertised:
         _advance()
+        facts = {name: getattr(row, name) for name in ("service", "version", "metadata", "descriptors_id")}
+        if fault := _find_excess(row.namespace_id, row.node_id, {**facts, "advertised": advertised}):
+            raise ResourceExhausted(f"The endpoints cannot be taken: {fault}.")
         models.Node.objects.across_namespaces().filter(pk=row.pk).update(advertised=advertised)
 
 
@@ -227,14 +252,40 @@ def forget(*, namespace: str, service: str, host: str, port: int) -> int:
 
 
 @transaction.atomic
+def note_unused(reasons: Mapping[tuple[str, str], str]) -> None:
+    """Keep, by namespace and service, why the gateway does not use what services tell of themselves; nothing else."""
+    there = set(
+        Namespace.objects.filter(slug__in={namespace for namespace, _ in reasons}).values_list("slug", flat=True)
+    )
+    models.UnusedInterface.objects.across_namespaces().delete()
+    models.UnusedInterface.objects.across_namespaces().bulk_create(
+        models.UnusedInterface(namespace_id=namespace, service=service, reason=reason)
+        for (namespace, service), reason in reasons.items()
+        if namespace in there
+    )
+
+
+@transaction.atomic
 def prune(*, at: datetime) -> int:
     """Drop leased nodes whose lease has lapsed, and what nobody has or sends any more; the revision afterwards."""
     rows = models.Node.objects.across_namespaces().filter(is_leased=True).exclude(lease__expires_at__gt=at)
     revision = _drop(rows)
-    models.DescriptorSet.objects.filter(nodes=None, created_at__lt=at - ORPHAN_AGE).delete()
+    _drop_orphans(at)
     gone = [ack.pk for ack in acknowledgements() if ack.at < at - ORPHAN_AGE and not _has_process(ack)]
     models.EnvoyAck.objects.filter(pk__in=gone).delete()
     return revision
+
+
+def _drop_orphans(at: datetime) -> None:
+    """Drop descriptors that no node has: the old ones, and the oldest beyond what may be kept."""
+    rows = models.DescriptorSet.objects.filter(nodes=None)
+    kept, left_bytes = [], LARGEST_ORPHANS_BYTES
+    for digest, size_bytes in rows.order_by("-created_at").values_list("sha256", _octets("content")):
+        left_bytes -= size_bytes
+        if left_bytes < 0:
+            break
+        kept.append(digest)
+    rows.exclude(pk__in=kept, created_at__gte=at - ORPHAN_AGE).delete()
 
 
 def record_ack(*, envoy_id: str, pid: int, revision: int, connected: bool, at: datetime) -> None:
@@ -270,21 +321,63 @@ def _plain(value: object) -> object:
     return bytes(value) if isinstance(value, memoryview) else value
 
 
+def _find_fault(descriptors: bytes) -> str:
+    """What is wrong with descriptors; those that are kept already were judged when they came."""
+    if not descriptors or models.DescriptorSet.objects.filter(pk=_digest(descriptors)).exists():
+        return ""
+    return interfaces.find_fault(descriptors)
+
+
+def _find_excess(namespace: str, node_id: str, facts: Mapping[str, Any]) -> str:
+    """Why a node would be more than its namespace may tell of its services; blank when there is room.
+
+    Each version's descriptors count once, as large as the gateway makes them. The caller holds the revision, so that of
+    changes at once each sees those before it.
+    """
+    rows = models.Node.objects.in_namespace(namespace).filter(live()).exclude(node_id=node_id)
+    said = [
+        (row["service"], row["version"], row["descriptors_id"], row["said"])
+        for row in rows.annotate(said=_octets("advertised") + _octets("metadata")).values(
+            "service", "version", "descriptors_id", "said"
+        )
+    ]
+    own_bytes = len(facts["advertised"]) + len(json.dumps(facts["metadata"]))
+    said.append((facts["service"], facts["version"], facts["descriptors_id"], own_bytes))
+    versions = {row[:3] for row in said if row[2]}
+    sizes = dict(
+        models.DescriptorSet.objects.filter(pk__in={row[2] for row in versions}).values_list("sha256", "expanded_bytes")
+    )
+    total = sum(row[3] for row in said) + sum(sizes.get(row[2], 0) for row in versions)
+    most = settings.MICRO_DEFAULT_INTERFACE_BYTES
+    return f"the services of namespace {namespace!r} may tell {most >> 20} MiB of themselves" if total > most else ""
+
+
+def _octets(field: str) -> Func:
+    """The size of a column in bytes, which Postgres knows without reading it."""
+    return Func(
+        Cast(field, TextField()) if field == "metadata" else F(field),
+        function="octet_length",
+        output_field=IntegerField(),
+    )
+
+
+def _warning(fault: str) -> dict[str, str]:
+    return {WARNING: interfaces.warning(fault)} if fault else {}
+
+
+def _digest(descriptors: bytes) -> str:
+    return hashlib.sha256(descriptors).hexdigest()
+
+
 def _keep(descriptors: bytes) -> str | None:
     """The digest under which the descriptors are kept; None for none."""
     if not descriptors:
         return None
-    if len(descriptors) > MAX_DESCRIPTOR_BYTES:
-        raise InvalidArgument(f"The descriptors are larger than {MAX_DESCRIPTOR_BYTES} bytes.")
-    digest = hashlib.sha256(descriptors).hexdigest()
+    digest = _digest(descriptors)
     if not models.DescriptorSet.objects.filter(pk=digest).exists():
-        try:
-            FileDescriptorSet.FromString(descriptors)
-        except DecodeError:
-            raise InvalidArgument("The descriptors are not a FileDescriptorSet.") from None
-        models.DescriptorSet.objects.bulk_create(
-            [models.DescriptorSet(sha256=digest, content=descriptors)], ignore_conflicts=True
-        )
+        size_bytes = interfaces.expanded_bytes(descriptors)
+        row = models.DescriptorSet(sha256=digest, content=descriptors, expanded_bytes=size_bytes)
+        models.DescriptorSet.objects.bulk_create([row], ignore_conflicts=True)
     return digest
 
 

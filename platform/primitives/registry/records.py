@@ -15,6 +15,7 @@ from transport import notifications
 from . import addresses, models
 
 CHANNEL = "registry"
+WARNING = "warning"  # the metadata in which a node or service says how it falls short
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,14 @@ def announcers(ports: Collection[int]) -> dict[int, str]:
 def _first(rows: Iterable[models.Node]) -> dict[int, str]:
     """The namespace of the last of `rows` at each loopback port."""
     return {row.port: row.namespace_id for row in rows if addresses.is_loopback(row.host)}
+
+
+def warnings(*, namespace: str) -> dict[str, str]:
+    """What is wrong with what the namespace's services tell of themselves, by their names."""
+    rows = models.Node.objects.in_namespace(namespace).filter(live(), metadata__has_key=WARNING).order_by("revision")
+    found = {row.service: str(row.metadata[WARNING]) for row in rows if not row.is_leased}
+    unused = models.UnusedInterface.objects.in_namespace(namespace).values_list("service", "reason")
+    return dict(unused) | found
 
 
 def current_revision() -> int:

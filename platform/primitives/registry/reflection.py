@@ -6,8 +6,9 @@ protocol have the same messages.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -17,14 +18,17 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2 as wire
 
+from micro import interfaces
 from transport.callers import PLATFORM_NAMESPACE, Caller, authorize
 from transport.methods import ANYONE, Methods, bidi
 
 from .listings import Listings
+from .remembered import Remembered
 
 VERSIONS = ("v1", "v1alpha")
 OWN = "grpc."  # health, reflection and their kin: nobody's interface
-REMEMBERED = 512
+LARGEST_BYTES = 2 << 20  # of the descriptors of one namespace; what goes beyond is told by the service's own server
+LINKED_COST = 50  # times its descriptors, as they are sent, weighs what was linked of them
 
 Found = Sequence[FileDescriptor]
 
@@ -65,6 +69,7 @@ class Reflection:
     def __init__(self, listings: Listings, *, platform: Sequence[str]) -> None:
         self._listings = listings
         self._platform = Offer(descriptor_pool.Default(), sorted(platform))
+        self._offers: Remembered[Offer] = Remembered(2 * LINKED_COST * LARGEST_BYTES)
 
     def tables(self) -> Mapping[str, Methods]:
         """What to mount, by service name."""
@@ -82,9 +87,19 @@ class Reflection:
         everybody's to read.
         """
         namespace = authorize(caller, caller.namespace, public=caller.namespace == PLATFORM_NAMESPACE)
-        offers = [self._platform, *map(_offer, await self._listings.descriptor_sets(namespace=namespace))]
+        sets = await self._listings.descriptor_sets(namespace=namespace, largest_bytes=LARGEST_BYTES)
+        offers = [self._platform, *[await self._offer(each) for each in sets]]
         async for request in requests:
             yield _answer(request, offers)
+
+    async def _offer(self, descriptors: bytes) -> Offer:
+        """What a set offers, linked in a thread unless it was before."""
+        digest = hashlib.sha256(descriptors).hexdigest()
+        offer = self._offers.get(digest)
+        if offer is None:
+            offer = await asyncio.to_thread(_link, descriptors)
+            self._offers.put(digest, offer, size_bytes=LINKED_COST * len(descriptors))
+        return offer
 
 
 def _answer(request: wire.ServerReflectionRequest, offers: Sequence[Offer]) -> wire.ServerReflectionResponse:
@@ -135,10 +150,11 @@ def _not_found(answer: wire.ServerReflectionResponse) -> None:
     answer.error_response.error_message = "Nothing of this name is offered here."
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _offer(descriptors: bytes) -> Offer:
-    """What a serialized FileDescriptorSet offers; nothing when it cannot be linked."""
+def _link(descriptors: bytes) -> Offer:
+    """What a serialized FileDescriptorSet offers; nothing when it is excessive or cannot be linked."""
     pool = descriptor_pool.DescriptorPool()
+    if interfaces.find_fault(descriptors):
+        return Offer(pool, ())
     try:
         files = FileDescriptorSet.FromString(descriptors).file
         for file in files:
@@ -151,13 +167,11 @@ def _offer(descriptors: bytes) -> Offer:
 
 
 def _with_imports(file: FileDescriptor) -> Found:
-    """The file and everything that it needs, each once."""
-    return list(_closure(file, set()))
-
-
-def _closure(file: FileDescriptor, seen: set[str]) -> Iterator[FileDescriptor]:
-    if file.name not in seen:
-        seen.add(file.name)
-        yield file
-        for imported in file.dependencies:
-            yield from _closure(imported, seen)
+    """The file and everything that it needs, each once, by way of a list: a row of imports may be long."""
+    found, waiting = {file.name: file}, [file]
+    while waiting:
+        for imported in waiting.pop().dependencies:
+            if imported.name not in found:
+                found[imported.name] = imported
+                waiting.append(imported)
+    return list(found.values())

@@ -27,7 +27,7 @@ from .records import Node, changes
 
 DEFAULT_TTL_S, MAX_TTL_S = 90, 3600
 MAX_NODES = 100
-MAX_ADVERTISED_BYTES = 1024 * 1024
+MAX_ADVERTISED_BYTES = 256 * 1024
 MAX_NODE_METADATA_CHARACTERS = 16 * 1024
 
 _VERSION = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9._/+#=@-]{0,199}")

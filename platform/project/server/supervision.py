@@ -29,6 +29,7 @@ from .plan import Plan
 FAILURES_WHILE_STARTING = 3  # something is wrong from the outset; no use in trying for a minute
 FAILURES = 10
 HEALTHY_AFTER_S = 60.0
+SPARED = {"xds"}  # it reads what every tenant says of its services; Envoy goes on with what it has while it is away
 KILLED = -1  # supervisor's exit status for a process that a signal ended
 FAILED = (events.ProcessStateExitedEvent, events.ProcessStateBackoffEvent)
 
@@ -126,7 +127,8 @@ class Supervision(Supervisor):  # type: ignore[misc]  # supervisor has no types
         _end_group(process.pid)
         log = self._plan.log(name)
         why = self._why(name, process)
-        if self._failures[name] >= (FAILURES_WHILE_STARTING if self.is_starting else FAILURES):
+        is_spared = name in SPARED and not self.is_starting
+        if not is_spared and self._failures[name] >= (FAILURES_WHILE_STARTING if self.is_starting else FAILURES):
             times = self._failures[name]
             self.fail(CannotRun(f"{name} failed {times} times ({why}): {self._way_out(name)}."))
         else:

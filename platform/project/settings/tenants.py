@@ -18,3 +18,5 @@ MICRO_DEFAULT_LOG_BYTES = env.number("MICRO_DEFAULT_LOG_BYTES", 64 * 1024**2)  #
 MICRO_DEFAULT_UPLOAD_BYTES = env.number("MICRO_DEFAULT_UPLOAD_BYTES", 2 * 1024**3)  # of sources that are kept
 MICRO_STREAMS_PER_ACCOUNT = env.number("MICRO_STREAMS_PER_ACCOUNT", 250)  # open at a time
 MICRO_DEFAULT_CONFIG_BYTES = env.number("MICRO_DEFAULT_CONFIG_BYTES", 1024**2)
+# What services of a namespace tell of themselves: descriptors, as large as the gateway makes them, endpoints, metadata.
+MICRO_DEFAULT_INTERFACE_BYTES = env.number("MICRO_DEFAULT_INTERFACE_BYTES", 32 * 1024**2)

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, connections, transaction
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-from micro.errors import InvalidArgument, NotFound
+from micro.errors import InvalidArgument, NotFound, ResourceExhausted
 from primitives.registry import models, operations, records
 from primitives.registry.records import Node
 from tenants.operations import create_namespace
@@ -138,11 +138,75 @@ def test_leases_live_in_an_unlogged_table():
 
 
 @pytest.mark.django_db
-def test_a_namespace_that_is_not_there_and_descriptors_that_are_none_are_refused():
+def test_a_namespace_that_is_not_there_is_refused():
     with pytest.raises(NotFound, match="'absent'"):
         register(namespace="absent")
+
+
+@pytest.mark.usefixtures("shop")
+def test_descriptors_that_are_none_are_refused_to_a_caller_and_left_out_of_a_replica_which_says_so():
     with pytest.raises(InvalidArgument, match="FileDescriptorSet"):
-        register(namespace="absent", descriptors=b"\xff\xff")
+        register(descriptors=b"\xff\xff", ttl=timedelta(seconds=60))
+    register(descriptors=b"\xff\xff")
+    (entry,) = records.snapshot().entries
+    assert entry.descriptors == b""
+    assert "they are no FileDescriptorSet" in records.warnings(namespace="shop")["hello"]
+    register(descriptors=DESCRIPTORS)
+    assert records.warnings(namespace="shop") == {}
+
+
+def described(size_bytes: int, mark: str = "") -> bytes:
+    """A FileDescriptorSet of about so many bytes."""
+    file = FileDescriptorProto(name=f"hello{mark}.proto")
+    file.source_code_info.location.add(leading_comments="x" * size_bytes)
+    return FileDescriptorSet(file=[file]).SerializeToString()
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_namespace_tells_so_much_of_its_services_and_no_more(settings):
+    settings.MICRO_DEFAULT_INTERFACE_BYTES = 100_000
+    lease = timedelta(seconds=60)
+    register(descriptors=described(60_000))
+    with pytest.raises(ResourceExhausted, match="of themselves"):
+        register(OTHER, version="2", descriptors=described(60_000), ttl=lease)
+    with pytest.raises(ResourceExhausted, match="of themselves"):
+        register(OTHER, advertised=b"x" * 60_000, ttl=lease)
+    register(OTHER, version="2", descriptors=described(60_000))
+    assert "of themselves" in records.warnings(namespace="shop")["hello"]
+    assert {entry.version: len(entry.descriptors) > 0 for entry in records.snapshot().entries} == {
+        "latest": True,
+        "2": False,
+    }
+    register(descriptors=described(20_000))
+    register(OTHER, version="2", descriptors=described(60_000))
+    assert records.warnings(namespace="shop") == {}, "there is room again"
+
+
+@pytest.mark.usefixtures("shop")
+def test_replicas_of_one_version_share_what_it_tells(settings):
+    settings.MICRO_DEFAULT_INTERFACE_BYTES = 100_000
+    for number in range(5):
+        node = Node(id=f"hello-{number}", host="127.0.0.1", port=4001 + number, metadata={})
+        register(node, descriptors=described(60_000), ttl=timedelta(seconds=60))
+    assert len(records.snapshot().entries[0].nodes) == 5
+
+
+@pytest.mark.usefixtures("shop")
+def test_descriptors_that_nobody_has_any_more_take_no_more_than_so_much_room(monkeypatch):
+    monkeypatch.setattr(operations, "LARGEST_ORPHANS_BYTES", 100_000)
+    for number in range(5):
+        register(descriptors=described(40_000, str(number)), ttl=timedelta(seconds=60))
+    operations.prune(at=datetime.now(UTC))
+    assert models.DescriptorSet.objects.count() == 3, "the one in use and the two that came last"
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_the_gateway_does_not_use_is_noted_and_forgotten():
+    register()
+    operations.note_unused({("shop", "hello"): "It is odd.", ("gone", "hello"): "It is odd."})
+    assert records.warnings(namespace="shop") == {"hello": "It is odd."}
+    operations.note_unused({})
+    assert records.warnings(namespace="shop") == {}
 
 
 @pytest.mark.usefixtures("shop")
