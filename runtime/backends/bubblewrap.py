@@ -6,6 +6,7 @@ loopback is reached, and has to ask who calls.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import shutil
@@ -23,8 +24,8 @@ from micro import file_server
 
 from . import hidden
 
-AUTO, OFF = "auto", "off"
-TRY_TIMEOUT_S = 20
+AUTO, ON, OFF = "auto", "on", "off"
+TRY_TIMEOUT_S = 60
 PROGRAM = "bwrap"
 USER = 59_999  # nobody's: where the server is root, what it runs within walls is not
 TOOLS = ("node", "npm", "go", "git")
@@ -67,8 +68,11 @@ class Room:
 
 
 def is_used() -> bool:
-    """Whether processes are walled in here: unless the operator says no, where it works."""
-    return settings.MICRO_BUBBLEWRAP != OFF and works()
+    """Whether processes are walled in here: unless the operator says no, where it works.
+
+    `micro server` settles it once for all its processes: none may find, in a bad moment, that it does not work.
+    """
+    return settings.MICRO_BUBBLEWRAP == ON or (settings.MICRO_BUBBLEWRAP != OFF and works())
 
 
 @functools.cache
@@ -120,10 +124,11 @@ def _runs(argv: Sequence[str], *, user: int) -> bool:
         return False
     command = _command(argv, Room(Path("/"), {}), user=user)
     try:
-        done = subprocess.run(command, check=False, capture_output=True, timeout=TRY_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.run(command, check=False, capture_output=True, timeout=TRY_TIMEOUT_S).returncode == 0
+    except PermissionError:
         return False
-    return done.returncode == 0
+    except subprocess.TimeoutExpired:  # no answer is not a no: it is asked again
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), PROGRAM) from None
 
 
 def _command(argv: Sequence[str], room: Room, *, user: int, environment: int = NO_DESCRIPTOR) -> list[str]:

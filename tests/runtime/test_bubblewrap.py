@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from deploying import eventually, pids, sessions
 
 from project.server import backend
+from project.server.errors import CannotRun
 from runtime import folders
 from runtime.backends import bubblewrap
 from runtime.models import Replica
@@ -99,3 +102,41 @@ def test_where_it_is_not_used_the_server_says_for_whom_that_is(settings, monkeyp
     finally:
         monkeypatch.undo()
         bubblewrap.works.cache_clear()
+
+
+def test_what_does_not_answer_in_a_bad_moment_is_no_reason_to_do_without_walls(settings, monkeypatch):
+    bubblewrap.works.cache_clear()
+
+    def late(*_arguments: object, **_options: object) -> None:
+        raise subprocess.TimeoutExpired("bwrap", 1)
+
+    monkeypatch.setattr(subprocess, "run", late)
+    try:
+        with pytest.raises(TimeoutError):
+            bubblewrap.is_used()
+        settings.MICRO_BUBBLEWRAP = "on"
+        assert bubblewrap.is_used()
+    finally:
+        monkeypatch.undo()
+        bubblewrap.works.cache_clear()
+
+
+def test_a_server_that_must_have_walls_does_not_start_without(settings, monkeypatch):
+    settings.MICRO_BUBBLEWRAP = "on"
+    monkeypatch.setattr(bubblewrap, "works", lambda: False)
+    with pytest.raises(CannotRun, match="MICRO_BUBBLEWRAP is on"):
+        backend._settle_walls()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_an_earlier_version_made_is_given_to_the_walls_user_and_no_link_is_followed(tmp_path):
+    outside, source = tmp_path / "outside", tmp_path / "source"
+    outside.write_text("")
+    (source / "below").mkdir(parents=True)
+    (source / "below" / "file").write_text("")
+    (source / "link").symlink_to(outside)
+    (source / "folder").symlink_to(tmp_path)
+    bubblewrap.give(source)
+    given = [source, source / "below", source / "below" / "file", source / "link", source / "folder"]
+    assert {path.lstat().st_uid for path in given} == {bubblewrap.USER}
+    assert {outside.stat().st_uid, tmp_path.stat().st_uid} == {0}

@@ -34,6 +34,18 @@ def settle(plan: Plan) -> None:
     os.environ["MICRO_BACKEND"] = settings.MICRO_BACKEND = name
     if name == choice.DOCKER:
         _settle_docker(plan)
+    else:
+        _settle_walls()
+
+
+def _settle_walls() -> None:
+    if settings.MICRO_BUBBLEWRAP == bubblewrap.ON and not bubblewrap.works():
+        raise CannotRun(
+            "MICRO_BUBBLEWRAP is on, and bubblewrap does not work here: install it (`apt-get install bubblewrap`), "
+            "allow unprivileged user namespaces, or set MICRO_BUBBLEWRAP=auto."
+        )
+    if bubblewrap.is_used():
+        os.environ["MICRO_BUBBLEWRAP"] = settings.MICRO_BUBBLEWRAP = bubblewrap.ON
 
 
 def shown() -> str:

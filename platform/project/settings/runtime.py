@@ -8,7 +8,7 @@ from pathlib import Path
 from project import env
 
 MICRO_BACKEND = env.choice("MICRO_BACKEND", ("auto", "process", "docker"))  # auto: docker where an engine answers
-MICRO_BUBBLEWRAP = env.choice("MICRO_BUBBLEWRAP", ("auto", "off"))  # walls around processes; auto: where it works
+MICRO_BUBBLEWRAP = env.choice("MICRO_BUBBLEWRAP", ("auto", "on", "off"))  # walls around processes; auto: where it works
 MICRO_GIT_ALLOW_HOSTS = env.words("MICRO_GIT_ALLOW_HOSTS")
 MICRO_UPLOAD_LIFE = env.duration("MICRO_UPLOAD_LIFE", default="24h")  # of a source that is sent and never deployed
 MICRO_BUILD_TIMEOUT = env.duration("MICRO_BUILD_TIMEOUT", default="15m")  # then killed; its log is kept
