@@ -271,7 +271,7 @@ def test_a_service_without_endpoints_is_503(gateway: Gateway):
 
 
 def test_the_running_envoy_has_its_filters_in_this_order(gateway: Gateway):
-    """Was it here before, who is it, who is meant, in which tongue, may they, go. Each one needs what the one before it found out."""
+    """Was it here before, who is it, who is meant, in which tongue, may they, go: in the order of what each needs."""
     dump = gateway.admin("/config_dump?resource=dynamic_listeners").json()["configs"]
     assert len(dump) == 3
     for each in dump:
