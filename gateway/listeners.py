@@ -225,7 +225,7 @@ def lua_source(base_domain: str, version: str, browsers: Browsers = Browsers()) 
         f"platform = {_lua_set(PLATFORM_PACKAGES)}, origins = {_lua_set(browsers.origins)}, "
         f"hosts = {_lua_set(browsers.hosts)}, dashboards = {_lua_set(browsers.dashboards)}"
     )
-    return f"settings = {{ {settings} }}\n{_lua_text('gateway.lua')}"
+    return f"settings = {{ {settings} }}\n{_lua_text('browsers.lua')}{_lua_text('gateway.lua')}"
 
 
 def _lua_set(members: Iterable[str]) -> str:

@@ -49,7 +49,7 @@ class Form(forms.Form):
         """Put the cursor into the first field that is wrong, and say what has to be typed again."""
         for name in self.never_shown:
             if self.data.get(name):
-                self.fields[name].help_text = AGAIN
+                self[name].help_text = AGAIN
         wrong = [field for name, field in self.fields.items() if name in self.errors]
         for field in self.fields.values():
             field.widget.attrs.pop("autofocus", None)

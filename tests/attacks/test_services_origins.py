@@ -9,11 +9,16 @@ from server import Server, eventually
 
 LISTED, OTHER = "https://shop.example", "https://evil.example"
 MAIN = """
+from dataclasses import dataclass
 from micro import Service
 
+@dataclass
+class Said:
+    msg: str = ""
+
 class Open:
-    def call(self, request: dict) -> dict:
-        return {"msg": "hello"}
+    def call(self, request: Said) -> Said:
+        return request
 
 service = Service("open")
 service.handle(Open())

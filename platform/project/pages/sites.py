@@ -26,7 +26,7 @@ CORS = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID",
     "Access-Control-Max-Age": "600",
 }
-ANOTHER_NAME = "This server has another name. Its operator can list this one, too."
+ANOTHER_NAME = "The request was sent to another host. The operator can list its name in MICRO_ALLOWED_HOSTS."
 NOT_FROM_ELSEWHERE = "Pages of other sites may not ask for this. The operator can list their origin for the REST API."
 
 
