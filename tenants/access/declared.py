@@ -15,12 +15,15 @@ class MethodWithoutPermission(RuntimeError):
 
 
 def require_declared(services: Mapping[str, Methods]) -> None:
-    """Raises MethodWithoutPermission, naming every method that is neither for ANYONE nor says what it needs."""
+    """Raises MethodWithoutPermission, naming every method that is neither for ANYONE nor says what it needs.
+
+    Those without any scope the server refuses itself.
+    """
     bare = [
         f"{service}.{name}"
         for service, methods in services.items()
         for name, method in methods.items()
-        if method.scope is not ANYONE and not isinstance(method.scope, Needs)
+        if method.scope not in (None, ANYONE) and not isinstance(method.scope, Needs)
     ]
     if bare:
         raise MethodWithoutPermission(f"Without a permission: {', '.join(bare)}.")

@@ -379,10 +379,12 @@ async def test_a_token_that_is_not_good_is_refused_even_where_none_is_needed(cha
 
 async def test_the_token_of_a_deleted_release_cannot_be_renewed(channel):
     shop = await in_thread(Namespace.objects.get, slug="shop")
-    await in_thread(accounts.create_service_account, namespace=shop, id="hello-latest-1", secret="s" * 43)
+    await in_thread(
+        accounts.create_service_account, namespace=shop, id="hello-latest-1", secret="s" * 43, service="hello"
+    )
     options = {"namespace": "shop"}
     token = await get_token(channel, id="hello-latest-1", secret="s" * 43, options=options, token_expiry=600)
-    assert (await in_thread(tokens.verify, token.access_token)).account.scopes == ("service",)
+    assert (await in_thread(tokens.verify, token.access_token)).account.scopes == ("service", "service:hello")
     await announce(channel, token.access_token)
     await in_thread(accounts.delete_account, namespace=shop, id="hello-latest-1")
     again = get_token(channel, refresh_token=token.refresh_token, options=options)

@@ -51,9 +51,9 @@ def test_a_release_that_runs_keeps_its_data_under_its_own_name(shop):
             account_id="web-shop-v-1-3", name="web-shop-v-1-3", type="service", scopes=["service"], secret="sealed"
         )
     connection.set_schema_to_public()
-    apps = MigrationExecutor(connection).loader.project_state([("runtime", "0007_grants")]).apps
+    apps = MigrationExecutor(connection).loader.project_state([("runtime", "0008_grants")]).apps
     with connection.schema_editor() as editor:
-        import_module("runtime.migrations.0007_grants").keep(apps, editor)
+        import_module("runtime.migrations.0008_grants").keep(apps, editor)
     deployment.refresh_from_db()
     assert "store.*" in deployment.grants
     assert not [word for word in deployment.grants if word.startswith(("runtime", "accounts", "rules"))]

@@ -56,7 +56,7 @@ def test_tables_and_databases(micro):
     micro("store", "write", "-t", "other", "k", "v")
     assert micro("store", "read", "--table=other", "k")[1] == "v\n"
     assert micro("store", "tables")[1] == "other\n"
-    assert micro("store", "databases")[::2] == (127, "access denied to namespace\n")
+    assert micro("store", "databases")[::2] == (127, "Only admins of the namespace micro may do this.\n")
     assert micro("store", "read", "-d", "rival", "k")[::2] == (127, "access denied to namespace\n")
 
 
