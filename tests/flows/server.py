@@ -224,8 +224,8 @@ Kind = TypeVar("Kind", bound=Server)
 def running_server(folder: Path, *, kind: type[Kind] = Server, **environment: str) -> Iterator[Kind]:  # type: ignore[assignment]
     """A started server, logged in to; stopped at the end whatever happens."""
     server = kind(folder, environment)
-    server.start()
     try:
+        server.start()
         server.login()
         yield server
     finally:
