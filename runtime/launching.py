@@ -45,6 +45,7 @@ def environment(replica: Replica) -> dict[str, str]:
     return {
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
+        "USER": "micro",  # that of the walls has no name, without which some libraries (Go's os/user) give up
         **release.env,
         **variables.unseal(release.secrets),
         "PATH": os.pathsep.join([*own_path, *BASE_PATH]),

@@ -29,7 +29,7 @@ def run(
     """
     scratch = folders.made(folders.scratch(attempt.namespace, attempt.deployment_id))
     cache = folders.cache(attempt.namespace)
-    env = {**env, "HOME": str(scratch), "TMPDIR": str(scratch)}
+    env = {"USER": "micro", **env, "HOME": str(scratch), "TMPDIR": str(scratch)}
     if not bubblewrap.is_used():
         return limits.run(argv, attempt, env=env, cwd=fetched.path)
     attempt.log.touch()

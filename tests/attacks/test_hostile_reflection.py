@@ -81,7 +81,7 @@ BOMB = FileDescriptorSet.FromString(long_names()).file[0].SerializeToString()
 CASES = {  # what the reflection answers with, and why that is left out
     "endless": (b"x" * 3_900_000, "more than 1088 KiB in one answer"),
     "again": (b"x" * 900_000, ""),  # the first answer is heard, and is no file
-    "bomb": (BOMB, "more than 255"),
+    "names": (BOMB, "more than 255"),
 }
 
 
@@ -91,7 +91,7 @@ def test_a_service_whose_reflection_is_too_much_serves_in_frames_and_its_status_
 ):
     content, reason = CASES[name]
     with watched(attacked) as peaks:
-        folder = write(tmp_path / name, content, endless=name != "bomb")
+        folder = write(tmp_path / name, content, endless=name != "names")
         mallory.micro("run", "--name", name, str(folder))
         eventually(lambda: mallory.status(name) == "running", 60, f"{name} runs")
         answer = attacked.get(f"/{name}/S/Hello", headers={"Micro-Namespace": "mallory"})
