@@ -96,12 +96,8 @@ DATA = [
 
 def test_a_service_changes_nothing_that_runs_no_account_and_no_rule(thief: Inside):
     for (_, endpoint, _), said in zip(CHANGES, thief.refused(*CHANGES), strict=True):
-        wanted = (
-            "Only admins of the namespace micro"
-            if endpoint == "Namespaces.Create"
-            else "the service thief does not have"
-        )
-        assert wanted in said, endpoint
+        is_operators = endpoint == "Namespaces.Create"
+        assert ("Only admins of the namespace micro" if is_operators else "the service thief does not have") in said
 
 
 def test_a_service_reads_and_changes_no_data_of_another_and_hears_which_grant_would_do(thief: Inside, lee: Server):

@@ -62,7 +62,7 @@ def test_a_replica_gets_what_is_promised_and_nothing_of_the_servers_own_environm
     assert environment["MICRO_AUTH_ID"] == "web-latest-1"
     assert environment["COLOUR"] == "blue"
     assert set(environment) - {"PWD", "OLDPWD", "SHLVL", "_"} == {
-        *("LANG", "PYTHONUNBUFFERED", "PATH", "HOME", "VIRTUAL_ENV", "PORT", "COLOUR", "MICRO_SERVICE_NAME"),
+        *("LANG", "PYTHONUNBUFFERED", "USER", "PATH", "HOME", "VIRTUAL_ENV", "PORT", "COLOUR", "MICRO_SERVICE_NAME"),
         *("MICRO_SERVICE_VERSION", "MICRO_SERVICE_ADDRESS", "MICRO_PROXY", "MICRO_NAMESPACE", "MICRO_AUTH_ID"),
         "MICRO_AUTH_SECRET",
     }
