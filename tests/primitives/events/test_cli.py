@@ -63,7 +63,9 @@ def micro(nats, namespaces, _shop_and_rival, tmp_path, django_db_blocker):
     shop = _shop_and_rival[0]
 
     def make_account() -> None:
-        operations.create_service_account(namespace=shop, id="till", secret="secret")
+        operations.create_service_account(
+            namespace=shop, id="till", secret="secret", service="till", grants=["events.*"]
+        )
 
     with ThreadPoolExecutor() as thread:  # committed, not in the test's own transaction
         thread.submit(_with_connections, make_account).result()
