@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -44,17 +45,18 @@ def operator(shop) -> Client:
 
 def fill(namespace: Namespace, count: int, prefix: str = "web") -> Deployment:
     """Some services with everything that hangs on one; the last deployment."""
+    joe = replace(JOE, user_id=User.objects.get(username=JOE.id).pk)
     for number in range(count):
         order = operations.Order(source="github.com/you/web", env={"SECRET_KEY": "hush-hush"})
         name = f"{prefix}{number}"
-        deployment = operations.deploy(namespace=namespace, name=name, version="latest", order=order, by=JOE)
+        deployment = operations.deploy(namespace=namespace, name=name, version="latest", order=order, by=joe)
         release = Release.objects.create(
             service=deployment.service, deployment=deployment, number=1, digest="git:1", command=[], env=deployment.env
         )
         Replica.objects.across_namespaces().create(
             namespace=namespace, service=deployment.service, release=release, index=0, state="serving"
         )
-        create_api_token(namespace=namespace, name=name, role="member", expires_at=None, by=JOE, at=now())
+        create_api_token(namespace=namespace, name=name, role="member", expires_at=None, by=joe, at=now())
     return deployment
 
 

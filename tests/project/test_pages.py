@@ -65,7 +65,7 @@ def test_a_host_that_is_not_ours_is_refused(client):
     assert b"sent to another host" in answer.content
     assert b"evil" not in answer.content
     answer = client.get("/v1/services", headers={"host": "evil.example"})
-    assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
+    assert (answer.status_code, answer["Content-Type"]) == (403, "application/problem+json")
 
 
 def test_the_admins_styles_are_served_by_the_web_process(client):

@@ -344,7 +344,7 @@ async def test_a_watch_tells_what_changes_in_its_namespace_and_nothing_else(chan
     )(metadata=[("authorization", f"Bearer {joe}")])
     await stream.write(registry_pb2.WatchRequest())
     await asyncio.sleep(0.3)
-    await announce(channel, eve, name="secret", id="s")
+    await announce(channel, eve, name="secret", id="s", address="127.0.0.1:4003")
     await announce(channel, joe)
     await announce(channel, joe, id="hello-2", address="127.0.0.1:4002")
     await asyncio.sleep(0.3)
@@ -385,7 +385,7 @@ async def test_the_token_of_a_deleted_release_cannot_be_renewed(channel):
     options = {"namespace": "shop"}
     token = await get_token(channel, id="hello-latest-1", secret="s" * 43, options=options, token_expiry=600)
     assert (await in_thread(tokens.verify, token.access_token)).account.scopes == ("service", "service:hello")
-    await announce(channel, token.access_token)
+    await listing(channel, token.access_token)
     await in_thread(accounts.delete_account, namespace=shop, id="hello-latest-1")
     again = get_token(channel, refresh_token=token.refresh_token, options=options)
     assert await refusal(again) == (400, "invalid token provided")

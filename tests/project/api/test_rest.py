@@ -313,4 +313,4 @@ def test_lists_take_as_many_queries_for_twenty_rows_as_for_one(joe, deployment):
         joe.post("/services/web/deployments")
         joe.post("/api-tokens", {"name": f"t{number}"})
     assert [queries(path) for path in paths] == few
-    assert max(few) <= 14  # four of them are about why a queued deployment waits
+    assert max(few) <= 18  # six of them ask why a queued deployment waits, and what a service tells that cannot be used
