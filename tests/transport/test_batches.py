@@ -76,12 +76,11 @@ async def test_heavy_items_are_not_all_held_at_once(doubling):
 async def test_a_connection_that_was_cut_while_idle_is_replaced_unseen(doubling):
     double = Batcher(doubling, lane_of=lambda _item: "one")
     await double(1)
-    async with database.connection() as other:
-        await other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE pid <> pg_backend_pid() AND query LIKE '%unnest%'"
-        )
-    await asyncio.sleep(0.1)
+    idle = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%unnest%'"
+    async with database.connection() as other, asyncio.timeout(10):
+        await other.execute(f"SELECT pg_terminate_backend(pid) {idle}")
+        while await (await other.execute(f"SELECT 1 {idle}")).fetchone():
+            await asyncio.sleep(0.01)
     assert await double(2) == 4
 
 
