@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import subprocess
 from pathlib import Path
 from uuid import UUID
 
@@ -86,8 +88,11 @@ def build_log(namespace: str, service_id: UUID, deployment_id: UUID) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Make it so that `path`, a file or a folder, is not there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    """Make it so that `path`, a file or a folder, is not there. What cannot be removed stays."""
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(path, ignore_errors=True)
+    if path.exists():  # deeper than Python goes, or than a path can name
+        subprocess.run(["rm", "-rf", "--", str(path)], check=False, capture_output=True)

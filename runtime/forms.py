@@ -94,6 +94,8 @@ class Deploy(Form):
     def clean_repository(self) -> str:
         """Refuses what cannot or may not be fetched."""
         repository: str = self.cleaned_data["repository"]
+        if (plain := git.without_credentials(repository)) != repository:  # a password is in no page again
+            self.data = {**{name: self.data.get(name) for name in self.data}, "repository": plain}
         refused_by(lambda: require_fetchable(repository))
         return repository
 

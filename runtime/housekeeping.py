@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Count
 from django.utils.timezone import now
 
-from micro.errors import Unavailable
+from micro.errors import ResourceExhausted, Unavailable
 
 from . import credentials, folders, logstreams
 from .backends import choice
@@ -156,7 +156,10 @@ def give_up_caches() -> None:
         .values_list("service__namespace__slug", flat=True)
     )  # fmt: skip
     for path in list(_folders(folders.home() / "caches")):
-        size = tree.size_bytes(path)
+        try:
+            size = tree.size_bytes(path)
+        except (OSError, ResourceExhausted):
+            size = 3 * limit  # what cannot be counted is too much
         if size > 2 * limit or (size > limit and path.name not in busy):
             given_up = folders.unfinished() / f"cache-{path.name}-{time.time_ns()}"
             path.rename(given_up)

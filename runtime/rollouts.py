@@ -141,6 +141,17 @@ def give_up(release: Release) -> None:
     notices.ring()
 
 
+def retire(release_id: int) -> None:
+    """Take the account of a release away that neither serves nor runs any more nor is about to.
+
+    What it was granted must not outlive it: a later release may have less.
+    """
+    left = Release.objects.filter(pk=release_id, replicas=None, deployment__state__in=Deployment.FINAL)
+    release = left.select_related("service__namespace").first()
+    if release and release.service.release_id != release.pk:
+        credentials.revoke(release)
+
+
 def supersede(service: Service) -> None:
     """End the service's deployment that is under way, and what it started. Call it in a transaction."""
     rows = Deployment.objects.across_namespaces().filter(service=service).unfinished()

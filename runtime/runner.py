@@ -315,6 +315,7 @@ class Runner:
         self.backend.forget(replica.pk)
         launching.log_path(replica).with_suffix(".done").touch()
         Replica.objects.across_namespaces().filter(pk=replica.pk).delete()
+        rollouts.retire(replica.release_id)
         self._prober.forget(replica)
         self._tidy_at = 0.0
 

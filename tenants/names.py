@@ -12,6 +12,7 @@ RESERVED_NAMESPACES = frozenset({"micro", "www", "api", "proxy", "app", "admin"}
 PLATFORM_SERVICES = frozenset(
     "api auth broker client config debug events network proxy registry router runtime server signup store".split()  # noqa: SIM905
 )
+OWN_NAMES = frozenset({"grpc", "micro"})  # of paths at the gateway, and of everybody's usual table
 LABEL_LENGTH = 63  # of one part of a host name
 NAMESPACE_LENGTH = 40
 
@@ -57,7 +58,7 @@ def validate_service(name: str, *, namespace: str = "") -> None:
             f"The service name {name!r} must be 1 to {LABEL_LENGTH} lower-case letters, digits, dots "
             "and single hyphens, with a letter or digit at both ends."
         )
-    if name in PLATFORM_SERVICES or name.startswith("grpc."):
+    if name in PLATFORM_SERVICES | OWN_NAMES or name.startswith("grpc."):
         raise InvalidArgument(f"The service name {name!r} is the platform's own.")
     if namespace and "." not in name and len(name) + len("--") + len(namespace) > LABEL_LENGTH:
         raise InvalidArgument(

@@ -28,10 +28,15 @@ local OF_THE_HOST = { "clear-site-data", "service-worker-allowed", "strict-trans
 
 -- Pure functions: text in, text out. They are globals so that they can be tested without Envoy.
 
+-- Whether a host is an IP address as browsers write one. (Names in brackets, or of digits alone, are no addresses.)
+function is_address(host)
+  return string.match(host, "^%[[%x:%.]+%]$") ~= nil or string.match(host, "^%d+%.%d+%.%d+%.%d+$") ~= nil
+end
+
 -- The namespace and the service that a host names; nil where it says nothing. The third value is a host we do not know.
 function named_by_host(authority)
   local host = host_of(authority)
-  if host == "" or host == settings.base or is_dashboard(host) or string.sub(host, 1, 1) == "[" or string.match(host, "^[%d%.]+$") then
+  if host == "" or host == settings.base or is_dashboard(host) or is_address(host) then
     return nil, nil, nil
   end
   local suffix = "." .. settings.base

@@ -147,9 +147,9 @@ def _mounts(room: Room, user: int) -> Iterator[str]:
     away = hidden.folders()
     laid: dict[Path, tuple[str, ...]] = {path: ("--tmpfs", str(path)) for path in away}
     laid |= {path: ("--ro-bind", "/dev/null", str(path)) for path in hidden.files()}
-    shown = (path.resolve() for path in (*_programs(away), *room.shown) if path.exists())
-    laid |= {path: _bind(path, path, "--ro-bind") for path in shown}
     own = (Path("/tmp"), Path("/dev/shm"), *(path.resolve() for path in room.empty))  # noqa: S108 - its own
+    shown = (path.resolve() for path in (*_programs((*away, *own)), *room.shown) if path.exists())
+    laid |= {path: _bind(path, path, "--ro-bind") for path in shown}
     laid |= {path: (*open_to_all, "--tmpfs", str(path)) for path in own}
     laid |= {seen.resolve(): _bind(path, seen.resolve(), "--bind") for seen, path in room.writable.items()}
     if user:  # else these are open to their owner alone, and that is not the user

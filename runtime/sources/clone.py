@@ -116,7 +116,9 @@ def clone(source: git.Source, attempt: Attempt, *, token: str = "") -> str:
             raise _refused(source)
     commit = _head(source, destination)
     folders.remove(destination / ".git")
-    links.settle(destination)
+    tree.require_within_limits(destination)
+    links.settle(destination, may_go_on=watch.may_go_on)
+    watch.require_within_limits(source)
     tree.require_within_limits(destination)
     return commit
 

@@ -22,6 +22,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_.+~@][A-Za-z0-9_.+~@-]*")
 _COMMIT = re.compile(r"[0-9A-Fa-f]{40}")
 _ABBREVIATED = re.compile(r"[0-9A-Fa-f]{4,39}")
 _REF = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_./+#=@-]*")
+_CREDENTIALS = re.compile(r"(?<=//)[^/]*@|^[^/:]*:[^/]*@")
 _REF_AT = re.compile(r"([^/]*/(?:[^@]|(?<=/)@)*)(?<=[^/])@(.*)")
 
 
@@ -110,7 +111,12 @@ def _require_plain(text: str) -> None:
 
 def _shown(text: str) -> str:
     """The text for an error message, without what may be a password."""
-    return repr(re.sub(r"(?<=//)[^/@]*@", "…@", text)[:200])
+    return repr(re.sub(_CREDENTIALS, "…@", text)[:200])
+
+
+def without_credentials(text: str) -> str:
+    """The text of a source without what may be a user and password."""
+    return _CREDENTIALS.sub("", text)
 
 
 def _split_scheme(text: str) -> tuple[str, str]:

@@ -108,7 +108,8 @@ def refusal(account: Account, permission: Permission) -> PermissionDenied:
     way, who = "", f"the role {role(account)}"
     if service := service_of(account):
         who = f"the service {service}"
-        way = f": ask for it with micro run --grant {permission}"
+        kept = [scope for scope in account.scopes if named(scope)]  # --grant says all grants there are to be
+        way = ": ask for it with micro run" + "".join(f" --grant {grant}" for grant in (*kept, permission))
     elif role(account) is Role.PROGRAM:
         who = f"the account {account.id}"
         way = f": an admin can give it the scope {permission}"

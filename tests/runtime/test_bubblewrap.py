@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def probe(state: Path, secret: Path) -> dict[str, str]:
         "main.py": PROBE % (json.dumps(outside), str(state), str(secret), str(Path.home())),
         "Procfile": "web: exec python main.py\n",
     }
+
+
+def test_a_checkout_below_tmp_is_seen_by_what_is_walled_in(tmp_path, monkeypatch):
+    (tmp_path / "venv").mkdir()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    command = bubblewrap.around(["true"], bubblewrap.Room(Path("/"), {}))
+    assert "--ro-bind {0} {0}".format(tmp_path / "venv") in " ".join(command)
+    assert command.index(str(tmp_path / "venv")) > command.index("/tmp")  # noqa: S108
 
 
 def test_a_service_sees_its_own_files_and_nothing_of_the_server_or_of_other_processes(platform, running, envoy, home):

@@ -15,7 +15,7 @@ from gitserver import Handler, git_server
 from micro.errors import DeadlineExceeded, InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from runtime import sources
 from runtime.attempts import Attempt
-from runtime.sources import addresses, clone, tree
+from runtime.sources import addresses, clone, links, tree
 from runtime.sources import git as grammar
 
 
@@ -212,6 +212,36 @@ def test_links_that_multiply_what_they_point_to_end_at_the_limits_of_a_source(gi
     git.commit("app", {f"d{number}/x": "x" for number in range(12)})
     link(git, "app", **{f"d{n}__{side}": f"../d{n + 1}" for n in range(11) for side in ("l", "r")})
     with pytest.raises(ResourceExhausted, match="more files than a source may hold"):
+        fetch(git.url("app"), tmp_path)
+
+
+def test_links_to_nothing_are_counted_too(git, tmp_path, monkeypatch):
+    monkeypatch.setattr(tree, "MOST_FILES", 500)
+    git.commit("app", {"z/x": "x"})
+    nowhere = {f"z__n{number}": "nothing" for number in range(40)}
+    link(git, "app", **nowhere, **{f"k{number}": "z" for number in range(40)})
+    with pytest.raises(ResourceExhausted, match="more files than a source may hold"):
+        fetch(git.url("app"), tmp_path)
+
+
+def test_links_are_followed_no_further_once_the_deployment_has_ended(git, tmp_path):
+    git.commit("app", {"z/x": "x"})
+    fetched = fetch(git.url("app"), tmp_path)
+    for number in range(links.ASKED_EVERY):
+        (fetched.root / f"l{number}").symlink_to("z")
+    with pytest.raises(DeadlineExceeded, match="the deployment was ended"):
+        links.settle(fetched.root, may_go_on=lambda: False)
+
+
+def test_a_link_whose_target_no_file_can_have_as_its_name_is_left_out(git, tmp_path):
+    git.commit("app", {"x": "1"})
+    link(git, "app", odd="n" * 300)
+    assert [path.name for path in fetch(git.url("app"), tmp_path).path.iterdir()] == ["x"]
+
+
+def test_a_source_of_folders_in_folders_is_refused(git, tmp_path):
+    git.commit("app", {"/".join(["d"] * 150) + "/x": "1"})
+    with pytest.raises(ResourceExhausted, match="more than 100 deep"):
         fetch(git.url("app"), tmp_path)
 
 

@@ -287,7 +287,17 @@ def test_old_releases_go_with_their_builds_and_accounts(platform, running, envoy
     eventually(lambda: Replica.objects.in_namespace("micro").count() == 1)
     eventually(lambda: Release.objects.count() == 2)
     eventually(lambda: len(list(folders.builds("micro").iterdir())) == 2)
-    assert accounts(platform) == ["web-latest-3", "web-latest-4"]
+    eventually(lambda: accounts(platform) == ["web-latest-4"])
+
+
+def test_what_a_release_was_granted_ends_with_its_last_replica(platform, running, envoy):
+    platform.deploy("web", hello("one"), grants=["store.*"])
+    assert platform.deploy("web", hello("two"), grants=[]).state == "live"
+    eventually(lambda: accounts(platform) == ["web-latest-2"])
+    assert Release.objects.count() == 2
+    assert platform.deploy("web", {"main.py": "raise SystemExit(1)\n"}, grants=["store.*"]).state == "failed"
+    eventually(lambda: accounts(platform) == ["web-latest-2"])
+    assert envoy.get("web") == "two"
 
 
 def test_a_process_without_a_row_is_stopped(platform, running, envoy):

@@ -147,6 +147,15 @@ def test_each_mistake_is_said_at_its_own_field(browser, field, value):
     assert list(answer.context["form"].errors) == [field]
 
 
+@pytest.mark.parametrize("scheme", ["https://", ""])
+def test_a_password_in_an_address_is_not_in_the_page_again(browser, scheme):
+    answer = browser.post("/n/joe/deploy", {"repository": f"{scheme}ann:hunter2@github.com/a/b", "variables": "A=1"})
+    page = answer.content.decode()
+    assert "hunter2" not in page
+    assert f'value="{scheme}github.com/a/b"' in page
+    assert ">\nA=1</textarea>" in page
+
+
 def test_all_mistakes_are_said_at_once_and_nothing_that_was_typed_is_lost_but_secrets(browser):
     form = {"repository": "file:///x", "ref": "a..b", "folder": "../x", "name": "UPPER"}
     form |= {"variables": "PORT=1", "secrets": "hush"}

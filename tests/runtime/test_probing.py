@@ -18,7 +18,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def replica(namespace_id: int) -> SimpleNamespace:
-    return SimpleNamespace(pk=uuid4(), namespace_id=namespace_id, release=SimpleNamespace(descriptors=b"", protocol="http"))
+    release = SimpleNamespace(descriptors=b"", protocol="http")
+    return SimpleNamespace(pk=uuid4(), namespace_id=namespace_id, release=release)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ SKIPPED = frozenset(
 )
 LATEST = "latest"
 LONGEST_NAME = 63  # characters of one part of a host name, which also has `--` and the namespace
-RESERVED = PLATFORM_SERVICES | {"client", "debug", "server"}
+RESERVED = PLATFORM_SERVICES | {"client", "debug", "grpc", "micro", "server"}
 Setting = Callable[[str], str]  # a git setting by its name, blank when there is none
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 

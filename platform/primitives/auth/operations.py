@@ -392,7 +392,8 @@ def _use(token: str, at: datetime) -> RefreshToken | None:
 def _tokens(account: Account, *, namespace: str, expiry: timedelta, at: datetime, after: RefreshToken) -> Tokens:
     """An access token, and the refresh token that comes `after` another of its chain (one without a digest: first)."""
     bearer = caller(account, namespace=namespace)
-    life = min(expiry or DEFAULT_EXPIRY, DEFAULT_EXPIRY if service_of(bearer) else MAX_EXPIRY)  # killed, it ends soon
+    is_of_a_service = bool(service_of(bearer) or account.made_by)  # killed, it ends soon
+    life = min(expiry or DEFAULT_EXPIRY, DEFAULT_EXPIRY if is_of_a_service else MAX_EXPIRY)
     access = tokens.issue(bearer, at=at, expiry=life)
     following = secrets.draw()
     RefreshToken.objects.filter(account=account, expires_at__lte=at).delete()

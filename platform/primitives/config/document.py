@@ -18,6 +18,7 @@ Path = tuple[str, ...]
 
 MAX_DEPTH = 32
 MAX_PATH_BYTES = 1024
+LONGEST_NUMBER = 300  # characters
 MASK = '"[secret]"'
 
 
@@ -71,8 +72,8 @@ def parse(text: str) -> Any:
     try:
         value = json.loads(
             text,
-            parse_int=Number,
-            parse_float=Number,
+            parse_int=_number,
+            parse_float=_number,
             parse_constant=_refuse_constant,
             object_pairs_hook=_unique,
         )
@@ -191,6 +192,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("a key appears twice")
     return members
+
+
+def _number(text: str) -> Number:
+    """Refuses what not every reader takes: Python ends at 4,300 digits, others make infinity of large numbers."""
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f"a number of more than {LONGEST_NUMBER} digits")
+    return Number(text)
 
 
 def _refuse_constant(name: str) -> Any:

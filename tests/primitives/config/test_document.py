@@ -91,3 +91,10 @@ def test_paths_have_limits(path):
 )
 def test_paths_overlap_when_one_leads_to_the_other(one, other, expected):
     assert document.overlap(document.parse_path(one), document.parse_path(other)) is expected
+
+
+@pytest.mark.parametrize("number", ["9" * 301, "-" + "9" * 5000, "0." + "1" * 400])
+def test_a_number_that_some_readers_cannot_take_is_refused(number):
+    for text in (number, f'{{"a": [{number}]}}'):
+        with pytest.raises(InvalidArgument, match="more than 300 digits"):
+            document.parse(text)
