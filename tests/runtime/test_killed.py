@@ -221,10 +221,9 @@ def test_a_build_whose_worker_is_killed_hard_is_done_again_within_seconds_and_it
     }
 
     def builders() -> set[int]:
-        found = (
-            p for p in psutil.process_iter(["cmdline"]) if str(folders.home()) in " ".join(p.info["cmdline"] or [])
-        )
-        return {p.pid for p in found if " pip install " in " ".join(p.info["cmdline"])}
+        found = [p for p in psutil.process_iter(["name", "cmdline"]) if p.info["name"] == "uv"]  # not what walls it in
+        commands = {p.pid: " ".join(p.info["cmdline"] or []) for p in found}
+        return {pid for pid, line in commands.items() if str(folders.home()) in line and " pip install " in line}
 
     with broker(environment):
         with process(environment, *WORKER):
