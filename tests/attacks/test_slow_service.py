@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def test_a_service_that_never_answers_is_full_and_holds_nobody_else_up(attacked)
     ):
         pass
         answers = b"".join(map(read, all_[-20:]))
-    assert b"mallory/slow has 1000 requests open, as many as it may: try again." in answers
+    assert re.search(rb"mallory/slow has \d+ requests open, as many as it may: try again\.", answers)
 
 
 def test_answers_that_nobody_reads_fill_no_memory(attacked):

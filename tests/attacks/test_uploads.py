@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import grpc
 import pytest
-from conftest import MALLORYS_SECRET
 from crowd import token
 from server import ROOT, Server
 
 from micro.proto import runtime_pb2
 
 SMALL_BYTES = 3 << 20
+HOARDERS_SECRET = "a long secret of a hoarder's"
 OPERATIONS = "from tenants.operations import *; from tenants.models import Namespace; "
 
 
@@ -24,13 +23,13 @@ def as_operator(server: Server, words: str) -> None:
     subprocess.run(command, env=server.env, check=True, capture_output=True, timeout=60)
 
 
-@pytest.fixture
-def mallorys(attacked: Server, mallory: Server) -> Iterator[str]:
-    """A token of mallory's, whose plan has room for 3 MiB of sources."""
+@pytest.fixture(scope="module")
+def hoarders(attacked: Server) -> str:
+    """A token of a tenant's who has sent nothing yet, and whose plan has room for 3 MiB of sources."""
+    attacked.user_of("hoarder", secret=HOARDERS_SECRET)
     plan = f"set_plan(name='small', upload_bytes={SMALL_BYTES})"
-    as_operator(attacked, f"give_plan(namespace=Namespace.objects.get(slug='mallory'), plan={plan})")
-    yield token(attacked, "owner", MALLORYS_SECRET, "mallory")
-    as_operator(attacked, "give_plan(namespace=Namespace.objects.get(slug='mallory'), plan=None)")
+    as_operator(attacked, f"give_plan(namespace=Namespace.objects.get(slug='hoarder'), plan={plan})")
+    return token(attacked, "owner", HOARDERS_SECRET, "hoarder")
 
 
 def send(server: Server, token: str, name: str, size_bytes: int) -> str:
@@ -47,21 +46,21 @@ def send(server: Server, token: str, name: str, size_bytes: int) -> str:
     return "OK"
 
 
-def test_what_is_sent_and_never_deployed_is_bounded_and_takes_nothing_from_others(attacked: Server, mallorys: str):
-    said = [send(attacked, mallorys, f"never{number}", (number + 1) << 18) for number in range(6)]
+def test_what_is_sent_and_never_deployed_is_bounded_and_takes_nothing_from_others(attacked: Server, hoarders: str):
+    said = [send(attacked, hoarders, f"never{number}", (number + 1) << 18) for number in range(6)]
     assert said[0] == "OK"
     assert said[-1].startswith("RESOURCE_EXHAUSTED")
     assert f"may keep {SMALL_BYTES} bytes of sources that were sent" in said[-1]
     operators = token(attacked, "admin", "micro", "micro")
     assert send(attacked, operators, "ours", 1 << 20) == "OK"
-    kept = sum(file.stat().st_size for file in (attacked.home / "sources" / "mallory").iterdir())
+    kept = sum(file.stat().st_size for file in (attacked.home / "sources" / "hoarder").iterdir())
     assert kept <= SMALL_BYTES
-    assert not list((attacked.home / "tmp").glob("upload-mallory-*")), "what was refused is gone"
+    assert not list((attacked.home / "tmp").glob("upload-hoarder-*")), "what was refused is gone"
 
 
-def test_sending_under_one_name_again_and_again_keeps_the_last(attacked: Server, mallorys: str):
+def test_sending_under_one_name_again_and_again_keeps_the_last(attacked: Server, hoarders: str):
     sizes = [(number % 3 + 1) << 18 for number in range(12)]
-    said = {send(attacked, mallorys, "never0", size) for size in sizes}
-    kept = sum(file.stat().st_size for file in (attacked.home / "sources" / "mallory").iterdir())
+    said = {send(attacked, hoarders, "never0", size) for size in sizes}
+    kept = sum(file.stat().st_size for file in (attacked.home / "sources" / "hoarder").iterdir())
     assert kept <= SMALL_BYTES
     assert said <= {"OK"} or any("RESOURCE_EXHAUSTED" in text for text in said)

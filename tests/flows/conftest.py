@@ -67,7 +67,7 @@ def process_server(tmp_path_factory: pytest.TempPathFactory, git: GitServer) -> 
 @pytest.fixture(scope="session")
 def docker_server(tmp_path_factory: pytest.TempPathFactory, git: GitServer) -> Iterator[DockerServer]:
     """The same with containers, of which none outlives it."""
-    settings = {"MICRO_GIT_ALLOW_HOSTS": f"127.0.0.1:{git.port}"}
+    settings = {"MICRO_GIT_ALLOW_HOSTS": f"127.0.0.1:{git.port}", "MICRO_ALLOWED_ORIGINS": "https://a.example"}
     with running_server(tmp_path_factory.mktemp("docker"), kind=DockerServer, **settings) as running:
         yield running
         running.stop()
