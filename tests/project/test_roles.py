@@ -160,7 +160,7 @@ def test_a_grant_reaches_what_it_names_and_nothing_else():
     reaches = {one for one in Permission if reach(granted, one) is Reach.ALL}
     default = {one for one in Permission if TABLE[Role.SERVICE][one] is Reach.ALL}
     assert reaches - default == {Permission.STORE_READ, Permission.STORE_WRITE, Permission.RUNTIME_DEPLOY}
-    with pytest.raises(PermissionDenied, match=r"ask for it with micro run --grant config\.read\."):
+    with pytest.raises(PermissionDenied, match=r"--grant config\.read\."):
         require_own(granted, Permission.CONFIG_READ, is_own=False)
 
 
